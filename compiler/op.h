@@ -1,0 +1,168 @@
+/* op: what an operator is. One constant descriptor says everything; ops.def lists them; no other file
+ * names an operator. The field's words: a kernel has height and width, a pad has four sides. */
+#ifndef CNNC_OP_H
+#define CNNC_OP_H
+
+#include "ir.h"
+#include "nest/nest.h"
+
+typedef enum {
+	ATTR_INT,   /* i */
+	ATTR_REAL,  /* r */
+	ATTR_BOOL,  /* b */
+	ATTR_PAIR,  /* pair: one number or {height, width} */
+	ATTR_LINKS, /* links: {{0,1,2}, ...}, zero-based input maps of each output map; default none */
+	ATTR_AXES,  /* axes: names or numbers; default all but the batch */
+	ATTR_NAME,  /* s: one of `choices` */
+	ATTR_MAP    /* map: set by other operators, never from Lua */
+} AttrType;
+
+typedef struct {
+	const char *name;   /* NULL ends the list */
+	AttrType type;
+	double value;       /* default, for both members of a pair */
+	double min, max;    /* inclusive range; min > max: any */
+	bool required;      /* no default: the Lua method insists */
+	int position;       /* 1: also the first number after the path, or [1] of the option table; 0: by name only */
+	const char *doc;
+	const char *choices; /* ATTR_NAME: "mean sum none", default the first */
+} Attr;
+
+/* A state that the method creates: name below the layer's path, shape, initial value. */
+typedef struct {
+	const char *name; /* "weight" */
+	StateKind kind;
+	Shape shape;
+	Init init;
+} StateSpec;
+
+enum { MAX_STATES = 6 };
+
+/* What a layer costs, by formula; summary's columns. Per image. */
+typedef struct {
+	int64_t connections; /* the 1998 paper's count: one per weight use, biases included */
+	int64_t macs;
+} Cost;
+
+/* --- services for descriptors ---------------------------------------------------------------------- */
+
+/* infer: report against the node's line and return false. The message need not name the layer. */
+bool infer_error(Graph *g, Node *n, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Sets result k: the shape's sizes must be positive and its product fit; else reports, false. */
+bool infer_out(Graph *g, Node *n, int k, Shape shape, Type type);
+
+/* lower: nests over buffers in row-major logical form; the layout comes later. */
+typedef struct Lower Lower;
+Arena *lower_arena(Lower *l);
+/* A new nest, appended to the program in this order. Name: the kernel's stem. */
+Nest *lower_nest(Lower *l, const Node *n, const char *name);
+/* An access to a graph value at indices over the value's own dims: handles views. Returns the load. */
+int lower_load(Lower *l, Nest *nest, const char *as, const Value *v, const Index *at);
+void lower_store(Lower *l, Nest *nest, const char *as, const Value *v, const Affine *at, Expr *e);
+/* A temporary between the nests of one node. */
+Value *lower_temp(Lower *l, const char *name, Shape shape);
+/* The value's buffer is a window of another's, at these offsets: no nest (slice). */
+void lower_alias(Lower *l, const Value *window, const Value *whole, const int64_t *offset);
+/* What was lowered into `part` so far goes into `whole` at these offsets instead, without a copy.
+ * false: not possible (an input, a state, already placed elsewhere); copy then (concat). */
+bool lower_merge(Lower *l, const Value *part, const Value *whole, const int64_t *offset);
+
+/* gradient: the gradient of result k (NULL: nothing flows there), and giving one to an operand.
+ * grad_wanted: whether operand i leads to a weight that is not frozen. */
+typedef struct Grad Grad;
+Graph *grad_graph(Grad *g);
+Value *grad_of(Grad *g, const Node *n, int k);
+bool grad_wanted(Grad *g, const Node *n, int i);
+void grad_add(Grad *g, const Node *n, int i, Value *dx);
+
+/* expand: a node of the model in another mode. The hook builds what replaces it in x->graph and
+ * returns one value per result. Operands are already in the new graph. */
+typedef struct {
+	Graph *graph;
+	Mode mode;
+	Value *const *in;
+	Value *seed; /* the entry's {seed, step}, for random operators; NULL in MODE_INFER */
+	State *const *state; /* the states that in[] were read from, NULL where in[i] is no read */
+} Expand;
+
+/* --- elementwise bodies ----------------------------------------------------------------------------- */
+
+/* A map's body as a function of its operands; one text serves interpreter, double, scalar C, vectors.
+ * p: the node's numbers (attributes). gradient[i]: dy times the derivative by operand i, of the operands
+ * x[0..n-1], the result x[n] and dy x[n+1]; NULL: no gradient flows to that operand. `reads` tells which
+ * of x a gradient looks at, so that the others may die: bit i. */
+typedef struct MapExpr {
+	const char *name;
+	int operands;
+	Expr *(*value)(Arena *a, Expr *const *x, const double *p);
+	struct {
+		Expr *(*by)(Arena *a, Expr *const *x, const double *p);
+		uint32_t reads;
+	} gradient[3];
+} MapExpr;
+
+/* y = body(in...): operands of smaller rank or of size 1 are broadcast (a rank-1 operand [C] runs along
+ * the channels, dim 1). For operators and gradients built from elementwise pieces. */
+Value *graph_map(Graph *g, const MapExpr *body, Value *const *in, int nin, const double *p, int np);
+/* Shared by the descriptors of elementwise operators, which set `body` and these: p are the node's
+ * ATTR_REAL attributes in order. Broadcast operands get their gradient summed back to their shape. */
+bool map_infer(Graph *g, Node *n);
+void map_lower(Lower *l, const Node *n);
+void map_gradient(Grad *g, const Node *n);
+/* Sum of x over the axes in which `shape` is smaller (or absent): the gradient of a broadcast. */
+Value *graph_sum_to(Graph *g, Value *x, Shape shape);
+Value *graph_add_n(Graph *g, Value *const *x, int n); /* n-ary sum; n == 1: x[0] itself */
+
+/* --- the descriptor ---------------------------------------------------------------------------------- */
+
+typedef enum {
+	OP_METHOD = 1,   /* offered to Lua as a method of tensors */
+	OP_LOSS = 2,     /* result 0 is a scalar loss, the mean over the batch */
+	OP_OPTIMIZER = 4,/* offered as sgd{...} */
+	OP_STATEFUL = 8, /* the method's first argument is a parameter path */
+	OP_GRADIENT_ONLY = 16 /* made by gradients, never differentiated: gradient may be NULL */
+} OpFlag;
+
+struct OpDesc {
+	const char *name;      /* also the Lua method's */
+	const char *doc;       /* one sentence; REPL help */
+	unsigned flags;
+	int min_in, max_in;    /* operands that are values, states included */
+	int states;            /* how many of the operands, the last ones, are states made by the method */
+	const Attr *attr;      /* ends with a NULL name; may be NULL */
+	const MapExpr *body;   /* elementwise operators; else NULL */
+	/* States the method creates for operands `in` (only the non-state ones are set). Returns how many. */
+	int (*state_specs)(Graph *g, Node *n, StateSpec *spec);
+	bool (*infer)(Graph *g, Node *n);
+	Value **(*expand)(Expand *x, Node *n); /* NULL: copied as it is in every mode */
+	void (*lower)(Lower *l, const Node *n);
+	void (*gradient)(Grad *g, const Node *n);
+	/* The oracle: plain double C over row-major tensors, written apart from lower. */
+	void (*reference)(const Node *n, const double *const *in, double *const *out);
+	Cost (*cost)(const Node *n);           /* NULL: nothing counted */
+	/* Offers y = op(x)*scale[C] + shift[C] as one node with other weights, so that batch norm folds;
+	 * returns the new value or NULL. */
+	Value *(*absorb)(Graph *g, Node *n, Value *scale, Value *shift);
+	/* Small cases for tests, fuzzing and documentation, one a line:
+	 * "x=2x3x8x8 w=4x3x3x3 b=4 | stride=2 pad=1". Operands by name in order, then attributes;
+	 * `label` operands as "label=2<10" (batch 2, classes 10). */
+	const char *operands;  /* "x w b", names of the operands in order */
+	const char *samples;
+};
+
+/* Access: op_relu, from ops.def. */
+#define OP(upper, lower) extern const OpDesc op_##lower;
+#include "ops.def"
+#undef OP
+
+extern const OpDesc *const op_table[];
+extern const int op_count;
+const OpDesc *op_find(const char *name); /* or NULL */
+int attr_index(const OpDesc *op, const char *name); /* bug() when absent */
+/* Attributes of node n by name, for descriptors. */
+int64_t attr_int(const Node *n, const char *name);
+double attr_real(const Node *n, const char *name);
+bool attr_bool(const Node *n, const char *name);
+const int64_t *attr_pair(const Node *n, const char *name);
+
+#endif

@@ -1,0 +1,72 @@
+/* program: entries as lists of nests, and where every buffer lies. Between the graph and the text.
+ *
+ *   graph ─ lower ─▶ Part ─ fuse, hoist, layout, schedule, plan ─▶ Part ─ program ─▶ emit */
+#ifndef CNNC_PROGRAM_H
+#define CNNC_PROGRAM_H
+
+#include "ir.h"
+#include "nest/nest.h"
+#include "targets/target.h"
+
+typedef enum { ENTRY_INIT, ENTRY_PACK, ENTRY_INFER, ENTRY_EVAL, ENTRY_GRADIENTS, ENTRY_UPDATE, ENTRY_STEP } EntryKind;
+
+/* An argument of an entry other than vars, packed, slots, grads, work, pool. */
+typedef struct {
+	const char *name;
+	Type type;
+	Shape shape;      /* with the batch */
+	bool output;
+	int64_t classes;  /* labels: range 0..classes-1, checked at entry; 0 for the others */
+} Argument;
+
+/* One kernel call. `tree[t]` is the nest scheduled for target t of the program's list. */
+typedef struct {
+	const Nest *nest;
+	Scheduled *tree[TARGET_LIMIT];
+	const char *comment; /* "conv1: 1x32x32 -> 6x28x28" */
+	int64_t macs;
+} Step;
+
+/* A compiled part: one entry's work. */
+typedef struct {
+	EntryKind kind;
+	const char *name;      /* infer_b1, gradients_b64: without the prefix */
+	int64_t batch;
+	Vec(Argument) arg;     /* Buffer.slot of INPUT and OUTPUT indexes this list */
+	Vec(Buffer *) buffer;  /* by id */
+	Vec(Step) step;
+	int64_t work;          /* bytes of the arena, alignment included */
+	int64_t work_lower_bound; /* most bytes live at one step */
+} Part;
+
+typedef struct {
+	const Model *model;
+	const struct Options *options;
+	bool is_double;
+	int ntarget;
+	const Target *target[TARGET_LIMIT];
+	Vec(Part *) part;
+	Vec(State *) slot;     /* in order of slots */
+	int64_t slots, packed; /* elements */
+} Program;
+
+/* lower.c: the only place where nodes become nests. */
+Part *lower_graph(Arena *a, const Graph *g, EntryKind kind, const char *name);
+
+/* plan.c: places every WORK buffer. Liveness per step; buffers of steps never alive together may
+ * share; an elementwise step may write over an operand that dies there, at the same index. */
+void plan_memory(Arena *a, Part *p, int64_t element_bytes);
+
+/* verify_program.c: NULL or what is wrong. Two live buffers that overlap; a state written before its
+ * last reader; a read of what nobody wrote; an access out of place; a racing store. */
+const char *verify_part(Arena *a, const Part *p);
+
+/* interp: runs a part in double, all buffers by place. Canonical memories are the caller's. */
+typedef struct {
+	double *vars, *slots, *grads, *packed;
+	double **arg;           /* by slot; labels as doubles */
+	uint64_t seed, step;
+} Memory;
+bool part_run(Arena *a, const Part *p, const Memory *m, int tree_of_target); /* -1: naive nests */
+
+#endif

@@ -1,0 +1,22 @@
+/* schedule: decisions about nests. Layouts and schedules are chosen from the form of the nest (a
+ * contraction, a window reduction, a map), never from the operator's name or a list of known layers. */
+#ifndef CNNC_SCHEDULE_H
+#define CNNC_SCHEDULE_H
+
+#include "../program.h"
+
+/* What was decided, as readable data: `key = text` lines, keys made of class and shape. */
+typedef struct {
+	Arena *arena;
+	Vec(struct Decision { const char *key; const char *text; bool given; }) item;
+} Decisions;
+
+/* fuse.c: maps into the nests that produce their inputs. */
+void fuse_part(Arena *a, Part *p);
+/* layout.c: a layout for every buffer that is ours, and copies where a fixed buffer must be read or
+ * written in another form (weights packed for the kernels, gradients brought back to canonical). */
+void layout_part(Arena *a, Part *p, Decisions *d);
+/* choose.c: a schedule for each nest and target; follows `d` where it names the nest. */
+void schedule_part(Arena *a, Part *p, const Target *const *target, int ntarget, Decisions *d);
+
+#endif
