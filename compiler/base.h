@@ -21,6 +21,8 @@
 #define NORETURN
 #endif
 
+#define CNNC_VERSION "1.0.0"
+
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -82,5 +84,11 @@ const char *file_read(Arena *a, const char *path, size_t limit, char **data, siz
 /* Writes beside the target and renames, so that no half-written file is ever seen. With if_changed an
  * equal file is left alone, time stamp and all. */
 const char *file_write(Arena *a, const char *path, const char *data, size_t size, bool if_changed);
+/* Several at once: all are written beside their targets before the first is renamed, in this order. */
+typedef struct {
+	const char *path, *data;
+	size_t size;
+} FileText;
+const char *file_write_all(Arena *a, const FileText *file, int n, bool if_changed);
 
 #endif

@@ -21,6 +21,8 @@ int cnnc_compile_file(cnnc_state *c, const char *path);
 const char *cnnc_messages(const cnnc_state *c); /* "file:line: error: ..." lines; "" when there are none */
 const char *cnnc_c_text(const cnnc_state *c);   /* after success; owned by c */
 const char *cnnc_h_text(const cnnc_state *c);
+/* What --dump and --summary ask for: "" when they were not given. After success; owned by c. */
+const char *cnnc_report(const cnnc_state *c);
 /* Writes the .c and .h (and depfile) that the options name; header first, whole or not at all. */
 int cnnc_write(cnnc_state *c);
 const char *cnnc_version(void);

@@ -102,10 +102,11 @@ struct Node {
 	Value **in;
 	int nin, nout;
 	Value *out[MAX_OUT];
-	State *state;        /* NODE_READ, NODE_ASSIGN */
+	State *state;        /* NODE_READ, NODE_ASSIGN; NODE_INPUT: a weight's gradient; OUT_GRADIENT */
 	const double *table; /* NODE_CONSTANT: row-major numbers of out[0]->shape */
 	OutputKind output;   /* NODE_OUTPUT */
 	int slot;            /* NODE_INPUT, NODE_OUTPUT: position among the entry's arguments */
+	int64_t classes;     /* NODE_INPUT of TYPE_LABEL: valid labels are 0..classes-1 */
 	const char *name;    /* NODE_INPUT, NODE_OUTPUT: the argument's name */
 	const char *layer;   /* the layer it belongs to ("conv1"), for people; NULL where there is none */
 	Where where;         /* the Lua line that made it */
@@ -160,7 +161,9 @@ typedef struct {
 	Optimizer optimizer;
 	Vec(OptionValue) option;
 	Vec(const char *) file_read; /* for the depfile */
-	int64_t vars, weights, buffers; /* elements */
+	int64_t vars, weights, buffers; /* elements: see model_layout() */
+	Vec(State *) slot;     /* the optimiser's, in order of slots: see model_layout() */
+	int64_t slots;
 } Model;
 
 /* --- graph.c: building ---------------------------------------------------------------------------- */
@@ -199,8 +202,13 @@ Graph *graph_instance(const Model *m, int64_t batch, Mode mode, bool want_loss);
 void graph_backward(Graph *g, const Model *m);
 /* A graph of its own: reads grads (inputs), weights, slots; assigns weights and slots. */
 Graph *graph_update(const Model *m);
-/* The slots that the optimiser wants, one list for the model, offsets set. */
-void model_slots(Model *m, int64_t *count);
+
+/* --- model.c -------------------------------------------------------------------------------------- */
+
+/* Decides where every state lies: weights first, in order of appearance, then buffers, in vars; grads
+ * follow the weights' offsets; the slots that the optimiser wants for each weight that is not frozen.
+ * Reports sizes that do not fit. */
+bool model_layout(Model *m);
 
 /* --- graph_print.c, graph_verify.c ---------------------------------------------------------------- */
 

@@ -21,7 +21,7 @@ typedef struct {
 	const char *name;   /* NULL ends the list */
 	AttrType type;
 	double value;       /* default, for both members of a pair */
-	double min, max;    /* inclusive range; min > max: any */
+	double min, max;    /* inclusive range; min > max: any. A default outside it means "not given" */
 	bool required;      /* no default: the Lua method insists */
 	int position;       /* 1: also the first number after the path, or [1] of the option table; 0: by name only */
 	const char *doc;
@@ -42,6 +42,7 @@ enum { MAX_STATES = 6 };
 typedef struct {
 	int64_t connections; /* the 1998 paper's count: one per weight use, biases included */
 	int64_t macs;
+	int64_t parameters;  /* trainable numbers in use: a link table uses fewer than its weight holds */
 } Cost;
 
 /* --- services for descriptors ---------------------------------------------------------------------- */
@@ -50,6 +51,11 @@ typedef struct {
 bool infer_error(Graph *g, Node *n, const char *format, ...) PRINTF_LIKE(3, 4);
 /* Sets result k: the shape's sizes must be positive and its product fit; else reports, false. */
 bool infer_out(Graph *g, Node *n, int k, Shape shape, Type type);
+/* The same check for another shape, as of a state; `what` opens the message: "the weight". */
+bool infer_size(Graph *g, Node *n, const char *what, Shape shape);
+/* What every infer may begin with: every operand is there and TYPE_REAL, every attribute is in range
+ * (its default always is: a default outside the range means "not given"); else reports, false. */
+bool infer_begin(Graph *g, Node *n);
 
 /* lower: nests over buffers in row-major logical form; the layout comes later. */
 typedef struct Lower Lower;
@@ -112,6 +118,9 @@ void map_gradient(Grad *g, const Node *n);
 /* Sum of x over the axes in which `shape` is smaller (or absent): the gradient of a broadcast. */
 Value *graph_sum_to(Graph *g, Value *x, Shape shape);
 Value *graph_add_n(Graph *g, Value *const *x, int n); /* n-ary sum; n == 1: x[0] itself */
+/* y = x*scale + shift, operands x, scale [C], shift [C]: what batch norm is in inference, and the form
+ * that the fold pass offers to OpDesc.absorb. */
+extern const MapExpr map_scale_shift;
 
 /* --- the descriptor ---------------------------------------------------------------------------------- */
 
@@ -131,7 +140,8 @@ struct OpDesc {
 	int states;            /* how many of the operands, the last ones, are states made by the method */
 	const Attr *attr;      /* ends with a NULL name; may be NULL */
 	const MapExpr *body;   /* elementwise operators; else NULL */
-	/* States the method creates for operands `in` (only the non-state ones are set). Returns how many. */
+	/* States the method creates for operands `in` (only the non-state ones are set). Returns how many,
+	 * or -1 after an error was reported and the node poisoned. */
 	int (*state_specs)(Graph *g, Node *n, StateSpec *spec);
 	bool (*infer)(Graph *g, Node *n);
 	Value **(*expand)(Expand *x, Node *n); /* NULL: copied as it is in every mode */
@@ -145,7 +155,9 @@ struct OpDesc {
 	Value *(*absorb)(Graph *g, Node *n, Value *scale, Value *shift);
 	/* Small cases for tests, fuzzing and documentation, one a line:
 	 * "x=2x3x8x8 w=4x3x3x3 b=4 | stride=2 pad=1". Operands by name in order, then attributes;
-	 * `label` operands as "label=2<10" (batch 2, classes 10). */
+	 * `label` operands as "label=2<10" (batch 2, classes 10). Attributes: pairs "3" or "3x5", booleans
+	 * "true" or "false", names as they are, links "0,1/1,2/0,2": the inputs of each output map. Real
+	 * operands of a special kind: "var=3>0" all positive, "arg=2x4%9" whole numbers 0..8. */
 	const char *operands;  /* "x w b", names of the operands in order */
 	const char *samples;
 };
@@ -164,5 +176,12 @@ int64_t attr_int(const Node *n, const char *name);
 double attr_real(const Node *n, const char *name);
 bool attr_bool(const Node *n, const char *name);
 const int64_t *attr_pair(const Node *n, const char *name);
+const char *attr_name(const Node *n, const char *name);
+const LinkTable *attr_links(const Node *n, const char *name); /* NULL: none given */
+/* A fresh table for `op` with every attribute that n has under the same name and type; for gradients. */
+AttrValue *attrs_like(Arena *a, const OpDesc *op, const Node *n);
+void attr_set_int(const OpDesc *op, AttrValue *attr, const char *name, int64_t i);
+void attr_set_bool(const OpDesc *op, AttrValue *attr, const char *name, bool b);
+void attr_set_pair(const OpDesc *op, AttrValue *attr, const char *name, int64_t h, int64_t w);
 
 #endif

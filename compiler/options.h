@@ -4,6 +4,7 @@
 #define CNNC_OPTIONS_H
 
 #include "base.h"
+#include "diag.h"
 
 enum { BATCH_LIMIT = 8 };
 
@@ -26,5 +27,38 @@ typedef struct Options {
 	const char *depfile_target;  /* -MT */
 	bool if_changed;
 } Options;
+
+/* What the command line asks the program to do. */
+typedef enum { ACTION_COMPILE, ACTION_REPL, ACTION_SCRIPT, ACTION_HELP, ACTION_VERSION } Action;
+
+typedef struct {
+	Action action;
+	Options options;
+	bool interactive;   /* -i: the REPL with options.file loaded */
+	const char *script; /* --run: a Lua file */
+	const char *code;   /* -e: Lua text; several are put one below the other */
+	int argc;           /* ACTION_SCRIPT: what follows the script is its own */
+	char **argv;
+} Command;
+
+/* options.c: one row per option; main, the help text, the hints and the API all read it. */
+
+/* Reads a command line (argv[0] is the program). false: d has one message for each mistake. */
+bool command_parse(Arena *a, Diag *d, int argc, char **argv, Command *c);
+/* One option by its name, "-b" or "--real"; value NULL for flags. */
+bool options_set(Arena *a, Diag *d, Options *o, const char *name, const char *value);
+/* What only the whole can tell: options that exclude each other, an output that is no .c file. */
+bool options_check(Diag *d, const Options *o);
+void options_help(Text *out);
+
+/* Where the results go: by -o, else the file's name, here. "-": the standard output, header inside. */
+const char *options_output(Arena *a, const Options *o);
+const char *options_header(Arena *a, const Options *o);  /* beside it, with .h */
+const char *options_depfile(Arena *a, const Options *o); /* -MF, else beside it, with .d */
+/* The depfile's text: `target: read...`, and with -MP an empty rule for each file but the first. */
+void options_depfile_text(const Options *o, const char *target, const char *const *read, int n, Text *out);
+
+extern const char *const option_stages[]; /* what --dump knows, in the order of the pipeline */
+extern const int option_stage_count;
 
 #endif

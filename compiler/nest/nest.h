@@ -4,7 +4,8 @@
  * point of the reduction dims where all guards hold, all accumulators are updated at once; then every
  * store happens. Gather form only: each space point writes its own elements, so space dims are
  * independent, reduction dims commute (unless `ordered`), and there is no dependence analysis.
- * A nest without reduction dims runs its updates once for each point where the guards hold.
+ * A nest without reduction dims runs its updates once for each point where the guards hold. All store
+ * values of a point are computed before its first store, so a value reads what was there before.
  *
  *   Nest + Schedule ─ tree_build ─▶ Tree ─ check_partition, check_bounds, check_stores ─▶ emit
  *
@@ -149,6 +150,7 @@ Expr *e_acc(Arena *a, int k);
 Expr *e_load(Arena *a, int load);
 Expr *e_num(Arena *a, double x);
 Expr *e_index(Arena *a, Affine i);
+Expr *e_table(Arena *a, const double *table, int64_t cols, Affine row, Affine col);
 Expr *e_op(Arena *a, ExprKind kind, Expr *x, Expr *y);
 Expr *e_select(Arena *a, Expr *condition, Expr *yes, Expr *no);
 Expr *e_call(Arena *a, Function fn, Expr *x, Expr *y);
@@ -237,16 +239,18 @@ typedef enum {
 	LINE_PAR,    /* as FOR, space only: its iterations may run at once; leading lines only */
 	LINE_TILE,   /* as FOR in balanced units; units where a range guard is undecided are pieces */
 	LINE_PHASE,  /* the `by` residues, each a piece; a residue whose guards are false is dead */
-	LINE_REG,    /* `by` instances (0: all that is left): each has its own accumulator */
+	LINE_REG,    /* an instance of the tile for each unit of `by` values: its own accumulators. With 16
+	              * left, `reg oc 8 | vec oc 8` are two instances of 8 lanes; `reg ow` is one for each
+	              * value. A ragged end becomes a tile of its own */
 	LINE_VEC,    /* `by` lanes, exactly what is left */
 	LINE_CUT,    /* runs of values over which every guard has one truth: each a piece */
-	LINE_UNROLL  /* copies in the leaf */
+	LINE_UNROLL  /* a copy in the leaf for each unit of `by` values; reduction dims inside the tile */
 } LineKind;
 
 typedef struct {
 	LineKind kind;
 	int dim;
-	int64_t by; /* 0: 1 for loops, all for reg/vec/unroll */
+	int64_t by; /* 0: units of 1; vec and phase: all that is left */
 } Line;
 
 typedef struct {
@@ -260,6 +264,10 @@ typedef struct {
 const char *schedule_parse(Arena *a, const Nest *n, const char *text, Schedule *s);
 void schedule_print(const Nest *n, const Schedule *s, Text *out);
 
+/* The tile closes (accumulators live from there on) at the first line after the reg and vec lines, or,
+ * in a schedule without these, where only reduction lines are left. Reduction lines above the tile make
+ * it see its reduction in chunks: see tile_chunks(). */
+
 typedef enum { TREE_LOOP, TREE_TILE, TREE_LEAF } TreeKind;
 
 typedef struct {
@@ -269,7 +277,12 @@ typedef struct {
 	bool lanes; /* vec */
 } Reg;
 
-enum { TILE_REGS = 6 };
+enum {
+	TILE_REGS = 6,
+	TILE_INSTANCES = 1024, /* accumulators of one kind in a tile, lanes counted; copies in a leaf */
+	TREE_NODES = 16384,
+	TREE_VARS = 8192
+};
 
 typedef struct Tree Tree;
 struct Tree {
@@ -280,7 +293,7 @@ struct Tree {
 	LineKind line;
 	int nreg;                 /* TILE: instances; LEAF: unrolled copies */
 	Reg reg[TILE_REGS];
-	Affine sub[NEST_DIMS];    /* TILE, LEAF: each dim over the loop vars; TILE: first values */
+	Affine *sub;              /* TILE, LEAF: each dim over the loop vars; TILE: first values */
 	int64_t span[NEST_DIMS];  /* TILE: largest minus first value of each dim inside the tile */
 	bool dead;                /* LEAF: no guard holds here; kept for the partition check only */
 };
@@ -301,6 +314,24 @@ Scheduled *tree_build(Arena *a, const Nest *n, const Schedule *s, const char **e
 void tree_print(const Scheduled *s, Text *out); /* --dump=trees */
 int64_t tree_blocks(const Scheduled *s); /* iterations of the leading par loops, over all pieces; 1: serial */
 
+/* A dim of which a tile sees only a part at a time. `base` is its first value there over the loop vars
+ * (reg vars at 0). The chunk is the first when base == 0 for every such dim, the last when base == last
+ * for every one. First: accumulators start at `init`, else at what waits in the place of store k; not
+ * last: raw accumulators are written there instead of the stores. Private accumulators (reg or vec of
+ * a reduction dim): only instance 0 starts at what waits, and they are combined before the writing. */
+typedef struct {
+	int dim;
+	Affine base;
+	int64_t last;
+} Chunk;
+
+int tile_chunks(const Scheduled *s, const Tree *tile, Chunk *chunk /* [NEST_DIMS] */); /* 0: whole */
+
+/* Instances of a tile or copies of a leaf: one for each combination of the regs that are not lanes,
+ * numbered with the last reg fastest. instance_fix() sets these regs in sub[ndim]; lanes stay vars. */
+int instance_count(const Reg *reg, int nreg);
+void instance_fix(const Reg *reg, int nreg, int instance, const Affine *sub, int ndim, Affine *out);
+
 typedef enum { NEVER, ALWAYS, MAYBE } Truth;
 /* Truth of a guard after substitution of dims by affine forms over loop vars. */
 Truth guard_truth(const Guard *g, const Affine *sub, const int64_t *count_of_var);
@@ -312,12 +343,13 @@ bool index_resolve(const Index *i, const Affine *sub, Affine *out);
 const char *check_partition(Arena *a, const Scheduled *s); /* each domain point exactly once */
 const char *check_bounds(Arena *a, const Scheduled *s);    /* each access inside its buffer's room */
 const char *check_stores(Arena *a, const Scheduled *s);    /* store maps injective, no racing par */
+const char *check_order(Arena *a, const Scheduled *s);     /* an ordered nest reduces in dim order */
 const char *check_all(Arena *a, const Scheduled *s);
 
 /* --- interp.c: the meaning, in double ---------------------------------------------------------------- */
 
-/* memory[b->id] holds b->size doubles for each buffer mentioned (labels as doubles, a seed buffer as
- * its bits: see interp_seed). */
+/* memory[b->id] holds b->size doubles for each buffer mentioned (labels as doubles). A seed buffer is
+ * not read: E_HASH takes seed and step from here. */
 typedef struct {
 	double **memory;
 	uint64_t seed, step;

@@ -1,0 +1,137 @@
+# cnnc: `make` builds build/cnnc; `make check` tests it. Everything made goes to $(BUILD).
+BUILD    ?= build
+PREFIX   ?= /usr/local
+CC       ?= cc
+CFLAGS   ?= -O2 -g
+LDFLAGS  ?=
+DESTDIR  ?=
+JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
+
+WARN     := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Werror
+PKG      := $(or $(PKG_CONFIG),pkg-config)
+# Debian calls it lua5.4, others lua or lua-5.4.
+LUA_PC   := $(firstword $(shell for p in lua5.4 lua-5.4 lua54 lua; do \
+	$(PKG) --exists "$$p >= 5.4" 2>/dev/null && echo $$p; done))
+ifneq ($(LUA_PC),)
+LUA_CFLAGS := $(shell $(PKG) --cflags $(LUA_PC))
+LUA_LIBS   := $(shell $(PKG) --libs $(LUA_PC))
+else
+LUA_CFLAGS := -I/usr/include/lua5.4
+LUA_LIBS   := -llua5.4
+endif
+LIBS     := $(LUA_LIBS) -ltcc -ledit -ljansson -lz -ldl -lm -lpthread
+ALL_CFLAGS := -std=c11 $(WARN) $(CFLAGS) -MMD -MP $(LUA_CFLAGS)
+
+LIB_SRC  := $(filter-out compiler/main.c,$(wildcard compiler/*.c compiler/*/*.c))
+RT_SRC   := $(wildcard runtime/*.c runtime/formats/*.c)
+TEST_SRC := $(wildcard tests/test_*.c)
+# What several tests share: every other .c of tests/.
+HELP_SRC := $(filter-out $(TEST_SRC),$(wildcard tests/*.c))
+BENCH_SRC := $(wildcard tests/bench/*.c)
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
+
+obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
+LIB      := $(BUILD)/libcnnc.a
+RT       := $(BUILD)/libcnnc_rt.a
+CNNC     := $(BUILD)/cnnc
+TESTS    := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
+BENCHES  := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/bench/%)
+FUZZERS  := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+ALL_SRC  := $(LIB_SRC) compiler/main.c $(RT_SRC) $(TEST_SRC) $(HELP_SRC) $(BENCH_SRC) $(FUZZ_SRC)
+
+.PHONY: all tests deps demo check check-full check-san fuzz bench bench-kernels golden fmt lint layers \
+	install clean
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: $(CNNC) $(RT)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+# An archive is made anew, so that a source that went away goes away here too.
+$(LIB): $(call obj,$(LIB_SRC))
+	@rm -f $@
+	@$(AR) rcs $@ $^
+$(RT): $(call obj,$(RT_SRC))
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(CNNC): $(call obj,compiler/main.c) $(LIB) $(RT)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(call obj,$(HELP_SRC)) $(LIB) $(RT)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIB) $(RT)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(call obj,$(HELP_SRC)) $(LIB) $(RT)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
+
+deps:
+	@sh tools/deps.sh
+
+# In parallel, unless the caller has said how.
+SUBMAKE   = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
+
+# The test programs in one go; the recursion lets `deps` install what the build needs first.
+tests: $(CNNC) $(TESTS)
+check: deps
+	@$(SUBMAKE) tests layers
+	@BUILD=$(BUILD) CC="$(CC)" sh tests/run.sh $(TESTS)
+
+# Whole networks, fuzzing, and everything once more under the sanitizers.
+check-full: deps
+	@$(SUBMAKE) tests
+	@BUILD=$(BUILD) CC="$(CC)" CNNC_CHECK=full sh tests/run.sh $(TESTS)
+	@$(SUBMAKE) fuzz
+	@$(MAKE) --no-print-directory check-san
+
+check-san:
+	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/san CFLAGS="-O1 -g -fno-omit-frame-pointer \
+		-fsanitize=address,undefined -fno-sanitize-recover=undefined"
+
+# FUZZ_SECONDS each; a fuzzer says what it found and fails.
+FUZZ_SECONDS ?= 60
+fuzz: $(CNNC) $(FUZZERS)
+	@for f in $(FUZZERS); do echo "$$f $(FUZZ_SECONDS)"; BUILD=$(BUILD) $$f $(FUZZ_SECONDS) || exit 1; done
+
+bench: $(CNNC) $(BENCHES)
+	@for b in $(filter-out %/bench_kernels,$(BENCHES)); do BUILD=$(BUILD) $$b || exit 1; done
+bench-kernels: $(filter %/bench_kernels,$(BENCHES))
+	@for b in $^; do BUILD=$(BUILD) $$b || exit 1; done
+
+# Learns the digits of examples/ in the open, in a few seconds.
+demo: $(CNNC) $(RT)
+	@$(MAKE) --no-print-directory -C examples/digits BUILD=$(abspath $(BUILD)) CNNC=$(abspath $(CNNC)) demo
+
+# Rewrites the expected texts of tests/; review the diff.
+golden: deps
+	@$(SUBMAKE) tests
+	@BUILD=$(BUILD) CC="$(CC)" CNNC_GOLDEN=write sh tests/run.sh $(TESTS)
+
+fmt:
+	clang-format -i $(shell find compiler runtime tests examples -name '*.[ch]')
+lint: layers
+	@clang-format --dry-run -Werror $(shell find compiler runtime tests examples -name '*.[ch]')
+	@for f in $(ALL_SRC); do clang -std=c11 $(WARN) $(LUA_CFLAGS) -fsyntax-only $$f || exit 1; done
+	@mkdir -p $(BUILD) && awk 'FNR > 600 { print FILENAME ": more than 600 lines"; bad = 1; nextfile } \
+		END { exit bad }' $(ALL_SRC)
+layers:
+	@sh tools/layers.sh
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/cnnc $(DESTDIR)$(PREFIX)/lib \
+		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/cnnc/networks
+	install $(CNNC) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 compiler/cnnc.h $(wildcard runtime/*.h) $(DESTDIR)$(PREFIX)/include/cnnc
+	install -m 644 $(LIB) $(RT) $(DESTDIR)$(PREFIX)/lib
+	install -m 644 docs/cnnc.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(wildcard networks/*.lua) $(DESTDIR)$(PREFIX)/share/cnnc/networks
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SRC))

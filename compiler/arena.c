@@ -1,0 +1,135 @@
+/* arena: memory of one compilation, in blocks, freed whole.
+ *
+ * Why: a compilation makes many small things that all die together, and out of memory must not leak
+ * or be checked at each call. Invariants: every pointer handed out is zeroed and 16-byte aligned;
+ * the sum of the blocks never passes `limit`; when memory is short nothing was changed and control
+ * goes to the guard's setjmp. */
+#include "base.h"
+
+#include <stdlib.h>
+
+enum { ALIGNMENT = 16 };
+
+/* With the address sanitizer each allocation has a block of its own, so that running past one is
+ * seen. */
+#if defined __SANITIZE_ADDRESS__
+enum { BLOCK_BYTES = 0 };
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+enum { BLOCK_BYTES = 0 };
+#else
+enum { BLOCK_BYTES = 1 << 16 };
+#endif
+#else
+enum { BLOCK_BYTES = 1 << 16 };
+#endif
+
+typedef struct Block {
+	struct Block *next;
+	char *start;       /* aligned */
+	size_t used, room; /* multiples of ALIGNMENT */
+} Block;
+
+struct Arena {
+	Block *block; /* the newest first: the only one with free room */
+	size_t total, limit;
+	jmp_buf *out_of_memory;
+};
+
+void bug_at(const char *file, int line, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	fprintf(stderr, "cnnc: internal error at %s:%d: ", file, line);
+	vfprintf(stderr, format, args);
+	fputs("\nPlease report this with the network file.\n", stderr);
+	va_end(args);
+	abort();
+}
+
+Arena *arena_new(size_t limit)
+{
+	Arena *a = calloc(1, sizeof *a);
+	if (a) a->limit = limit ? limit : SIZE_MAX;
+	return a;
+}
+
+void arena_free(Arena *a)
+{
+	if (!a) return;
+	for (Block *b = a->block, *next; b; b = next) {
+		next = b->next;
+		free(b);
+	}
+	free(a);
+}
+
+void arena_guard(Arena *a, jmp_buf *out_of_memory) { a->out_of_memory = out_of_memory; }
+
+NORETURN static void out_of_memory(Arena *a)
+{
+	if (!a->out_of_memory) bug("out of memory outside of arena_guard()");
+	longjmp(*a->out_of_memory, 1);
+}
+
+/* A new block with room for `bytes`, a multiple of ALIGNMENT. */
+static Block *block_add(Arena *a, size_t bytes)
+{
+	bool big = bytes > BLOCK_BYTES / 4;
+	size_t room = big ? bytes : BLOCK_BYTES;
+	size_t whole = sizeof(Block) + ALIGNMENT + room;
+	if (whole < room || whole > a->limit || a->total > a->limit - whole) out_of_memory(a);
+	Block *b = malloc(whole);
+	if (!b) out_of_memory(a);
+	uintptr_t start = ((uintptr_t)(b + 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+	*b = (Block){a->block, (char *)start, 0, room};
+	/* A big block goes behind the newest one, so that what is free there is not lost. */
+	if (a->block && big) {
+		b->next = a->block->next;
+		a->block->next = b;
+	} else {
+		a->block = b;
+	}
+	a->total += whole;
+	return b;
+}
+
+void *arena_alloc(Arena *a, size_t count, size_t size)
+{
+	if (size && count > (SIZE_MAX - 4 * ALIGNMENT) / size) out_of_memory(a);
+	size_t bytes = MAX(count * size, 1);
+	bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+	Block *b = a->block;
+	if (!b || b->room - b->used < bytes) b = block_add(a, bytes);
+	char *p = b->start + b->used;
+	b->used += bytes;
+	return memset(p, 0, bytes);
+}
+
+void *arena_grow(Arena *a, void *old, size_t old_count, size_t new_count, size_t size)
+{
+	if (new_count < old_count) bug("arena_grow from %zu to %zu", old_count, new_count);
+	void *p = arena_alloc(a, new_count, size);
+	if (old && old_count) memcpy(p, old, old_count * size);
+	return p;
+}
+
+char *arena_copy(Arena *a, const char *s)
+{
+	size_t n = strlen(s) + 1;
+	return memcpy(arena_alloc(a, n, 1), s, n);
+}
+
+char *arena_printf(Arena *a, const char *format, ...)
+{
+	va_list args, again;
+	va_start(args, format);
+	va_copy(again, args);
+	int n = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	if (n < 0) bug("vsnprintf cannot print '%s'", format);
+	char *s = arena_alloc(a, (size_t)n + 1, 1);
+	vsnprintf(s, (size_t)n + 1, format, again);
+	va_end(again);
+	return s;
+}

@@ -1,0 +1,140 @@
+/* autodiff: the backward pass as a graph transformation, done early, so that every later pass serves
+ * training as much as inference.
+ *
+ * Reverse mode: dL/dx = sum over the readers of x of (dL/dy)(dy/dx). Nodes are walked backwards; each
+ * operator's `gradient` asks for the gradient of its results and adds contributions to its operands.
+ * Contributions to one value become one n-ary sum, in the order of the readers in the forward graph. */
+#include "ir.h"
+#include "op.h"
+
+struct Grad {
+	Graph *graph;
+	int nodes;              /* forward nodes: those before the backward pass */
+	bool *wanted;           /* by node id: leads to a weight that is not frozen */
+	struct Parts {
+		Vec(Value *) part;  /* contributions, last reader first */
+		Value *sum;
+		bool done;
+	} *of;                  /* by node id * MAX_OUT + result */
+};
+
+Graph *grad_graph(Grad *g) { return g->graph; }
+
+Value *grad_of(Grad *g, const Node *n, int k)
+{
+	struct Parts *p = &g->of[n->id * MAX_OUT + k];
+	if (p->done || p->part.n == 0) return p->sum;
+	Value **in_order = NEWS(g->graph->arena, Value *, p->part.n);
+	for (int i = 0; i < p->part.n; i++) in_order[i] = p->part.at[p->part.n - 1 - i];
+	p->sum = graph_add_n(g->graph, in_order, p->part.n);
+	p->done = true;
+	return p->sum;
+}
+
+bool grad_wanted(Grad *g, const Node *n, int i) { return g->wanted[n->in[i]->node->id]; }
+
+void grad_add(Grad *g, const Node *n, int i, Value *dx)
+{
+	const Value *x = n->in[i];
+	if (!dx || dx->node->poisoned) return;
+	if (!shape_same(dx->shape, x->shape))
+		bug("%s gives operand %d a gradient of %s, it is %s", n->op->name, i,
+			shape_text(g->graph->arena, dx->shape), shape_text(g->graph->arena, x->shape));
+	struct Parts *p = &g->of[x->node->id * MAX_OUT + x->index];
+	if (p->done) bug("%s adds to a gradient that was read already", n->op->name);
+	vec_push(g->graph->arena, p->part, dx);
+}
+
+static void mark_wanted(Grad *g)
+{
+	for (int i = 0; i < g->nodes; i++) {
+		const Node *n = g->graph->node.at[i];
+		bool w = n->kind == NODE_READ && n->state->kind == STATE_WEIGHT && !n->state->frozen;
+		for (int k = 0; k < n->nin; k++) w = w || g->wanted[n->in[k]->node->id];
+		g->wanted[n->id] = w;
+	}
+}
+
+static void differentiate(Grad *g, const Node *n)
+{
+	bool any = false;
+	for (int k = 0; k < n->nout; k++) any = any || g->of[n->id * MAX_OUT + k].part.n > 0;
+	if (!any || !g->wanted[n->id]) return;
+	graph_at(g->graph, n->layer, n->where);
+	if (!n->op->gradient) {
+		diag_error(g->graph->diag, n->where, "%s has no gradient, and a loss depends on a weight through it",
+			n->op->name);
+		return;
+	}
+	n->op->gradient(g, n);
+}
+
+/* A weight that no loss depends on has the gradient zero. */
+static Expr *zero_value(Arena *a, Expr *const *x, const double *p)
+{
+	(void)x;
+	(void)p;
+	return e_num(a, 0);
+}
+static const MapExpr zero = {.name = "zero", .operands = 1, .value = zero_value};
+
+static void deliver(Grad *g, const Model *m)
+{
+	Graph *graph = g->graph;
+	for (int i = 0; i < m->state.n; i++) {
+		State *s = m->state.at[i];
+		if (s->kind != STATE_WEIGHT) continue;
+		graph_at(graph, s->name, s->where);
+		Value *w = graph_read(graph, s);
+		Value *dw = w->node->id < g->nodes && !s->frozen ? grad_of(g, w->node, 0) : NULL;
+		if (!dw) dw = graph_map(graph, &zero, &w, 1, NULL, 0);
+		graph_output(graph, s->name, OUT_GRADIENT, i, s, dw);
+	}
+}
+
+void graph_backward(Graph *graph, const Model *m)
+{
+	Grad g = {.graph = graph, .nodes = graph->node.n};
+	if (graph->next_id != graph->node.n) bug("the forward graph has holes in its numbering");
+	g.wanted = NEWS(graph->arena, bool, g.nodes + 1);
+	g.of = arena_alloc(graph->arena, (size_t)(g.nodes + 1) * MAX_OUT, sizeof *g.of);
+	mark_wanted(&g);
+	for (int i = 0; i < g.nodes; i++) {
+		Node *n = graph->node.at[i];
+		if (n->kind != NODE_OUTPUT || n->output != OUT_LOSS || n->slot != 0) continue;
+		double *one = NEW(graph->arena, double);
+		*one = 1;
+		graph_at(graph, "loss", n->where);
+		Value *dloss = graph_constant(graph, "one", (Shape){0}, one);
+		const Value *loss = n->in[0];
+		vec_push(graph->arena, g.of[loss->node->id * MAX_OUT + loss->index].part, dloss);
+	}
+	for (int i = g.nodes - 1; i >= 0; i--)
+		if (graph->node.at[i]->kind == NODE_OP) differentiate(&g, graph->node.at[i]);
+	deliver(&g, m);
+}
+
+Graph *graph_update(const Model *m)
+{
+	Graph *g = graph_new(m->arena, m->diag, 1, MODE_TRAIN);
+	const OpDesc *op = op_find(m->optimizer.kind);
+	if (!op) bug("no optimiser named %s", m->optimizer.kind);
+	Value *hyper = graph_input(g, "hyper", -1, TYPE_REAL, shape_of(1, (int64_t)4));
+	int slot = 0;
+	for (int i = 0; i < m->state.n; i++) {
+		State *s = m->state.at[i];
+		if (s->kind != STATE_WEIGHT || s->frozen) continue;
+		graph_at(g, s->name, s->where);
+		Value *in[3 + MAX_STATES] = {graph_read(g, s)};
+		in[1] = graph_input(g, s->name, -1, TYPE_REAL, s->shape);
+		in[1]->node->state = s; /* an input that has a state is that weight's place in grads */
+		in[2] = hyper;
+		int n = 3, first = slot;
+		while (slot < m->slot.n && m->slot.at[slot]->of == s) in[n++] = graph_read(g, m->slot.at[slot++]);
+		Node *next = graph_op(g, op, in, n, m->optimizer.attr);
+		if (next->poisoned) continue;
+		graph_assign(g, s, next->out[0]);
+		for (int k = first; k < slot; k++) graph_assign(g, m->slot.at[k], next->out[1 + k - first]);
+	}
+	return g;
+}

@@ -1,0 +1,212 @@
+/* driver: the pipeline as a readable list.
+ *
+ *   frontend ─▶ model ─ for each entry: instance, autodiff ─ lower, fuse, lay out, schedule, plan,
+ * verify
+ *
+ * Each stage is a pure function of the one before and of the decisions. */
+#include "driver.h"
+#include "emit/emit.h"
+#include "frontend/frontend.h"
+#include "op.h"
+#include "schedule/schedule.h"
+
+typedef struct {
+	Arena *arena;
+	Diag *diag;
+	const Options *options;
+	Program *program;
+	Decisions decisions;
+	Text *dump; /* NULL: nobody looks */
+} Compilation;
+
+static bool dumps(const Compilation *c, const char *stage)
+{
+	return c->dump && c->options->dump && strcmp(c->options->dump, stage) == 0;
+}
+
+/* auto: every x86 target and the plain one, each behind its guard and test; else the one named. */
+static void choose_targets(Program *p, const char *name)
+{
+	if (name && strcmp(name, "auto") != 0) {
+		p->target[p->ntarget++] = target_find(name);
+		if (!p->target[0]) bug("no target named %s", name);
+		return;
+	}
+	static const char *const all[] = {"avx512", "avx2", "x86-64", "generic"};
+	for (int i = 0; i < COUNT(all); i++) p->target[p->ntarget++] = target_find(all[i]);
+}
+
+/* --- decisions: lines "key = text", '#' begins a comment
+ * ------------------------------------------------ */
+
+static bool decisions_line(Compilation *c, char *line, Where where)
+{
+	line[strcspn(line, "#\r")] = '\0';
+	line += strspn(line, " \t");
+	char *end = line + strlen(line);
+	while (end > line && strchr(" \t", end[-1])) *--end = '\0';
+	if (!*line) return true;
+	char *equals = strstr(line, " = ");
+	if (!equals) {
+		diag_error(c->diag, where, "a decision is 'key = text', not '%s'", line);
+		return false;
+	}
+	*equals = '\0';
+	struct Decision item = {line, equals + 3, true};
+	vec_push(c->arena, c->decisions.item, item);
+	return true;
+}
+
+static bool decisions_read(Compilation *c, const char *path)
+{
+	enum { FILE_LIMIT = 1 << 24 };
+	char *data;
+	size_t size;
+	c->decisions.arena = c->arena;
+	if (!path) return true;
+	const char *error = file_read(c->arena, path, FILE_LIMIT, &data, &size);
+	if (error) {
+		diag_error(c->diag, (Where){0}, "%s", error);
+		return false;
+	}
+	bool ok = true;
+	int number = 0;
+	for (char *line = data; *line;) {
+		size_t n = strcspn(line, "\n");
+		bool last = line[n] == '\0';
+		line[n] = '\0';
+		ok &= decisions_line(c, line, (Where){path, ++number, NULL, 0});
+		line += n + !last;
+	}
+	return ok;
+}
+
+static void decisions_print(const Decisions *d, Text *out)
+{
+	for (int i = 0; i < d->item.n; i++)
+		text_printf(out, "%s = %s\n", d->item.at[i].key, d->item.at[i].text);
+}
+
+/* --- one entry
+ * ------------------------------------------------------------------------------------------- */
+
+static void dump_nests(const Part *p, Text *out)
+{
+	text_printf(out, "# %s\n", p->name);
+	for (int i = 0; i < p->step.n; i++) nest_print(p->step.at[i].nest, out);
+}
+
+static void dump_layouts(const Part *p, Text *out)
+{
+	text_printf(out, "# %s\n", p->name);
+	for (int i = 0; i < p->buffer.n; i++) {
+		text_printf(out, "%s: ", p->buffer.at[i]->name);
+		buffer_layout_text(p->buffer.at[i], out);
+		text_add(out, "\n");
+	}
+}
+
+static void dump_trees(const Program *program, const Part *p, Text *out)
+{
+	for (int t = 0; t < program->ntarget; t++) {
+		text_printf(out, "# %s, %s\n", p->name, program->target[t]->name);
+		for (int i = 0; i < p->step.n; i++)
+			if (p->step.at[i].tree[t]) tree_print(p->step.at[i].tree[t], out);
+	}
+}
+
+static void dump_plan(const Part *p, Text *out)
+{
+	text_printf(out, "# %s: %lld bytes of work, at least %lld\n", p->name, (long long)p->work,
+	    (long long)p->work_lower_bound);
+	for (int i = 0; i < p->buffer.n; i++) {
+		const Buffer *b = p->buffer.at[i];
+		if (b->place == PLACE_WORK)
+			text_printf(
+			    out, "%10lld +%lld %s\n", (long long)b->offset, (long long)b->size, b->name);
+	}
+}
+
+/* From an entry's graph to a part whose nests are scheduled and whose buffers have their places. */
+static void add_part(Compilation *c, Graph *g, EntryKind kind, const char *name)
+{
+	Program *program = c->program;
+	if (c->diag->errors) return;
+	const char *fault = graph_verify(g);
+	if (fault) bug("%s: %s", name, fault);
+	if (dumps(c, "graph")) {
+		text_printf(c->dump, "# %s\n", name);
+		graph_print(g, c->dump);
+	}
+	Part *p = lower_graph(c->arena, g, kind, name);
+	fuse_part(c->arena, p);
+	if (dumps(c, "nests")) dump_nests(p, c->dump);
+	layout_part(c->arena, p, &c->decisions);
+	if (dumps(c, "layouts")) dump_layouts(p, c->dump);
+	schedule_part(c->arena, p, program->target, program->ntarget, &c->decisions);
+	if (dumps(c, "trees")) dump_trees(program, p, c->dump);
+	plan_memory(c->arena, p, program->is_double ? 8 : 4);
+	if (dumps(c, "plan")) dump_plan(p, c->dump);
+	fault = verify_part(c->arena, p);
+	if (fault) bug("%s: %s", name, fault);
+	vec_push(c->arena, program->part, p);
+}
+
+/* --- all entries
+ * ----------------------------------------------------------------------------------------- */
+
+static const char *entry_name(Compilation *c, const char *stem, int64_t batch)
+{
+	return arena_printf(c->arena, "%s_b%lld", stem, (long long)batch);
+}
+
+static void add_inference(Compilation *c, const Model *m)
+{
+	static const int64_t one[] = {1};
+	const Options *o = c->options;
+	int n = o->infer_batches ? o->infer_batches : 1;
+	const int64_t *batch = o->infer_batches ? o->infer_batch : one;
+	for (int i = 0; i < n; i++)
+		add_part(c, graph_instance(m, batch[i], MODE_INFER, false), ENTRY_INFER,
+		    entry_name(c, "infer", batch[i]));
+}
+
+static void add_training(Compilation *c, const Model *m)
+{
+	static const int64_t one[] = {1};
+	const Options *o = c->options;
+	int n = o->train_batches ? o->train_batches : 1;
+	const int64_t *batch = o->train_batches ? o->train_batch : one;
+	for (int i = 0; i < n; i++) {
+		add_part(c, graph_instance(m, batch[i], MODE_INFER, true), ENTRY_EVAL,
+		    entry_name(c, "eval", batch[i]));
+		Graph *g = graph_instance(m, batch[i], MODE_TRAIN, true);
+		graph_backward(g, m);
+		add_part(c, g, ENTRY_GRADIENTS, entry_name(c, "gradients", batch[i]));
+	}
+	if (m->optimizer.kind) add_part(c, graph_update(m), ENTRY_UPDATE, "update");
+}
+
+Program *compile_program(Arena *a, Diag *d, const Options *opt, Model *m, Text *dump)
+{
+	Program *p = NEW(a, Program);
+	Compilation c = {.arena = a, .diag = d, .options = opt, .program = p, .dump = dump};
+	p->model = m;
+	p->options = opt;
+	p->is_double = opt->is_double;
+	choose_targets(p, opt->target);
+	if (!decisions_read(&c, opt->decisions) || !model_layout(m)) return NULL;
+	for (int i = 0; i < m->slot.n; i++) vec_push(a, p->slot, m->slot.at[i]);
+	p->slots = m->slots;
+	if (dumps(&c, "model")) graph_print(m->graph, dump);
+	add_inference(&c, m);
+	if (m->loss.n > 0 && !opt->inference_only) add_training(&c, m);
+	if (dumps(&c, "decisions")) decisions_print(&c.decisions, dump);
+	return d->errors ? NULL : p;
+}
+
+Program *compile_model(Arena *a, Diag *d, const Options *opt, Text *dump)
+{
+	Model *m = frontend_load(a, d, opt);
+	return m ? compile_program(a, d, opt, m, dump) : NULL;
+}

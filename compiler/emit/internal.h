@@ -1,0 +1,209 @@
+/* internal: what the files of the printer share among themselves and nobody else needs.
+ *
+ *   emit_kernel ─ kernel.c: loops, blocks ─ tile.c: accumulators, stores ─ leaf.c: copies, guards
+ *                 offset.c: where an access lies, as text ─ value.c: expressions, loads
+ *   emit_program ─ program.c ─ unique.c, entry.c, api.c, banner.c, prelude.c */
+#ifndef CNNC_EMIT_INTERNAL_H
+#define CNNC_EMIT_INTERNAL_H
+
+#include "emit.h"
+
+enum { KERNEL_BUFFERS = NEST_LOADS + NEST_STORES, LOOP_DEPTH = SCHEDULE_LINES + 1 };
+
+/* --- prelude.c: functions that kernels may call, as bits
+ * ------------------------------------------- */
+
+typedef enum {
+	USE_MAX = 1 << 0,
+	USE_MIN = 1 << 1,
+	USE_SELECT = 1 << 2,
+	USE_SPLAT = 1 << 3,
+	USE_EXP = 1 << 4,
+	USE_LOG = 1 << 5,
+	USE_TANH = 1 << 6,
+	USE_SQRT = 1 << 7,
+	USE_ABS = 1 << 8,
+	USE_POW = 1 << 9,
+	USE_HASH = 1 << 10,
+	USE_ACROSS = 1 << 11, /* sums and maxima over the lanes of a vector */
+	USE_ALL = (1 << 12) - 1
+} Use;
+
+unsigned prelude_uses(const Nest *n);
+void prelude_print(Text *out, const Target *const *target, int n, bool is_double, unsigned uses);
+int target_lanes(const Target *t, bool is_double); /* of its vectors; 0: scalar text only */
+/* "f32x8", the suffix of types and functions; "f32" without lanes. Static or in `room`. */
+const char *type_suffix(int lanes, bool is_double, char room[16]);
+/* "CNNC_AVX2 ", to be put before a function's type; "" where the target needs no attribute. */
+void target_attribute(const Target *t, Text *out);
+
+/* --- kernel.c
+ * -------------------------------------------------------------------------------------- */
+
+/* Functions of tiles: equal text is printed once. Kernels printed with one pool share them. */
+typedef struct {
+	const char *prefix, *suffix; /* the k-th is called prefix k suffix */
+	Text *out;                   /* gets the definitions */
+	struct Tiles {
+		const char *text; /* from the parameter list on */
+		const char *name;
+	} *at;
+	int n, room;
+} TilePool;
+
+/* What a kernel costs, for comments and the stack's size. */
+typedef struct {
+	int64_t tiles, functions; /* places that call a tile, functions that were new */
+	int64_t stack;            /* bytes of named locals, all counted */
+} KernelCost;
+
+/* From the parameter list on, so that equal kernels have equal texts. The nest's name is only looked
+ * at by `pool`. */
+void kernel_print(Arena *a, const Scheduled *s, const Target *t, bool is_double, TilePool *pool,
+    Text *out, KernelCost *cost);
+/* The real buffers in a nest's texts, by the loads and stores that its expressions use. */
+uint32_t kernel_loads(const Nest *n);
+
+/* --- offset.c: places as text
+ * ----------------------------------------------------------------------- */
+
+/* An address without its constant: a number of elements over the loops around, numbered by depth.
+ * The values of indices in guards and bodies are keys too, of the buffer INDEX_VALUE. */
+enum { INDEX_VALUE = -1 };
+
+typedef struct {
+	int buffer;
+	Affine form; /* c == 0 */
+} Key;
+
+typedef Vec(Key) Keys;
+
+typedef struct {
+	Key key;
+	char name[32];
+	int64_t base; /* a parameter: the constant that the call adds */
+} Offset;
+
+typedef Vec(Offset) Offsets;
+
+/* What all functions of one kernel have in common. */
+typedef struct {
+	Arena *arena;
+	const Scheduled *tree;
+	const Nest *nest;
+	const Target *target;
+	bool is_double;
+	int lanes;                    /* of the target's vectors; 0: scalar text only */
+	const char *real;             /* "float" */
+	char suffix[16], vector[16];  /* "f32", "f32x8" */
+	int nbuffer;
+	const Buffer *buffer[KERNEL_BUFFERS];
+	const char *array[KERNEL_BUFFERS]; /* their names in the text */
+	uint32_t stored, disjoint;         /* bits: written; written and provably nothing else's place */
+	int *depth;                        /* by tree var: the loop's depth on its path */
+	TilePool *pool;
+	KernelCost *cost;
+	Vec(const Expr *) shared; /* subexpressions that are named where they are used more than once */
+	Vec(const Expr *) uniform;
+} Kernel;
+
+/* One function being printed: the kernel itself, or a tile's function in it. */
+typedef struct {
+	Kernel *k;
+	int outer; /* loops of this depth and above are the kernel's: in a tile's function, parameters */
+	int depth; /* loops around this place */
+	char loop[LOOP_DEPTH][32];
+	int dim[LOOP_DEPTH];
+	int indent;
+	Offsets local, root; /* carried by loops; parameters */
+	Keys need;           /* what the text since the last loop began stands on */
+	int named[KERNEL_BUFFERS + 1];
+	uint32_t arrays; /* bits: arrays mentioned */
+	Text *out;
+} Scope;
+
+typedef struct {
+	Key key;
+	int64_t c, lane; /* constant; elements from lane to lane */
+	bool aligned;    /* to a whole vector, given unit lanes */
+} Address;
+
+bool key_same(const Key *a, const Key *b);
+/* Tree vars become depths. */
+Affine over_loops(const Kernel *k, const Affine *a);
+/* Where an access lies with dims as forms over tree vars; lane_var -1: no lanes. */
+Address address_of(const Scope *s, const Access *x, const Affine *sub, int lane_var);
+/* The variable that holds a key's value, for barriers; NULL: it is always 0. */
+const char *offset_name(Scope *s, const Key *key);
+void print_address(Scope *s, const Address *a, int64_t more); /* x[x_1 + 35] */
+/* The value of an index: `oh - 1 + kh`, or `i_0 + kh`. */
+void print_index(Scope *s, const Affine *form, int64_t c);
+void print_line(Scope *s, const char *format, ...) PRINTF_LIKE(2, 3); /* indented, with newline */
+void print_indent(Scope *s);
+/* A loop: begin names the var and remembers the place; end puts head and offsets before the body. */
+typedef struct {
+	size_t place;
+	Keys need;
+	int var, depth;
+	const char *block; /* its value, when a block's number decides; NULL: a for loop */
+} LoopText;
+LoopText loop_begin(Scope *s, const Tree *loop, const char *block);
+void loop_end(Scope *s, const LoopText *l, int64_t count);
+void text_insert(Text *t, size_t at, const char *s);
+int kernel_buffer(const Kernel *k, const Buffer *b); /* its argument's number */
+
+/* --- value.c: expressions as text
+ * -------------------------------------------------------------------- */
+
+typedef enum { SCALAR, VECTOR, TRUTH, MASK } Form;
+
+/* Loads and parts of expressions that have names here. */
+typedef struct {
+	Address address;
+	Form form;
+	char name[32];
+} Loaded;
+
+typedef Vec(Loaded) LoadedList;
+
+/* One point of the nest in the text: an instance of a tile, in one copy of a leaf. */
+typedef struct {
+	Scope *s;
+	const Affine *sub; /* dims over tree vars */
+	int lane_var;      /* -1: none */
+	bool vector_acc;
+	char acc[4][48]; /* names of the accumulators */
+	LoadedList *loads;
+	int *counter; /* of names of loads, by buffer; [KERNEL_BUFFERS]: of parts */
+	int load[NEST_LOADS]; /* which of loads; -1: not yet */
+	Vec(struct Named { const Expr *e; char name[32]; Form form; }) part;
+} Point;
+
+void point_begin(Point *p, Scope *s, const Affine *sub, int lane_var);
+/* Declares what the expression reads; print_value may follow. */
+void declare_value(Point *p, const Expr *e);
+/* `want` SCALAR or VECTOR: a scalar is spread over the lanes. binding: see value.c. */
+void print_value(Point *p, const Expr *e, Form want, int binding);
+Form value_form(const Point *p, const Expr *e);
+void find_shared(Kernel *k);
+
+enum { BIND_NONE, BIND_OR, BIND_AND, BIND_COMPARE, BIND_ADD, BIND_MUL, BIND_UNARY };
+
+/* --- tile.c, leaf.c
+ * -------------------------------------------------------------------------------- */
+
+/* A tile being printed. In scalar text its lanes are instances like the others. */
+typedef struct {
+	Kernel *k;
+	const Tree *tree;
+	Reg reg[TILE_REGS];
+	int nreg, instances;
+	int lane_var;      /* -1: no vectors */
+	bool lane_reduces; /* the lanes are of a reduction dim */
+} Tile;
+
+void tile_print(Scope *s, const Tree *tile);
+void accumulator_name(const Tile *t, int acc, int instance, char room[48]);
+void print_reduction(Scope *s, const Tile *t);
+
+#endif

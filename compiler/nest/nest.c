@@ -1,0 +1,113 @@
+/* nest: building nests. A nest is plain data; these functions only keep its arrays within their
+ * room, because a nest that outgrows them is a fault of the operator that lowers to it. */
+#include "internal.h"
+
+Nest *nest_new(Arena *a, const char *name)
+{
+	Nest *n = NEW(a, Nest);
+	n->name = name;
+	return n;
+}
+
+static void want_room(const Nest *n, int used, int room, const char *what)
+{
+	if (used >= room) bug("nest %s has more than %d %s", n->name, room, what);
+}
+
+int nest_dim(Nest *n, const char *name, int64_t extent, bool reduce)
+{
+	want_room(n, n->ndim, NEST_DIMS, "dims");
+	n->dim[n->ndim] = (Dim){name, extent, reduce};
+	return n->ndim++;
+}
+
+bool index_same(const Index *a, const Index *b)
+{
+	return a->q == b->q && affine_same(&a->a, &b->a);
+}
+
+bool access_same(const Access *a, const Access *b)
+{
+	if (a->buffer != b->buffer) return false;
+	for (int i = 0; i < a->buffer->rank; i++)
+		if (!index_same(&a->at[i], &b->at[i])) return false;
+	return true;
+}
+
+int nest_load(Nest *n, const char *as, Buffer *b, const Index *at)
+{
+	Access x = {.buffer = b, .as = as};
+	for (int i = 0; i < b->rank; i++) x.at[i] = at[i];
+	for (int l = 0; l < n->nload; l++)
+		if (access_same(&n->load[l], &x)) return l;
+	want_room(n, n->nload, NEST_LOADS, "loads");
+	n->load[n->nload] = x;
+	return n->nload++;
+}
+
+static Guard *guard_new(Nest *n, GuardKind kind)
+{
+	want_room(n, n->nguard, NEST_GUARDS, "guards");
+	Guard *g = &n->guard[n->nguard++];
+	*g = (Guard){.kind = kind};
+	g->e[0].q = g->e[1].q = 1;
+	return g;
+}
+
+void nest_guard_range(Nest *n, Index e, int64_t lo, int64_t hi)
+{
+	Guard *g = guard_new(n, GUARD_RANGE);
+	g->e[0] = e;
+	g->lo = lo;
+	g->hi = hi;
+}
+
+void nest_guard_divides(Nest *n, Affine e, int64_t q)
+{
+	Guard *g = guard_new(n, GUARD_DIVIDES);
+	g->e[0].a = e;
+	g->q = q;
+}
+
+void nest_guard_mask(Nest *n, Affine row, Affine col, const uint8_t *table, int cols)
+{
+	Guard *g = guard_new(n, GUARD_MASK);
+	g->e[0].a = row;
+	g->e[1].a = col;
+	g->table = table;
+	g->cols = cols;
+}
+
+int nest_acc(Nest *n, double init, Combine combine, Expr *update)
+{
+	want_room(n, n->nacc, NEST_ACCS, "accumulators");
+	n->acc[n->nacc] = (Acc){init, combine, update};
+	return n->nacc++;
+}
+
+void nest_store(Nest *n, const char *as, Buffer *b, const Affine *at, Expr *value)
+{
+	want_room(n, n->nstore, NEST_STORES, "stores");
+	Store *s = &n->store[n->nstore++];
+	*s = (Store){.to = {.buffer = b, .as = as}, .value = value};
+	for (int i = 0; i < b->rank; i++) s->to.at[i] = index_of(at[i]);
+}
+
+void nest_extents(const Nest *n, int64_t *extent)
+{
+	for (int d = 0; d < n->ndim; d++) extent[d] = n->dim[d].extent;
+}
+
+uint32_t nest_update_loads(const Nest *n)
+{
+	uint32_t loads = 0;
+	for (int k = 0; k < n->nacc; k++) loads |= expr_loads(n->acc[k].update);
+	return loads;
+}
+
+uint32_t nest_store_loads(const Nest *n)
+{
+	uint32_t loads = 0;
+	for (int k = 0; k < n->nstore; k++) loads |= expr_loads(n->store[k].value);
+	return loads;
+}

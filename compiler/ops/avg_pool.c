@@ -1,0 +1,200 @@
+/* avg_pool: y = the mean of each window. With count_pad (as PyTorch has it by default) padding
+ * counts as zeros, so the divisor is KH*KW; without, the mean is over the taps inside the input,
+ * and the nest counts them beside the sum.
+ *
+ * Gradient: each tap weighs 1/divisor, so dx[i] = sum over the windows o that see i of
+ * dy[o]/divisor[o]. Without count_pad a first nest divides dy by the counts, which the second
+ * gathers. */
+#include "pool.h"
+
+/* Whether the divisor differs from window to window. */
+static bool counts_differ(const Node *n, const Window *w)
+{
+	return !attr_bool(n, "count_pad") && (w->pad[0] > 0 || w->pad[1] > 0);
+}
+
+static double whole_window(const Window *w) { return (double)(w->kernel[0] * w->kernel[1]); }
+
+static bool avg_infer(Graph *g, Node *n)
+{
+	Window w;
+	if (!pool_window(g, n, false, &w)) return false;
+	const Shape *x = &n->in[0]->shape;
+	return infer_out(g, n, 0, shape_of(4, x->dim[0], x->dim[1], w.out[0], w.out[1]), TYPE_REAL);
+}
+
+static void avg_lower(Lower *l, const Node *n)
+{
+	Arena *a = lower_arena(l);
+	Window w = pool_forward(n);
+	Nest *nest = lower_nest(l, n, "avg_pool");
+	PoolDims d = pool_dims_forward(nest, n, &w);
+	Expr *x = e_load(a, pool_load_taps(l, nest, &d, &w, n->in[0]));
+	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), x));
+	Expr *mean = e_op(a, E_MUL, e_acc(a, 0), e_num(a, 1 / whole_window(&w)));
+	if (counts_differ(n, &w)) {
+		nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 1), e_num(a, 1)));
+		mean = e_op(a, E_DIV, e_acc(a, 0), e_acc(a, 1));
+	}
+	pool_store(l, nest, "y", &d, n->out[0], mean);
+}
+
+static void avg_gradient(Grad *grad, const Node *n)
+{
+	Graph *g = grad_graph(grad);
+	Value *dy = grad_of(grad, n, 0);
+	if (!dy || !grad_wanted(grad, n, 0)) return;
+	AttrValue *attr = attrs_like(g->arena, &op_avg_pool_dx, n);
+	attr_set_pair(&op_avg_pool_dx, attr, "size", plane_of(n->in[0])[0], plane_of(n->in[0])[1]);
+	grad_add(grad, n, 0, graph_op(g, &op_avg_pool_dx, &dy, 1, attr)->out[0]);
+}
+
+/* What output (oh, ow) divides by, counted tap by tap. */
+static double divisor(const Node *n, const Window *w, int64_t oh, int64_t ow)
+{
+	int64_t inside = 0;
+	for (int64_t kh = 0; kh < w->kernel[0]; kh++)
+		for (int64_t kw = 0; kw < w->kernel[1]; kw++) {
+			int64_t ih = oh * w->stride[0] - w->pad[0] + kh,
+			        iw = ow * w->stride[1] - w->pad[1] + kw;
+			inside += ih >= 0 && ih < w->in[0] && iw >= 0 && iw < w->in[1];
+		}
+	return attr_bool(n, "count_pad") ? whole_window(w) : (double)inside;
+}
+
+static void avg_tap(Oracle *o, int64_t y, int64_t x, int64_t tap)
+{
+	(void)tap;
+	o->out[0][y] += o->in[0][x];
+}
+
+static void avg_reference(const Node *n, const double *const *in, double *const *out)
+{
+	Window w = pool_forward(n);
+	int64_t planes = n->in[0]->shape.dim[0] * n->in[0]->shape.dim[1], pixels = w.out[0] * w.out[1];
+	pool_clear(n->out[0], out[0], 0);
+	Oracle o = {.in = in, .out = out, .w = &w, .at = avg_tap};
+	pool_each_tap(&o, planes);
+	for (int64_t i = 0; i < planes * pixels; i++)
+		out[0][i] /= divisor(n, &w, i % pixels / w.out[1], i % w.out[1]);
+}
+
+#define ATTR_COUNT_PAD                                                                             \
+	{                                                                                              \
+		.name = "count_pad", .type = ATTR_BOOL, .value = 1,                                        \
+		.doc = "whether padding counts as zeros of the mean"                                       \
+	}
+
+static const Attr avg_attrs[] = {
+    ATTR_POOL_KERNEL,
+    ATTR_POOL_STRIDE,
+    ATTR_PAD,
+    ATTR_COUNT_PAD,
+    ATTR_END,
+};
+
+const OpDesc op_avg_pool = {
+    .name = "avg_pool",
+    .doc = "The mean of each window.",
+    .flags = OP_METHOD,
+    .min_in = 1,
+    .max_in = 1,
+    .attr = avg_attrs,
+    .infer = avg_infer,
+    .lower = avg_lower,
+    .gradient = avg_gradient,
+    .reference = avg_reference,
+    .operands = "x",
+    .samples = "x=1x1x4x4 | kernel=2\n"
+               "x=2x3x9x7 | kernel=3 stride=2 pad=1\n"
+               "x=1x17x6x5 | kernel=3 stride=2\n"
+               "x=2x32x5x5 | kernel=3 stride=1 pad=1 count_pad=false\n"
+               "x=1x20x7x8 | kernel=4x3 stride=3x2 pad=2x1 count_pad=false\n"
+               "x=1x16x8x6 | kernel=2x3 stride=2x1\n"
+               "x=1x6x5x11 | kernel=1x5 stride=1x3 pad=0x2",
+};
+
+/* --- gradient
+ * ----------------------------------------------------------------------------------------- */
+
+static bool dx_infer(Graph *g, Node *n) { return pool_infer_back(g, n, false); }
+
+/* A nest that yields dy[o]/count[o], count being the taps of o inside the input. */
+static const Value *divided(Lower *l, const Node *n, const Window *w)
+{
+	Arena *a = lower_arena(l);
+	Value *part = lower_temp(l, "dy_by_count", n->in[0]->shape);
+	Nest *nest = lower_nest(l, n, "avg_pool_count");
+	PoolDims d = pool_dims_forward(nest, n, w);
+	window_guard_tap(nest, w, 0, window_tap(w, 0, d.h, d.kh));
+	window_guard_tap(nest, w, 1, window_tap(w, 1, d.w, d.kw));
+	Index at[] = {index_var(d.n), index_var(d.c), index_var(d.h), index_var(d.w)};
+	Expr *dy = e_load(a, lower_load(l, nest, "dy", n->in[0], at));
+	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), e_num(a, 1)));
+	pool_store(l, nest, "part", &d, part, e_op(a, E_DIV, dy, e_acc(a, 0)));
+	return part;
+}
+
+static void dx_lower(Lower *l, const Node *n)
+{
+	Arena *a = lower_arena(l);
+	Window w = pool_backward(n);
+	bool differ = counts_differ(n, &w);
+	const Value *part = differ ? divided(l, n, &w) : n->in[0];
+	Nest *nest = lower_nest(l, n, "avg_pool_dx");
+	PoolDims d = pool_dims_backward(nest, n, &w);
+	Expr *dy = e_load(a, pool_load_back(l, nest, "dy", &d, &w, part));
+	pool_guard_back(nest, &d, &w);
+	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), dy));
+	Expr *dx = e_acc(a, 0);
+	if (!differ) dx = e_op(a, E_MUL, dx, e_num(a, 1 / whole_window(&w)));
+	pool_store(l, nest, "dx", &d, n->out[0], dx);
+}
+
+static void dx_reference(const Node *n, const double *const *in, double *const *out)
+{
+	Window w = pool_backward(n);
+	int64_t planes = n->in[0]->shape.dim[0] * n->in[0]->shape.dim[1];
+	const double *dy = in[0];
+	pool_clear(n->out[0], out[0], 0);
+	for (int64_t plane = 0; plane < planes; plane++)
+		for (int64_t oh = 0; oh < w.out[0]; oh++)
+			for (int64_t ow = 0; ow < w.out[1]; ow++, dy++)
+				for (int64_t kh = 0; kh < w.kernel[0]; kh++)
+					for (int64_t kw = 0; kw < w.kernel[1]; kw++) {
+						int64_t ih = oh * w.stride[0] - w.pad[0] + kh;
+						int64_t iw = ow * w.stride[1] - w.pad[1] + kw;
+						if (ih < 0 || ih >= w.in[0] || iw < 0 || iw >= w.in[1]) continue;
+						int64_t at = (plane * w.in[0] + ih) * w.in[1] + iw;
+						out[0][at] += *dy / divisor(n, &w, oh, ow);
+					}
+}
+
+static const Attr dx_attrs[] = {
+    ATTR_POOL_KERNEL,
+    ATTR_SIZE,
+    ATTR_POOL_STRIDE,
+    ATTR_PAD,
+    ATTR_COUNT_PAD,
+    ATTR_END,
+};
+
+const OpDesc op_avg_pool_dx = {
+    .name = "avg_pool_dx",
+    .doc = "Gradient of avg_pool: every output's gradient, divided among its window.",
+    .flags = OP_GRADIENT_ONLY,
+    .min_in = 1,
+    .max_in = 1,
+    .attr = dx_attrs,
+    .infer = dx_infer,
+    .lower = dx_lower,
+    .reference = dx_reference,
+    .operands = "dy",
+    .samples = "dy=1x1x2x2 | kernel=2 size=4\n"
+               "dy=2x3x5x4 | kernel=3 size=9x7 stride=2 pad=1\n"
+               "dy=1x17x2x2 | kernel=3 size=6x5 stride=2\n"
+               "dy=2x32x5x5 | kernel=3 size=5 stride=1 pad=1 count_pad=false\n"
+               "dy=1x20x3x4 | kernel=4x3 size=7x8 stride=3x2 pad=2x1 count_pad=false\n"
+               "dy=1x16x4x4 | kernel=2x3 size=8x6 stride=2x1\n"
+               "dy=1x6x5x4 | kernel=1x5 size=5x11 stride=1x3 pad=0x2",
+};

@@ -1,0 +1,268 @@
+/* batch_norm_train, batch_norm_grad: batch norm with the batch's own statistics, M = N*H*W numbers
+ * a channel.
+ *
+ *   mean = sum x / M;  variance = sum (x - mean)^2 / M   (two passes, biased: no cancellation)
+ *   inv = 1/sqrt(variance + eps);  hat = (x - mean) inv;  y = w hat + b
+ *
+ * Gradient. With dhat = w dy and both statistics functions of x:
+ *   dvariance = sum dhat (x - mean) * -inv^3/2,  dmean = -inv sum dhat   (variance's share of it is
+ * 0) dx = dhat inv + dvariance 2(x - mean)/M + dmean/M = w inv (dy - db/M - hat dw/M)   where db =
+ * sum dy and dw = sum dy hat, which are the gradients of b and w. One nest sums both and leaves per
+ * channel s = w inv and t = -s inv dw/M; a map then gives dx = s (dy - db/M) + t (x - mean). A
+ * gradient that reaches the statistics themselves adds dmean/M and dvariance 2(x - mean)/M. */
+#include <math.h>
+
+#include "batch_norm.h"
+
+/* --- forward
+ * ------------------------------------------------------------------------------------------ */
+
+static bool train_infer(Graph *g, Node *n)
+{
+	if (!norm_check(g, n, 0, 1, 3)) return false;
+	Shape x = n->in[0]->shape, channels = shape_of(1, x.dim[1]);
+	if (norm_count(&x) < 2)
+		return infer_error(g, n,
+		    "input is %s: batch norm in training needs more than one number "
+		    "a channel; use a larger batch",
+		    shape_text(g->arena, x));
+	return infer_out(g, n, 0, x, TYPE_REAL) && infer_out(g, n, 1, channels, TYPE_REAL) &&
+	       infer_out(g, n, 2, channels, TYPE_REAL);
+}
+
+static void lower_mean(Lower *l, const Node *n)
+{
+	Arena *a = lower_arena(l);
+	const Shape *x = &n->in[0]->shape;
+	Nest *nest = lower_nest(l, n, "batch_norm_mean");
+	Index at[MAX_RANK];
+	int c = norm_dims(nest, x, true, at);
+	Expr *load = e_load(a, lower_load(l, nest, "x", n->in[0], at));
+	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), load));
+	Expr *mean = e_op(a, E_MUL, e_acc(a, 0), e_num(a, 1 / (double)norm_count(x)));
+	lower_store(l, nest, "mean", n->out[1], (Affine[]){affine_var(c)}, mean);
+}
+
+/* The variance, and scale = w inv for the map that follows. */
+static void lower_variance(Lower *l, const Node *n, const Value *scale)
+{
+	Arena *a = lower_arena(l);
+	const Shape *x = &n->in[0]->shape;
+	Nest *nest = lower_nest(l, n, "batch_norm_var");
+	Index at[MAX_RANK];
+	int c = norm_dims(nest, x, true, at);
+	Expr *load = e_load(a, lower_load(l, nest, "x", n->in[0], at));
+	Expr *from_mean = e_op(a, E_SUB, load, norm_load(l, nest, "mean", n->out[1], c));
+	Expr *w = norm_load(l, nest, "w", n->in[1], c);
+	Expr *square = e_op(a, E_MUL, from_mean, from_mean);
+	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), square));
+	Expr *variance = e_op(a, E_MUL, e_acc(a, 0), e_num(a, 1 / (double)norm_count(x)));
+	Affine to[] = {affine_var(c)};
+	lower_store(l, nest, "var", n->out[2], to, variance);
+	lower_store(l, nest, "s", scale, to, e_op(a, E_MUL, w, norm_inverse(a, n, variance)));
+}
+
+static void train_lower(Lower *l, const Node *n)
+{
+	Arena *a = lower_arena(l);
+	const Shape *shape = &n->in[0]->shape;
+	Value *scale = lower_temp(l, "batch_norm_scale", n->out[1]->shape);
+	lower_mean(l, n);
+	lower_variance(l, n, scale);
+
+	Nest *nest = lower_nest(l, n, "batch_norm_train");
+	Index at[MAX_RANK];
+	Affine to[MAX_RANK];
+	int c = norm_dims(nest, shape, false, at);
+	for (int d = 0; d < shape->rank; d++) to[d] = at[d].a;
+	Expr *x = e_load(a, lower_load(l, nest, "x", n->in[0], at));
+	Expr *mean = norm_load(l, nest, "mean", n->out[1], c), *s = norm_load(l, nest, "s", scale, c);
+	Expr *b = norm_load(l, nest, "b", n->in[2], c);
+	Expr *y = e_op(a, E_ADD, e_op(a, E_MUL, e_op(a, E_SUB, x, mean), s), b);
+	lower_store(l, nest, "y", n->out[0], to, y);
+}
+
+/* The share of each x in its channel's mean and variance. p: 1/M. */
+static Expr *mean_share(Arena *a, Expr *const *x, const double *p)
+{
+	return e_op(a, E_MUL, e_num(a, p[0]), x[1]); /* x, dmean */
+}
+
+static Expr *variance_share(Arena *a, Expr *const *x, const double *p)
+{
+	Expr *from_mean = e_op(a, E_SUB, x[0], x[1]); /* x, mean, dvariance */
+	return e_op(a, E_MUL, e_op(a, E_MUL, e_num(a, 2 * p[0]), from_mean), x[2]);
+}
+
+static const MapExpr dx_by_mean = {.name = "mean_share", .operands = 2, .value = mean_share};
+static const MapExpr dx_by_variance = {.name = "var_share", .operands = 3, .value = variance_share};
+
+static void train_gradient(Grad *grad, const Node *n)
+{
+	Graph *g = grad_graph(grad);
+	Value *dy = grad_of(grad, n, 0), *dmean = grad_of(grad, n, 1), *dvar = grad_of(grad, n, 2);
+	Value *x = n->in[0], *mean = n->out[1], *variance = n->out[2];
+	double share = 1 / (double)norm_count(&x->shape);
+	if (dy) {
+		AttrValue *attr = attrs_like(g->arena, &op_batch_norm_grad, n);
+		Value *in[] = {dy, x, mean, variance, n->in[1]};
+		Node *all = graph_op(g, &op_batch_norm_grad, in, 5, attr);
+		for (int i = 0; i < 3; i++)
+			if (grad_wanted(grad, n, i)) grad_add(grad, n, i, all->out[i]);
+	}
+	if (!grad_wanted(grad, n, 0)) return;
+	if (dmean) grad_add(grad, n, 0, graph_map(g, &dx_by_mean, (Value *[]){x, dmean}, 2, &share, 1));
+	if (dvar)
+		grad_add(
+		    grad, n, 0, graph_map(g, &dx_by_variance, (Value *[]){x, mean, dvar}, 3, &share, 1));
+}
+
+static void train_reference(const Node *n, const double *const *in, double *const *out)
+{
+	const Shape *x = &n->in[0]->shape;
+	int64_t C = x->dim[1], count = shape_count(*x);
+	double M = (double)norm_count(x), eps = attr_real(n, "eps");
+	for (int64_t c = 0; c < C; c++) {
+		double sum = 0, square = 0;
+		for (int64_t i = 0; i < count; i++)
+			if (norm_channel(x, i) == c) sum += in[0][i];
+		for (int64_t i = 0; i < count; i++)
+			if (norm_channel(x, i) == c) square += pow(in[0][i] - sum / M, 2);
+		out[1][c] = sum / M;
+		out[2][c] = square / M;
+	}
+	for (int64_t i = 0; i < count; i++) {
+		int64_t c = norm_channel(x, i);
+		out[0][i] = in[1][c] * (in[0][i] - out[1][c]) / sqrt(out[2][c] + eps) + in[2][c];
+	}
+}
+
+static const Attr train_attrs[] = {ATTR_EPS, ATTR_END};
+
+const OpDesc op_batch_norm_train = {
+    .name = "batch_norm_train",
+    .doc = "Batch norm with the batch's own mean and (biased) variance, which it also yields.",
+    .flags = 0,
+    .min_in = 3,
+    .max_in = 3,
+    .attr = train_attrs,
+    .infer = train_infer,
+    .lower = train_lower,
+    .gradient = train_gradient,
+    .reference = train_reference,
+    .operands = "x w b",
+    .samples = "x=1x1x2x3 w=1 b=1\n"
+               "x=2x17x4x5 w=17 b=17\n"
+               "x=5x20 w=20 b=20 | eps=0.01\n"
+               "x=3x32x1x1 w=32 b=32\n"
+               "x=2x3x5x7 w=3 b=3 | eps=0.001",
+};
+
+/* --- gradient
+ * ----------------------------------------------------------------------------------------- */
+
+enum { DY, X, MEAN, VARIANCE, WEIGHT }; /* operands of batch_norm_grad; results: dx, dw, db */
+
+static bool grad_infer(Graph *g, Node *n)
+{
+	if (!norm_check(g, n, X, MEAN, WEIGHT + 1)) return false;
+	Shape x = n->in[X]->shape, channels = shape_of(1, x.dim[1]);
+	if (!shape_same(n->in[DY]->shape, x))
+		return infer_error(g, n, "the output's gradient is %s, input is %s",
+		    shape_text(g->arena, n->in[DY]->shape), shape_text(g->arena, x));
+	return infer_out(g, n, 0, x, TYPE_REAL) && infer_out(g, n, 1, channels, TYPE_REAL) &&
+	       infer_out(g, n, 2, channels, TYPE_REAL);
+}
+
+/* dw = inv sum dy (x - mean), db = sum dy, and s, t. */
+static void lower_sums(Lower *l, const Node *n, const Value *s, const Value *t)
+{
+	Arena *a = lower_arena(l);
+	const Shape *shape = &n->in[X]->shape;
+	Nest *nest = lower_nest(l, n, "batch_norm_sums");
+	Index at[MAX_RANK];
+	int c = norm_dims(nest, shape, true, at);
+	Affine to[] = {affine_var(c)};
+	Expr *dy = e_load(a, lower_load(l, nest, "dy", n->in[DY], at));
+	Expr *x = e_load(a, lower_load(l, nest, "x", n->in[X], at));
+	Expr *from_mean = e_op(a, E_SUB, x, norm_load(l, nest, "mean", n->in[MEAN], c));
+	Expr *inv = norm_inverse(a, n, norm_load(l, nest, "var", n->in[VARIANCE], c));
+	Expr *w = norm_load(l, nest, "w", n->in[WEIGHT], c);
+	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), dy));
+	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 1), e_op(a, E_MUL, dy, from_mean)));
+	Expr *dw = e_op(a, E_MUL, e_acc(a, 1), inv), *scale = e_op(a, E_MUL, w, inv);
+	Expr *slope = e_op(a, E_MUL, e_op(a, E_MUL, scale, inv), dw);
+	lower_store(l, nest, "dw", n->out[1], to, dw);
+	lower_store(l, nest, "db", n->out[2], to, e_acc(a, 0));
+	lower_store(l, nest, "s", s, to, scale);
+	lower_store(
+	    l, nest, "t", t, to, e_op(a, E_MUL, slope, e_num(a, -1 / (double)norm_count(shape))));
+}
+
+static void grad_lower(Lower *l, const Node *n)
+{
+	Arena *a = lower_arena(l);
+	const Shape *shape = &n->in[X]->shape, *channels = &n->out[1]->shape;
+	Value *vs = lower_temp(l, "batch_norm_s", *channels),
+	      *vt = lower_temp(l, "batch_norm_t", *channels);
+	lower_sums(l, n, vs, vt);
+
+	Nest *nest = lower_nest(l, n, "batch_norm_dx");
+	Index at[MAX_RANK];
+	Affine to[MAX_RANK];
+	int c = norm_dims(nest, shape, false, at);
+	for (int d = 0; d < shape->rank; d++) to[d] = at[d].a;
+	Expr *dy = e_load(a, lower_load(l, nest, "dy", n->in[DY], at));
+	Expr *x = e_load(a, lower_load(l, nest, "x", n->in[X], at));
+	Expr *mean = norm_load(l, nest, "mean", n->in[MEAN], c);
+	Expr *db = norm_load(l, nest, "db", n->out[2], c);
+	Expr *s = norm_load(l, nest, "s", vs, c), *t = norm_load(l, nest, "t", vt, c);
+	Expr *share = e_op(a, E_MUL, db, e_num(a, 1 / (double)norm_count(shape)));
+	Expr *left = e_op(a, E_MUL, s, e_op(a, E_SUB, dy, share));
+	Expr *right = e_op(a, E_MUL, t, e_op(a, E_SUB, x, mean));
+	lower_store(l, nest, "dx", n->out[0], to, e_op(a, E_ADD, left, right));
+}
+
+/* Straight from the chain rule, without the shortened form. */
+static void grad_reference(const Node *n, const double *const *in, double *const *out)
+{
+	const Shape *x = &n->in[X]->shape;
+	int64_t C = x->dim[1], count = shape_count(*x);
+	double M = (double)norm_count(x), eps = attr_real(n, "eps");
+	for (int64_t c = 0; c < C; c++) {
+		double mean = in[MEAN][c], w = in[WEIGHT][c], inv = 1 / sqrt(in[VARIANCE][c] + eps);
+		double dw = 0, db = 0, dmean = 0, dvar = 0;
+		for (int64_t i = 0; i < count; i++) {
+			if (norm_channel(x, i) != c) continue;
+			double dy = in[DY][i], from_mean = in[X][i] - mean;
+			db += dy;
+			dw += dy * from_mean * inv;
+			dmean -= w * dy * inv;
+			dvar -= w * dy * from_mean * inv * inv * inv / 2;
+		}
+		for (int64_t i = 0; i < count; i++) {
+			if (norm_channel(x, i) != c) continue;
+			out[0][i] = w * in[DY][i] * inv + dvar * 2 * (in[X][i] - mean) / M + dmean / M;
+		}
+		out[1][c] = dw;
+		out[2][c] = db;
+	}
+}
+
+const OpDesc op_batch_norm_grad = {
+    .name = "batch_norm_grad",
+    .doc = "Gradients of batch_norm_train by its input, weight and bias.",
+    .flags = OP_GRADIENT_ONLY,
+    .min_in = 5,
+    .max_in = 5,
+    .attr = train_attrs,
+    .infer = grad_infer,
+    .lower = grad_lower,
+    .reference = grad_reference,
+    .operands = "dy x mean var w",
+    .samples = "dy=1x1x2x3 x=1x1x2x3 mean=1 var=1>0 w=1\n"
+               "dy=2x17x4x5 x=2x17x4x5 mean=17 var=17>0 w=17\n"
+               "dy=5x20 x=5x20 mean=20 var=20>0 w=20 | eps=0.01\n"
+               "dy=3x32x1x1 x=3x32x1x1 mean=32 var=32>0 w=32\n"
+               "dy=2x3x5x7 x=2x3x5x7 mean=3 var=3>0 w=3 | eps=0.001",
+};

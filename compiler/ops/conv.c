@@ -1,0 +1,316 @@
+/* conv: y[n,oc,oh,ow] = b[oc] + sum over ic, kh, kw of w[oc,ic,kh,kw] x[n,ic,ih,iw],
+ *       ih = oh*stride + kh*dilation - pad, terms outside x left out. No kernel is turned: this is
+ * the cross-correlation that the field calls convolution.
+ *
+ * With groups, oc and ic run inside a group and the weight is [oc, ic/groups, kh, kw]. With a link
+ * table a term exists where the table has a one (LeCun et al. 1998, C3); the weight keeps its full
+ * shape and the numbers without a link are never read.
+ *
+ * Gradients (conv_grad.c), with dy given:
+ *   dx[n,ic,ih,iw]    = sum over oc, kh, kw of w dy[n,oc,oh,ow] where oh*stride + kh*dilation - pad
+ * = ih dw[oc,ic,kh,kw]   = sum over n, oh, ow of dy[n,oc,oh,ow] x[n,ic,ih,iw] db[oc]            =
+ * sum over n, oh, ow of dy: channel_sum                                           */
+#include "conv.h"
+#include "weight_init.h"
+
+Conv conv_of(
+    const Node *n, int64_t batch, int64_t ic, int64_t oc, const int64_t *in, const int64_t *kernel)
+{
+	return (Conv){
+	    .w = window_of(n, in, kernel),
+	    .batch = batch,
+	    .ic = ic,
+	    .oc = oc,
+	    .groups = attr_int(n, "groups"),
+	    .links = attr_links(n, "links"),
+	};
+}
+
+bool conv_check(Graph *g, Node *n, Conv *c)
+{
+	if (c->ic % c->groups)
+		return infer_error(g, n, "input has %lld channels, not divisible into %lld groups",
+		    (long long)c->ic, (long long)c->groups);
+	if (c->oc % c->groups)
+		return infer_error(g, n, "output has %lld channels, not divisible into %lld groups",
+		    (long long)c->oc, (long long)c->groups);
+	if (c->links && c->groups > 1)
+		return infer_error(g, n, "links and %lld groups exclude each other", (long long)c->groups);
+	if (c->links && (c->links->rows != c->oc || c->links->cols > c->ic || c->ic > SIZE_LIMIT))
+		return infer_error(g, n,
+		    "the link table is for %d outputs of %d inputs, the layer has %lld outputs of %lld "
+		    "inputs",
+		    c->links->rows, c->links->cols, (long long)c->oc, (long long)c->ic);
+	return window_fit(g, n, &c->w, false);
+}
+
+bool conv_linked(const LinkTable *links, int64_t o, int64_t i)
+{
+	if (!links) return true;
+	return i < links->cols && links->at[o * links->cols + i];
+}
+
+void conv_guard_links(Lower *l, Nest *nest, const Conv *c, int oc, int ic)
+{
+	if (!c->links) return;
+	size_t rows = (size_t)c->oc, cols = (size_t)c->ic;
+	uint8_t *mask =
+	    arena_alloc(lower_arena(l), rows * cols, 1); /* fits: the weight has more elements */
+	for (size_t o = 0; o < rows; o++)
+		for (size_t i = 0; i < cols; i++)
+			mask[o * cols + i] = conv_linked(c->links, (int64_t)o, (int64_t)i);
+	nest_guard_mask(nest, affine_var(oc), affine_var(ic), mask, (int)cols);
+}
+
+int64_t conv_weights(const Conv *c)
+{
+	int64_t maps = c->links ? c->links->links : sat_mul(c->oc, c->ic / c->groups);
+	return sat_mul(maps, c->w.kernel[0] * c->w.kernel[1]);
+}
+
+int64_t conv_macs(const Conv *c) { return sat_mul(conv_weights(c), c->w.out[0] * c->w.out[1]); }
+
+int conv_group_dim(Nest *nest, const Conv *c)
+{
+	return c->groups > 1 ? nest_dim(nest, "g", c->groups, false) : -1;
+}
+
+Affine conv_channel(int g, int64_t per_group, int dim)
+{
+	if (g < 0) return affine_var(dim);
+	return affine_add(affine_scale(affine_var(g), per_group), affine_var(dim));
+}
+
+/* --- the descriptor
+ * ---------------------------------------------------------------------------------- */
+
+static Conv forward_of(const Node *n)
+{
+	const Shape *x = &n->in[0]->shape;
+	return conv_of(n, x->dim[0], x->dim[1], attr_int(n, "out"), plane_of(n->in[0]), NULL);
+}
+
+/* As forward_of, for a node whose result is inferred. */
+static Conv fitted(const Node *n)
+{
+	Conv c = forward_of(n);
+	c.w.out[0] = n->out[0]->shape.dim[2];
+	c.w.out[1] = n->out[0]->shape.dim[3];
+	return c;
+}
+
+static Shape weight_shape(const Conv *c)
+{
+	return shape_of(4, c->oc, c->ic / c->groups, c->w.kernel[0], c->w.kernel[1]);
+}
+
+static bool is_image(Graph *g, Node *n)
+{
+	if (n->in[0]->shape.rank == 4) return true;
+	return infer_error(g, n, "input is %s, a convolution expects batch x channels x height x width",
+	    shape_text(g->arena, n->in[0]->shape));
+}
+
+/* Links an output has, on average: what the fan-in rules count. */
+static double links_per_output(const Conv *c)
+{
+	if (c->links) return (double)c->links->links / (double)c->oc;
+	return (double)(c->ic / c->groups);
+}
+
+static int conv_states(Graph *g, Node *n, StateSpec *spec)
+{
+	if (!infer_begin(g, n) || !is_image(g, n)) return -1;
+	Conv c = forward_of(n);
+	if (!conv_check(g, n, &c)) return -1;
+	if (!infer_size(g, n, "the weight", weight_shape(&c))) return -1;
+	double taps = (double)c.w.kernel[0] * (double)c.w.kernel[1];
+	double fan_in = links_per_output(&c) * taps, fan_out = (double)c.oc * taps;
+	spec[0] =
+	    (StateSpec){"weight", STATE_WEIGHT, weight_shape(&c), weight_init(n, fan_in, fan_out)};
+	if (!attr_bool(n, "bias")) return 1;
+	spec[1] = (StateSpec){"bias", STATE_WEIGHT, shape_of(1, c.oc), bias_init(n, fan_in)};
+	return 2;
+}
+
+static bool conv_infer(Graph *g, Node *n)
+{
+	if (!infer_begin(g, n) || !is_image(g, n)) return false;
+	Conv c = forward_of(n);
+	if (!conv_check(g, n, &c)) return false;
+	Shape want = weight_shape(&c), have = n->in[1]->shape;
+	if (have.rank == 4 && have.dim[1] != want.dim[1])
+		return infer_error(g, n, "input has %lld channels, weight expects %lld", (long long)c.ic,
+		    (long long)(have.dim[1] * c.groups));
+	if (!shape_same(have, want))
+		return infer_error(g, n, "weight is %s, expected %s", shape_text(g->arena, have),
+		    shape_text(g->arena, want));
+	if (attr_bool(n, "bias") != (n->nin == 3))
+		return infer_error(
+		    g, n, n->nin == 3 ? "bias is given, but bias = false" : "bias is missing");
+	if (n->nin == 3 && !shape_same(n->in[2]->shape, shape_of(1, c.oc)))
+		return infer_error(g, n, "bias is %s, expected %lld", shape_text(g->arena, n->in[2]->shape),
+		    (long long)c.oc);
+	return infer_out(g, n, 0, shape_of(4, c.batch, c.oc, c.w.out[0], c.w.out[1]), TYPE_REAL);
+}
+
+static void conv_lower(Lower *l, const Node *n)
+{
+	Arena *a = lower_arena(l);
+	Conv c = fitted(n);
+	Nest *nest = lower_nest(l, n, "conv");
+	int image = nest_dim(nest, "n", c.batch, false), g = conv_group_dim(nest, &c);
+	int oc = nest_dim(nest, "oc", c.oc / c.groups, false);
+	int oh = nest_dim(nest, "oh", c.w.out[0], false), ow = nest_dim(nest, "ow", c.w.out[1], false);
+	int ic = nest_dim(nest, "ic", c.ic / c.groups, true);
+	int kh = nest_dim(nest, "kh", c.w.kernel[0], true),
+	    kw = nest_dim(nest, "kw", c.w.kernel[1], true);
+	Affine out = conv_channel(g, c.oc / c.groups, oc), in = conv_channel(g, c.ic / c.groups, ic);
+	Affine ih = window_tap(&c.w, 0, oh, kh), iw = window_tap(&c.w, 1, ow, kw);
+
+	Index at_x[] = {index_var(image), index_of(in), index_of(ih), index_of(iw)};
+	Index at_w[] = {index_of(out), index_var(ic), index_var(kh), index_var(kw)};
+	Affine at_y[] = {affine_var(image), out, affine_var(oh), affine_var(ow)};
+	Expr *x = e_load(a, lower_load(l, nest, "x", n->in[0], at_x));
+	Expr *w = e_load(a, lower_load(l, nest, "w", n->in[1], at_w));
+	window_guard_tap(nest, &c.w, 0, ih);
+	window_guard_tap(nest, &c.w, 1, iw);
+	conv_guard_links(l, nest, &c, oc, ic);
+	int sum = nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), e_op(a, E_MUL, w, x)));
+	Expr *y = e_acc(a, sum);
+	if (n->nin == 3) {
+		Index at_b[] = {index_of(out)};
+		y = e_op(a, E_ADD, y, e_load(a, lower_load(l, nest, "b", n->in[2], at_b)));
+	}
+	lower_store(l, nest, "y", n->out[0], at_y, y);
+}
+
+static void conv_gradient(Grad *grad, const Node *n)
+{
+	Graph *g = grad_graph(grad);
+	Value *dy = grad_of(grad, n, 0);
+	if (!dy) return;
+	if (grad_wanted(grad, n, 0)) {
+		AttrValue *attr = attrs_like(g->arena, &op_conv_dx, n);
+		const int64_t *in = plane_of(n->in[0]);
+		attr_set_pair(&op_conv_dx, attr, "size", in[0], in[1]);
+		grad_add(grad, n, 0, graph_op(g, &op_conv_dx, (Value *[]){dy, n->in[1]}, 2, attr)->out[0]);
+	}
+	if (grad_wanted(grad, n, 1)) {
+		AttrValue *attr = attrs_like(g->arena, &op_conv_dw, n);
+		grad_add(grad, n, 1, graph_op(g, &op_conv_dw, (Value *[]){n->in[0], dy}, 2, attr)->out[0]);
+	}
+	if (n->nin == 3 && grad_wanted(grad, n, 2))
+		grad_add(grad, n, 2, graph_op(g, &op_channel_sum, &dy, 1, NULL)->out[0]);
+}
+
+/* One output from its window. x: one image, w: the output map's kernels. */
+static double reference_point(
+    const Conv *c, const double *x, const double *w, int64_t o, int64_t oh, int64_t ow)
+{
+	int64_t per = c->ic / c->groups, first = o / (c->oc / c->groups) * per;
+	double sum = 0;
+	for (int64_t i = 0; i < per; i++) {
+		if (!conv_linked(c->links, o, i)) continue;
+		for (int64_t kh = 0; kh < c->w.kernel[0]; kh++)
+			for (int64_t kw = 0; kw < c->w.kernel[1]; kw++) {
+				int64_t ih = oh * c->w.stride[0] + kh * c->w.dilation[0] - c->w.pad[0];
+				int64_t iw = ow * c->w.stride[1] + kw * c->w.dilation[1] - c->w.pad[1];
+				if (ih < 0 || ih >= c->w.in[0] || iw < 0 || iw >= c->w.in[1]) continue;
+				double weight = w[(i * c->w.kernel[0] + kh) * c->w.kernel[1] + kw];
+				sum += weight * x[((first + i) * c->w.in[0] + ih) * c->w.in[1] + iw];
+			}
+	}
+	return sum;
+}
+
+static void conv_reference(const Node *n, const double *const *in, double *const *out)
+{
+	Conv c = fitted(n);
+	int64_t image = c.ic * c.w.in[0] * c.w.in[1];
+	int64_t kernels = c.ic / c.groups * c.w.kernel[0] * c.w.kernel[1];
+	double *y = out[0];
+	for (int64_t b = 0; b < c.batch; b++)
+		for (int64_t o = 0; o < c.oc; o++)
+			for (int64_t oh = 0; oh < c.w.out[0]; oh++)
+				for (int64_t ow = 0; ow < c.w.out[1]; ow++) {
+					double sum =
+					    reference_point(&c, in[0] + b * image, in[1] + o * kernels, o, oh, ow);
+					*y++ = n->nin == 3 ? sum + in[2][o] : sum;
+				}
+}
+
+/* The paper's C1: (25 + 1) weights of 6 maps, each used 28x28 times: 122,304 connections. */
+static Cost conv_cost(const Node *n)
+{
+	Conv c = fitted(n);
+	int64_t biases = n->nin == 3 ? c.oc : 0, macs = conv_macs(&c);
+	return (Cost){
+	    .connections = sat_add(macs, sat_mul(biases, c.w.out[0] * c.w.out[1])),
+	    .macs = macs,
+	    .parameters = sat_add(conv_weights(&c), biases),
+	};
+}
+
+/* scale (w*x + b) + shift = (scale w) x + (scale b + shift). */
+static Value *conv_absorb(Graph *g, Node *n, Value *scale, Value *shift)
+{
+	Value *w = graph_op(g, &op_scale_rows, (Value *[]){n->in[1], scale}, 2, NULL)->out[0];
+	Value *b = shift;
+	if (n->nin == 3)
+		b = graph_map(g, &map_scale_shift, (Value *[]){n->in[2], scale, shift}, 3, NULL, 0);
+	AttrValue *attr = attrs_like(g->arena, n->op, n);
+	attr_set_bool(n->op, attr, "bias", true);
+	return graph_op(g, n->op, (Value *[]){n->in[0], w, b}, 3, attr)->out[0];
+}
+
+static const Attr conv_attrs[] = {
+    {.name = "out",
+        .type = ATTR_INT,
+        .min = 1,
+        .max = SIZE_LIMIT,
+        .required = true,
+        .position = 1,
+        .doc = "number of output channels"},
+    ATTR_KERNEL,
+    ATTR_STRIDE,
+    ATTR_PAD,
+    ATTR_DILATION,
+    ATTR_GROUPS,
+    ATTR_LINK_TABLE,
+    {.name = "bias", .type = ATTR_BOOL, .value = 1, .doc = "whether a number is added to each map"},
+    ATTR_INIT,
+    ATTR_END,
+};
+
+const OpDesc op_conv = {
+    .name = "conv",
+    .doc = "Convolution of images with learned kernels, and a bias for each output map.",
+    .flags = OP_METHOD | OP_STATEFUL,
+    .min_in = 2,
+    .max_in = 3,
+    .states = 2,
+    .attr = conv_attrs,
+    .state_specs = conv_states,
+    .infer = conv_infer,
+    .lower = conv_lower,
+    .gradient = conv_gradient,
+    .reference = conv_reference,
+    .cost = conv_cost,
+    .absorb = conv_absorb,
+    .operands = "x w b",
+    .samples = "x=1x1x5x5 w=6x1x5x5 b=6 | out=6 kernel=5\n"
+               "x=2x3x9x7 w=17x3x3x3 b=17 | out=17 kernel=3 pad=1\n"
+               "x=1x3x11x10 w=20x3x7x7 | out=20 kernel=7 stride=2 pad=3 bias=false\n"
+               "x=2x17x5x6 w=16x17x1x1 b=16 | out=16 kernel=1\n"
+               "x=1x20x7x7 w=32x20x1x1 | out=32 kernel=1 stride=2 bias=false\n"
+               "x=1x16x8x7 w=17x16x3x3 b=17 | out=17 kernel=3 stride=2 pad=1\n"
+               "x=2x32x4x5 w=16x32x3x3 b=16 | out=16 kernel=3 pad=1\n"
+               "x=1x6x9x8 w=4x6x3x3 b=4 | out=4 kernel=3 pad=2 dilation=2\n"
+               "x=1x3x9x9 w=5x3x3x3 b=5 | out=5 kernel=3 stride=2 pad=1 dilation=2\n"
+               "x=2x6x7x5 w=8x3x3x2 b=8 | out=8 kernel=3x2 pad=1x0 groups=2\n"
+               "x=1x17x6x6 w=17x1x3x3 b=17 | out=17 kernel=3 stride=2 pad=1 groups=17\n"
+               "x=1x5x4x13 w=3x5x1x7 b=3 | out=3 kernel=1x7 stride=1x3 pad=0x3\n"
+               "x=2x4x7x7 w=3x4x3x3 b=3 | out=3 kernel=3 stride=2 links=0,1/1,2,3/0,3\n"
+               "x=1x3x6x6 w=6x3x5x5 | out=6 kernel=5 pad=1 links=0/1/2/0,1/1,2/0,1,2 bias=false",
+};

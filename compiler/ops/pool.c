@@ -1,0 +1,136 @@
+/* pool: see pool.h. */
+#include "pool.h"
+
+static bool is_image(Graph *g, Node *n)
+{
+	if (n->in[0]->shape.rank == 4) return true;
+	return infer_error(g, n, "input is %s, a pooling expects batch x channels x height x width",
+	    shape_text(g->arena, n->in[0]->shape));
+}
+
+static bool pads_fit(Graph *g, Node *n, const Window *w)
+{
+	for (int s = 0; s < 2; s++)
+		if (w->pad[s] > w->kernel[s] / 2)
+			return infer_error(g, n,
+			    "pad is %lldx%lld, at most half of the kernel %lldx%lld is allowed",
+			    (long long)w->pad[0], (long long)w->pad[1], (long long)w->kernel[0],
+			    (long long)w->kernel[1]);
+	return true;
+}
+
+bool pool_window(Graph *g, Node *n, bool ceil, Window *w)
+{
+	if (!infer_begin(g, n) || !is_image(g, n)) return false;
+	*w = window_of(n, plane_of(n->in[0]), NULL);
+	return pads_fit(g, n, w) && window_fit(g, n, w, ceil);
+}
+
+bool pool_infer_back(Graph *g, Node *n, bool ceil)
+{
+	if (!infer_begin(g, n) || !is_image(g, n)) return false;
+	Window w = window_of(n, attr_pair(n, "size"), NULL);
+	if (!pads_fit(g, n, &w) || !window_fit(g, n, &w, ceil)) return false;
+	Shape dy = n->in[0]->shape, want = shape_of(4, dy.dim[0], dy.dim[1], w.out[0], w.out[1]);
+	if (!shape_same(dy, want))
+		return infer_error(g, n, "the output's gradient is %s, the output is %s",
+		    shape_text(g->arena, dy), shape_text(g->arena, want));
+	return infer_out(g, n, 0, shape_of(4, dy.dim[0], dy.dim[1], w.in[0], w.in[1]), TYPE_REAL);
+}
+
+Window pool_forward(const Node *n)
+{
+	Window w = window_of(n, plane_of(n->in[0]), NULL);
+	for (int s = 0; s < 2; s++) w.out[s] = plane_of(n->out[0])[s];
+	return w;
+}
+
+Window pool_backward(const Node *n)
+{
+	Window w = window_of(n, attr_pair(n, "size"), NULL);
+	for (int s = 0; s < 2; s++) w.out[s] = plane_of(n->in[0])[s];
+	return w;
+}
+
+/* --- nests
+ * -------------------------------------------------------------------------------------------- */
+
+static PoolDims pool_dims(Nest *nest, const Node *n, const char *h, const char *w,
+    const int64_t *plane, const int64_t *kernel)
+{
+	PoolDims d;
+	d.n = nest_dim(nest, "n", n->in[0]->shape.dim[0], false);
+	d.c = nest_dim(nest, "c", n->in[0]->shape.dim[1], false);
+	d.h = nest_dim(nest, h, plane[0], false);
+	d.w = nest_dim(nest, w, plane[1], false);
+	d.kh = nest_dim(nest, "kh", kernel[0], true);
+	d.kw = nest_dim(nest, "kw", kernel[1], true);
+	return d;
+}
+
+PoolDims pool_dims_forward(Nest *nest, const Node *n, const Window *w)
+{
+	return pool_dims(nest, n, "oh", "ow", w->out, w->kernel);
+}
+
+PoolDims pool_dims_backward(Nest *nest, const Node *n, const Window *w)
+{
+	return pool_dims(nest, n, "ih", "iw", w->in, w->kernel);
+}
+
+int pool_load_taps(Lower *l, Nest *nest, const PoolDims *d, const Window *w, const Value *x)
+{
+	Affine ih = window_tap(w, 0, d->h, d->kh), iw = window_tap(w, 1, d->w, d->kw);
+	Index at[] = {index_var(d->n), index_var(d->c), index_of(ih), index_of(iw)};
+	window_guard_tap(nest, w, 0, ih);
+	window_guard_tap(nest, w, 1, iw);
+	return lower_load(l, nest, "x", x, at);
+}
+
+int pool_load_back(
+    Lower *l, Nest *nest, const char *as, const PoolDims *d, const Window *w, const Value *v)
+{
+	Index at[] = {index_var(d->n), index_var(d->c), window_back(w, 0, d->h, d->kh),
+	    window_back(w, 1, d->w, d->kw)};
+	return lower_load(l, nest, as, v, at);
+}
+
+void pool_guard_back(Nest *nest, const PoolDims *d, const Window *w)
+{
+	window_guard_back(nest, w, 0, window_back(w, 0, d->h, d->kh));
+	window_guard_back(nest, w, 1, window_back(w, 1, d->w, d->kw));
+}
+
+void pool_store(Lower *l, Nest *nest, const char *as, const PoolDims *d, const Value *v, Expr *e)
+{
+	Affine at[] = {affine_var(d->n), affine_var(d->c), affine_var(d->h), affine_var(d->w)};
+	lower_store(l, nest, as, v, at, e);
+}
+
+/* --- oracles
+ * ------------------------------------------------------------------------------------------ */
+
+static void each_tap_of(Oracle *o, int64_t plane, int64_t oh, int64_t ow)
+{
+	const Window *w = o->w;
+	for (int64_t kh = 0; kh < w->kernel[0]; kh++)
+		for (int64_t kw = 0; kw < w->kernel[1]; kw++) {
+			int64_t ih = oh * w->stride[0] - w->pad[0] + kh,
+			        iw = ow * w->stride[1] - w->pad[1] + kw;
+			if (ih < 0 || iw < 0 || ih >= w->in[0] || iw >= w->in[1]) continue;
+			o->at(o, (plane * w->out[0] + oh) * w->out[1] + ow,
+			    (plane * w->in[0] + ih) * w->in[1] + iw, kh * w->kernel[1] + kw);
+		}
+}
+
+void pool_each_tap(Oracle *o, int64_t planes)
+{
+	for (int64_t plane = 0; plane < planes; plane++)
+		for (int64_t oh = 0; oh < o->w->out[0]; oh++)
+			for (int64_t ow = 0; ow < o->w->out[1]; ow++) each_tap_of(o, plane, oh, ow);
+}
+
+void pool_clear(const Value *v, double *at, double x)
+{
+	for (int64_t i = 0; i < shape_count(v->shape); i++) at[i] = x;
+}

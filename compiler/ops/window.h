@@ -1,0 +1,96 @@
+/* window: the geometry that convolution and pooling share. One side at a time: output o and tap k
+ * look at input i = o*stride + k*dilation - pad, which exists where 0 <= i < in; going back, input
+ * i is seen by output o = (i + pad - k*dilation)/stride where that quotient is exact and 0 <= o <
+ * out. */
+#ifndef CNNC_OPS_WINDOW_H
+#define CNNC_OPS_WINDOW_H
+
+#include "../op.h"
+
+enum {
+	SIDE_LIMIT =
+	    1 << 16,         /* of kernels, strides, pads, dilations: keeps every index far from 2^63 */
+	SIZE_LIMIT = 1 << 22 /* of channels, groups, heights, widths given as attributes */
+};
+
+/* [0] height, [1] width. */
+typedef struct {
+	int64_t in[2], kernel[2], stride[2], pad[2], dilation[2], out[2];
+} Window;
+
+/* The attributes that windows share. Strides without a default of their own are the kernel's. */
+#define ATTR_KERNEL                                                                                \
+	{                                                                                              \
+		.name = "kernel", .type = ATTR_PAIR, .min = 1, .max = SIDE_LIMIT, .required = true,        \
+		.doc = "height and width of the window"                                                    \
+	}
+#define ATTR_POOL_KERNEL                                                                           \
+	{                                                                                              \
+		.name = "kernel", .type = ATTR_PAIR, .min = 1, .max = SIDE_LIMIT, .required = true,        \
+		.position = 1, .doc = "height and width of the window"                                     \
+	}
+#define ATTR_STRIDE                                                                                \
+	{                                                                                              \
+		.name = "stride", .type = ATTR_PAIR, .value = 1, .min = 1, .max = SIDE_LIMIT,              \
+		.doc = "distance of neighbouring windows"                                                  \
+	}
+#define ATTR_POOL_STRIDE                                                                           \
+	{                                                                                              \
+		.name = "stride", .type = ATTR_PAIR, .value = 0, .min = 1, .max = SIDE_LIMIT,              \
+		.doc = "distance of neighbouring windows; not given: the kernel's size"                    \
+	}
+#define ATTR_PAD                                                                                   \
+	{                                                                                              \
+		.name = "pad", .type = ATTR_PAIR, .min = 0, .max = SIDE_LIMIT,                             \
+		.doc = "rows and columns added at each border"                                             \
+	}
+#define ATTR_DILATION                                                                              \
+	{                                                                                              \
+		.name = "dilation", .type = ATTR_PAIR, .value = 1, .min = 1, .max = SIDE_LIMIT,            \
+		.doc = "distance of neighbouring taps"                                                     \
+	}
+#define ATTR_SIZE                                                                                  \
+	{                                                                                              \
+		.name = "size", .type = ATTR_PAIR, .min = 1, .max = SIZE_LIMIT, .required = true,          \
+		.doc = "height and width of the input whose gradient this is"                              \
+	}
+#define ATTR_END                                                                                   \
+	{                                                                                              \
+		.name = NULL                                                                               \
+	}
+
+/* From the node's attributes of these names (kernel, stride, pad, dilation), where its operator has
+ * them; `in` is the input's height and width; `kernel` NULL: the attribute's. */
+Window window_of(const Node *n, const int64_t *in, const int64_t *kernel);
+/* Sets w->out, rounded down, or up with `ceil` as long as the last window starts inside the input
+ * or the pad before it. Reports a kernel that does not fit, false. */
+bool window_fit(Graph *g, Node *n, Window *w, bool ceil);
+
+/* The input index of output dim `o` and tap dim `k` on a side (0 rows, 1 columns), and its guard in
+ * `nest`, left out where every point holds it. */
+Affine window_tap(const Window *w, int side, int o, int k);
+void window_guard_tap(Nest *nest, const Window *w, int side, Affine tap);
+/* The output index of input dim `i` and tap dim `k`, and its guards: exact, and in range. */
+Index window_back(const Window *w, int side, int i, int k);
+void window_guard_back(Nest *nest, const Window *w, int side, Index back);
+
+/* Height and width of a rank-4 shape. */
+static inline const int64_t *plane_of(const Value *v) { return v->shape.dim + 2; }
+
+/* For costs: the largest number where the result does not fit. */
+static inline int64_t sat_mul(int64_t a, int64_t b)
+{
+	int64_t c;
+	return mul_fits(a, b, &c) ? c : INT64_MAX;
+}
+
+static inline int64_t sat_add(int64_t a, int64_t b)
+{
+	int64_t c;
+	return add_fits(a, b, &c) ? c : INT64_MAX;
+}
+
+/* For accesses: the dim's own index. */
+static inline Index index_var(int dim) { return index_of(affine_var(dim)); }
+
+#endif

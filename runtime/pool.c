@@ -1,0 +1,150 @@
+/* pool: a fixed number of threads for the tasks of emitted entries.
+ *
+ * One job at a time. The caller opens a job under the lock, takes tasks by an atomic counter like
+ * every worker, then closes the job and waits for the workers that joined it. A worker that wakes
+ * too late finds the job closed and goes back to sleep: nobody waits for a sleeper. Entries run
+ * many short jobs in a row, so a worker without work looks out for the next for a moment before it
+ * sleeps. */
+#define _POSIX_C_SOURCE 200809L
+#include "pool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { THREAD_LIMIT = 1024, LOOKS = 4000 };
+
+struct Pool {
+	pthread_mutex_t running; /* held by the caller whose job it is */
+	pthread_mutex_t lock;    /* over all below but the atomics */
+	pthread_cond_t work, idle;
+	void (*task)(void *arg, size_t i);
+	void *arg;
+	size_t n;
+	atomic_size_t next; /* the first task that nobody has taken */
+	atomic_uint jobs;   /* counts jobs; written under the lock */
+	bool open, stop;
+	int joined; /* workers inside the open job */
+	int workers;
+	pthread_t *worker;
+};
+
+static void do_tasks(Pool *p)
+{
+	for (;;) {
+		size_t i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
+		if (i >= p->n) return;
+		p->task(p->arg, i);
+	}
+}
+
+/* A moment's look for a job later than `seen`, without the lock. */
+static void look_out(Pool *p, unsigned seen)
+{
+	for (int i = 0; i < LOOKS; i++)
+		if (atomic_load_explicit(&p->jobs, memory_order_relaxed) != seen) return;
+}
+
+static void *work(void *self)
+{
+	Pool *p = self;
+	unsigned seen = 0;
+	for (;;) {
+		look_out(p, seen);
+		pthread_mutex_lock(&p->lock);
+		while (!p->stop && atomic_load_explicit(&p->jobs, memory_order_relaxed) == seen)
+			pthread_cond_wait(&p->work, &p->lock);
+		if (p->stop) break;
+		seen = atomic_load_explicit(&p->jobs, memory_order_relaxed);
+		if (p->open) {
+			p->joined++;
+			pthread_mutex_unlock(&p->lock);
+			do_tasks(p);
+			pthread_mutex_lock(&p->lock);
+			if (--p->joined == 0) pthread_cond_signal(&p->idle);
+		}
+		pthread_mutex_unlock(&p->lock);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+static void run(void *self, void (*task)(void *arg, size_t i), void *arg, size_t n)
+{
+	Pool *p = self;
+	if (n < 2 || !p->workers || pthread_mutex_trylock(&p->running) != 0) {
+		for (size_t i = 0; i < n; i++) task(arg, i);
+		return;
+	}
+	pthread_mutex_lock(&p->lock);
+	p->task = task;
+	p->arg = arg;
+	p->n = n;
+	atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+	p->open = true;
+	atomic_fetch_add_explicit(&p->jobs, 1, memory_order_relaxed);
+	pthread_cond_broadcast(&p->work);
+	pthread_mutex_unlock(&p->lock);
+	do_tasks(p);
+	pthread_mutex_lock(&p->lock);
+	p->open = false;
+	while (p->joined) pthread_cond_wait(&p->idle, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+	pthread_mutex_unlock(&p->running);
+}
+
+static int processors(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	return n < 1 ? 1 : n > THREAD_LIMIT ? THREAD_LIMIT : (int)n;
+}
+
+Pool *pool_new(int threads)
+{
+	if (threads == 0) threads = processors();
+	if (threads < 1 || threads > THREAD_LIMIT) return NULL;
+	Pool *p = calloc(1, sizeof *p);
+	pthread_t *worker = calloc((size_t)threads, sizeof *worker);
+	if (!p || !worker || pthread_mutex_init(&p->running, NULL) != 0) {
+		free(worker);
+		free(p);
+		return NULL;
+	}
+	/* the remaining initialisers cannot fail on Linux; where they do, nothing was started yet */
+	bool locks = pthread_mutex_init(&p->lock, NULL) == 0 &&
+	             pthread_cond_init(&p->work, NULL) == 0 && pthread_cond_init(&p->idle, NULL) == 0;
+	p->worker = worker;
+	while (locks && p->workers < threads - 1) {
+		if (pthread_create(&worker[p->workers], NULL, work, p) != 0) {
+			pool_free(p);
+			return NULL;
+		}
+		p->workers++;
+	}
+	if (locks) return p;
+	free(worker);
+	free(p);
+	return NULL;
+}
+
+void pool_free(Pool *p)
+{
+	if (!p) return;
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	pthread_cond_broadcast(&p->work);
+	pthread_mutex_unlock(&p->lock);
+	for (int i = 0; i < p->workers; i++) pthread_join(p->worker[i], NULL);
+	pthread_cond_destroy(&p->idle);
+	pthread_cond_destroy(&p->work);
+	pthread_mutex_destroy(&p->lock);
+	pthread_mutex_destroy(&p->running);
+	free(p->worker);
+	free(p);
+}
+
+int pool_threads(const Pool *p) { return p->workers + 1; }
+
+struct cnnc_pool pool_shared(Pool *p) { return (struct cnnc_pool){run, p}; }

@@ -1,0 +1,291 @@
+/* The command line as users meet it: options, messages, statuses, and what is written where. */
+#include "spawn.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <jansson.h>
+#include <cmocka.h>
+
+static const char network[] =
+    "-- A small classifier.\n"
+    "local hidden = option{'hidden', 4, min = 1}\n"
+    "local x, label = image('x', 1, 4, 4), class('label', 3)\n"
+    "local y = x:flatten():dense(param.fc1, hidden):relu():dense(param.fc2, 3)\n"
+    "return network{output = {scores = y}, loss = y:cross_entropy(label), optimizer = sgd{momentum "
+    "= 0.9}}\n";
+
+static int setup(void **state)
+{
+	Spawn *s = malloc(sizeof *s);
+	*state = s;
+	if (!s || !spawn_open(s)) return -1;
+	spawn_write(s, "net.lua", network);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	spawn_close(*state);
+	free(*state);
+	return 0;
+}
+
+/* Runs and expects a status; on another one, says what the command said. */
+#define expect(s, wanted, ...)                                                                     \
+	do {                                                                                           \
+		if (spawn(s, __VA_ARGS__) != (wanted))                                                     \
+			fail_msg("status %d, expected %d\n%s%s", (s)->status, wanted, (s)->out, (s)->err);     \
+	} while (0)
+#define contains(text, part)                                                                       \
+	do {                                                                                           \
+		if (!strstr(text, part)) fail_msg("no '%s' in:\n%s", part, text);                          \
+	} while (0)
+
+static void help_and_version_go_to_the_output(void **state)
+{
+	Spawn *s = *state;
+	static const char *const option[] = {"-o", "-D", "-b", "--inference", "--real", "--target",
+	    "--prefix", "--freeze", "--decisions", "--dump", "--summary", "--if-changed", "-MD", "-MP",
+	    "-MF", "-MT", "-i", "-e", "--run", "--help", "--version"};
+	expect(s, 0, "cnnc --help");
+	for (size_t i = 0; i < sizeof option / sizeof *option; i++) contains(s->out, option[i]);
+	assert_string_equal(s->err, "");
+	expect(s, 0, "cnnc --version");
+	assert_memory_equal(s->out, "cnnc ", 5);
+	expect(s, 1, "cnnc --help >/dev/full");
+	contains(s->err, "No space");
+}
+
+static void wrong_options_are_all_named(void **state)
+{
+	Spawn *s = *state;
+	expect(s, 2,
+	    "cnnc --taget=avx2 -b 0 -D hidden --inference=yes --real=half -o out.txt -MP net.lua "
+	    "two.lua");
+	contains(s->err, "unknown option '--taget=avx2'; did you mean '--target'?");
+	contains(s->err, "-b 0: a batch size is 1 to");
+	contains(s->err, "-D wants name=value, not 'hidden'");
+	contains(s->err, "--inference takes no value");
+	contains(s->err, "--real knows float, double, not 'half'");
+	contains(s->err, "-o out.txt: the name must end in .c");
+	contains(s->err, "-MP wants -MD");
+	contains(s->err, "more than one network: two.lua");
+	assert_string_equal(s->out, "");
+	assert_false(spawn_exists(s, "net.c"));
+}
+
+static void each_wrong_command_line_is_a_usage_error(void **state)
+{
+	Spawn *s = *state;
+	static const char *const line[] = {"-o", "-o net.c", "--dump=grpah net.lua",
+	    "--target avx3 net.lua", "-b '' net.lua", "-b 1, net.lua", "-b 1,,2 net.lua",
+	    "-b infer= net.lua", "-b -3 net.lua", "-b 99999999999999999999 net.lua",
+	    "-b 1,2,3,4,5,6,7,8,9 net.lua", "-b train=2 --inference net.lua", "--prefix 9x net.lua",
+	    "--prefix '' net.lua", "--summary=xml net.lua", "-x net.lua", "--run", "-e",
+	    "-MT x net.lua", "net.lua -e 'x = 1'", "--", "-D =3 net.lua"};
+	for (size_t i = 0; i < sizeof line / sizeof *line; i++) {
+		expect(s, 2, "cnnc %s", line[i]);
+		contains(s->err, "cnnc: error: ");
+		contains(s->err, "Try 'cnnc --help'.");
+	}
+	expect(s, 2, "cnnc --dump=grpah net.lua");
+	contains(s->err, "did you mean 'graph'?");
+}
+
+static void a_network_becomes_two_files_here(void **state)
+{
+	Spawn *s = *state;
+	expect(s, 0, "mkdir sub && mv net.lua sub && cnnc sub/net.lua");
+	assert_string_equal(s->out, "");
+	assert_string_equal(s->err, "");
+	contains(spawn_read(s, "net.c"), "#include \"net.h\"");
+	contains(spawn_read(s, "net.h"), "net_infer_b1");
+	expect(s, 0, "cc -std=c11 -Wall -Wextra -Werror -c net.c");
+	expect(s, 0, "cnnc sub/net.lua -o sub/other.c --prefix lib_net && ls sub");
+	contains(s->out, "other.c");
+	contains(s->out, "other.h");
+	contains(spawn_read(s, "sub/other.c"), "#include \"other.h\"");
+	contains(spawn_read(s, "sub/other.h"), "lib_net_infer_b1");
+}
+
+static void spellings_of_an_option_mean_the_same(void **state)
+{
+	Spawn *s = *state;
+	expect(s, 0,
+	    "cnnc net.lua -o a.c --prefix n -Dhidden=7 --real=double -b2 -b infer=3 && mv a.c 1.c");
+	expect(s, 0,
+	    "cnnc --prefix=n --real double -b 2 -binfer=3 -D hidden=7 -oa.c -- net.lua && mv a.c 2.c");
+	expect(s, 0, "cmp 1.c 2.c");
+	expect(s, 0,
+	    "cp net.lua ./-odd.lua && cnnc -o - --prefix n -- -odd.lua | cc -std=c11 -xc -c - -o "
+	    "odd.o");
+	expect(s, 0, "cnnc -o a.c --prefix n net.lua && ! cmp -s a.c 1.c");
+}
+
+static void batches_and_inference_choose_the_entries(void **state)
+{
+	Spawn *s = *state;
+	expect(s, 0, "cnnc net.lua -b infer=1,16 -b train=8");
+	const char *h = spawn_read(s, "net.h");
+	contains(h, "net_infer_b1(");
+	contains(h, "net_infer_b16(");
+	contains(h, "net_gradients_b8(");
+	contains(h, "net_step_b8(");
+	assert_null(strstr(h, "net_step_b1("));
+	expect(s, 0, "cnnc net.lua --inference");
+	h = spawn_read(s, "net.h");
+	contains(h, "net_infer_b1(");
+	assert_null(strstr(h, "_gradients"));
+	assert_null(strstr(h, "_step"));
+}
+
+static void a_faulty_network_leaves_the_files_alone(void **state)
+{
+	Spawn *s = *state;
+	expect(s, 0, "cnnc net.lua && cp net.c old.c && cp net.h old.h");
+	spawn_write(s, "net.lua",
+	    "local x = image('x', 1, 4, 4)\nreturn network{output = {y = x:nonsense()}}\n");
+	expect(s, 1, "cnnc net.lua");
+	contains(s->err, "net.lua:2: error: ");
+	expect(s, 0, "cmp net.c old.c && cmp net.h old.h");
+	expect(s, 1, "cnnc net.lua -o new.c");
+	assert_false(spawn_exists(s, "new.c"));
+	assert_false(spawn_exists(s, "new.h"));
+	expect(s, 1, "cnnc missing.lua");
+	contains(s->err, "missing.lua");
+	expect(s, 1, "cnnc -D hiden=3 net.lua");
+	spawn_write(s, "net.lua", network);
+	expect(s, 1, "cnnc -D hiden=3 net.lua");
+	contains(s->err, "hidden");
+}
+
+static void a_full_disk_leaves_the_files_alone(void **state)
+{
+	Spawn *s = *state;
+	expect(s, 0, "cnnc net.lua && cp net.c old.c && cp net.h old.h");
+	/* One block a file: the .c does not fit. */
+	expect(s, 1, "(ulimit -f 1; cnnc -b 2 net.lua)");
+	contains(s->err, "cannot write net.");
+	expect(s, 0, "cmp net.c old.c && cmp net.h old.h && ls -A | wc -l");
+	assert_int_equal(atoi(s->out), 8); /* . . net.lua, two old, two new, .bin, .out, .err */
+	expect(s, 0, "ln -s /dev/full full.c");
+	expect(s, 1, "cnnc net.lua -o full.c");
+	contains(s->err, "No space");
+	assert_false(spawn_exists(s, "full.h"));
+	expect(s, 1, "cnnc net.lua -o no/such/folder.c");
+	contains(s->err, "no/such/folder");
+	expect(s, 1, "cnnc net.lua -o - >/dev/full");
+}
+
+static void a_depfile_survives_odd_names(void **state)
+{
+	Spawn *s = *state;
+	expect(s, 0,
+	    "mkdir 'a b' && mv net.lua 'a b/n#e$t.lua' && cnnc 'a b/n#e$t.lua' -o 'o $#.c' -MD "
+	    "--prefix n");
+	assert_string_equal(spawn_read(s, "o $#.d"), "o\\ $$\\#.c: a\\ b/n\\#e$$t.lua\n");
+	/* And make reads it back: the output is up to date until the network is touched. */
+	spawn_write(s, "Makefile", "include deps.d\n");
+	expect(s, 0, "cp 'o $#.d' deps.d && make -q 'o $#.c'");
+	expect(s, 1, "touch -d '1 hour' 'a b/n#e$t.lua' && make -q 'o $#.c'");
+	expect(s, 0, "cnnc 'a b/n#e$t.lua' -o x.c -MF y.d -MT '$(OUT)' -MP");
+	assert_memory_equal(spawn_read(s, "y.d"), "$(OUT): a\\ b/", 13);
+}
+
+static void included_files_enter_the_depfile(void **state)
+{
+	Spawn *s = *state;
+	spawn_write(s, "part.lua", "return 3\n");
+	spawn_write(s, "net.lua",
+	    "local n = include 'part.lua'\nlocal x = image('x', 1, 4, 4)\n"
+	    "return network{output = {y = x:flatten():dense(param.fc, n)}}\n");
+	expect(s, 0, "cnnc net.lua -MD -MP");
+	contains(spawn_read(s, "net.d"), "net.c: net.lua \\\n  part.lua\n\npart.lua:\n");
+}
+
+static void if_changed_keeps_the_time(void **state)
+{
+	Spawn *s = *state;
+	expect(s, 0,
+	    "cnnc net.lua && touch -d 2001-01-01 net.c net.h && cnnc net.lua --if-changed && "
+	    "find . -name 'net.[ch]' -not -newermt 2002-01-01 | wc -l");
+	assert_int_equal(atoi(s->out), 2);
+	expect(s, 0,
+	    "cnnc net.lua --if-changed -D hidden=5 && find . -name 'net.[ch]' -newermt 2002-01-01 | wc "
+	    "-l");
+	assert_int_equal(atoi(s->out), 2);
+	expect(s, 0,
+	    "touch -d 2001-01-01 net.c && cnnc net.lua -D hidden=5 && find net.c -newermt 2002-01-01");
+	contains(s->out, "net.c");
+}
+
+static void the_same_network_gives_the_same_bytes_anywhere(void **state)
+{
+	Spawn *s = *state;
+	expect(s, 0,
+	    "mkdir -p x/y && cp net.lua x/y && cnnc net.lua && cd x/y && cnnc net.lua && cmp net.c "
+	    "../../net.c && cmp net.h ../../net.h");
+}
+
+static void a_summary_is_printed_and_nothing_written(void **state)
+{
+	Spawn *s = *state;
+	expect(s, 0, "cnnc net.lua --summary");
+	contains(s->out, "fc1");
+	contains(s->out, "dense");
+	contains(s->out, "83"); /* 16*4+4 + 4*3+3 parameters */
+	assert_false(spawn_exists(s, "net.c"));
+	expect(s, 0, "cnnc net.lua --summary=json");
+	json_error_t e;
+	json_t *j = json_loads(s->out, 0, &e);
+	if (!j) fail_msg("line %d: %s\n%s", e.line, e.text, s->out);
+	assert_int_equal(
+	    json_integer_value(json_object_get(json_object_get(j, "total"), "parameters")), 83);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "total"), "macs")), 76);
+	assert_int_equal(json_integer_value(json_object_get(j, "weights")), 83);
+	assert_true(json_array_size(json_object_get(j, "entries")) >= 3);
+	json_decref(j);
+}
+
+static void every_stage_can_be_dumped(void **state)
+{
+	Spawn *s = *state;
+	static const char *const stage[] = {"model", "graph", "nests", "layouts", "trees", "plan"};
+	for (size_t i = 0; i < sizeof stage / sizeof *stage; i++) {
+		expect(s, 0, "cnnc net.lua --dump=%s", stage[i]);
+		if (strlen(s->out) < 20) fail_msg("--dump=%s says '%s'", stage[i], s->out);
+	}
+	/* Decisions go out, come back, and lead to the same program. */
+	expect(s, 0,
+	    "cnnc net.lua --dump=decisions >d.txt && cnnc net.lua && cp net.c one.c && "
+	    "cnnc net.lua --decisions d.txt && cmp net.c one.c");
+	spawn_write(s, "d.txt", "# fine\nnot a decision\n");
+	expect(s, 1, "cnnc net.lua --decisions d.txt");
+	contains(s->err, "d.txt:2: error: ");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    TEST(help_and_version_go_to_the_output),
+	    TEST(wrong_options_are_all_named),
+	    TEST(each_wrong_command_line_is_a_usage_error),
+	    TEST(a_network_becomes_two_files_here),
+	    TEST(spellings_of_an_option_mean_the_same),
+	    TEST(batches_and_inference_choose_the_entries),
+	    TEST(a_faulty_network_leaves_the_files_alone),
+	    TEST(a_full_disk_leaves_the_files_alone),
+	    TEST(a_depfile_survives_odd_names),
+	    TEST(included_files_enter_the_depfile),
+	    TEST(if_changed_keeps_the_time),
+	    TEST(the_same_network_gives_the_same_bytes_anywhere),
+	    TEST(a_summary_is_printed_and_nothing_written),
+	    TEST(every_stage_can_be_dumped),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
