@@ -33,6 +33,7 @@ FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
 LIB      := $(BUILD)/libcnnc.a
 RT       := $(BUILD)/libcnnc_rt.a
+HELP     := $(BUILD)/libtests.a
 CNNC     := $(BUILD)/cnnc
 TESTS    := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCHES  := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/bench/%)
@@ -58,15 +59,19 @@ $(RT): $(call obj,$(RT_SRC))
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
+$(HELP): $(call obj,$(HELP_SRC))
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
 $(CNNC): $(call obj,compiler/main.c) $(LIB) $(RT)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(call obj,$(HELP_SRC)) $(LIB) $(RT)
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP) $(LIB) $(RT)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIB) $(RT)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
-$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(call obj,$(HELP_SRC)) $(LIB) $(RT)
+$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(HELP) $(LIB) $(RT)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
 
@@ -86,6 +91,8 @@ check: deps
 check-full: deps
 	@$(SUBMAKE) tests
 	@BUILD=$(BUILD) CC="$(CC)" CNNC_CHECK=full sh tests/run.sh $(TESTS)
+	@$(MAKE) --no-print-directory -C examples/digits BUILD=$(abspath $(BUILD)) \
+		CNNC=$(abspath $(CNNC)) check
 	@$(SUBMAKE) fuzz
 	@$(MAKE) --no-print-directory check-san
 

@@ -64,7 +64,12 @@ void arena_free(Arena *a)
 	free(a);
 }
 
-void arena_guard(Arena *a, jmp_buf *out_of_memory) { a->out_of_memory = out_of_memory; }
+jmp_buf *arena_guard(Arena *a, jmp_buf *out_of_memory)
+{
+	jmp_buf *former = a->out_of_memory;
+	a->out_of_memory = out_of_memory;
+	return former;
+}
 
 NORETURN static void out_of_memory(Arena *a)
 {

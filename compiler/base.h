@@ -35,7 +35,8 @@ NORETURN void bug_at(const char *file, int line, const char *format, ...) PRINTF
 typedef struct Arena Arena;
 Arena *arena_new(size_t limit);                      /* NULL when memory is short; limit 0: none */
 void arena_free(Arena *a);                           /* NULL is fine */
-void arena_guard(Arena *a, jmp_buf *out_of_memory);  /* must be set before the first allocation */
+/* Must be set before the first allocation. Returns the former guard, so that guards nest. */
+jmp_buf *arena_guard(Arena *a, jmp_buf *out_of_memory);
 void *arena_alloc(Arena *a, size_t count, size_t size); /* zeroed, 16-byte aligned, never NULL */
 void *arena_grow(Arena *a, void *old, size_t old_count, size_t new_count, size_t size);
 char *arena_copy(Arena *a, const char *s);

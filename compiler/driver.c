@@ -36,8 +36,7 @@ static void choose_targets(Program *p, const char *name)
 	for (int i = 0; i < COUNT(all); i++) p->target[p->ntarget++] = target_find(all[i]);
 }
 
-/* --- decisions: lines "key = text", '#' begins a comment
- * ------------------------------------------------ */
+/* --- decisions: lines "key = text", '#' begins a comment --------------------------------- */
 
 static bool decisions_line(Compilation *c, char *line, Where where)
 {
@@ -87,8 +86,7 @@ static void decisions_print(const Decisions *d, Text *out)
 		text_printf(out, "%s = %s\n", d->item.at[i].key, d->item.at[i].text);
 }
 
-/* --- one entry
- * ------------------------------------------------------------------------------------------- */
+/* --- one entry --------------------------------------------------------------------------- */
 
 static void dump_nests(const Part *p, Text *out)
 {
@@ -152,8 +150,7 @@ static void add_part(Compilation *c, Graph *g, EntryKind kind, const char *name)
 	vec_push(c->arena, program->part, p);
 }
 
-/* --- all entries
- * ----------------------------------------------------------------------------------------- */
+/* --- all entries ------------------------------------------------------------------------- */
 
 static const char *entry_name(Compilation *c, const char *stem, int64_t batch)
 {

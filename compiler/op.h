@@ -12,7 +12,7 @@ typedef enum {
 	ATTR_BOOL,  /* b */
 	ATTR_PAIR,  /* pair: one number or {height, width} */
 	ATTR_LINKS, /* links: {{0,1,2}, ...}, zero-based input maps of each output map; default none */
-	ATTR_AXES,  /* axes: names or numbers; default all but the batch */
+	ATTR_AXES,  /* axes: names or numbers; default the mask `value`, or all but the batch for 0 */
 	ATTR_NAME,  /* s: one of `choices` */
 	ATTR_MAP    /* map: set by other operators, never from Lua */
 } AttrType;
@@ -53,8 +53,9 @@ bool infer_error(Graph *g, Node *n, const char *format, ...) PRINTF_LIKE(3, 4);
 bool infer_out(Graph *g, Node *n, int k, Shape shape, Type type);
 /* The same check for another shape, as of a state; `what` opens the message: "the weight". */
 bool infer_size(Graph *g, Node *n, const char *what, Shape shape);
-/* What every infer may begin with: every operand is there and TYPE_REAL, every attribute is in range
- * (its default always is: a default outside the range means "not given"); else reports, false. */
+/* What every infer may begin with: every operand is there and TYPE_REAL, or
+ * TYPE_LABEL where `operands` calls it "label"; every attribute is in range (its default
+ * always is: a default outside the range means "not given"); else reports, false. */
 bool infer_begin(Graph *g, Node *n);
 
 /* lower: nests over buffers in row-major logical form; the layout comes later. */
@@ -115,6 +116,8 @@ Value *graph_map(Graph *g, const MapExpr *body, Value *const *in, int nin, const
 bool map_infer(Graph *g, Node *n);
 void map_lower(Lower *l, const Node *n);
 void map_gradient(Grad *g, const Node *n);
+/* The body of an elementwise node; NULL: the node is not elementwise. */
+const MapExpr *map_body(const Node *n);
 /* Sum of x over the axes in which `shape` is smaller (or absent): the gradient of a broadcast. */
 Value *graph_sum_to(Graph *g, Value *x, Shape shape);
 Value *graph_add_n(Graph *g, Value *const *x, int n); /* n-ary sum; n == 1: x[0] itself */

@@ -10,8 +10,7 @@ const char *const option_stages[] = {
     "model", "graph", "nests", "layouts", "trees", "plan", "decisions"};
 const int option_stage_count = COUNT(option_stages);
 
-/* --- setters: each gets the option's name for messages, and its value
- * --------------------------------- */
+/* --- setters: each gets the option's name for messages, and its value -------------------- */
 
 typedef struct {
 	Arena *arena;
@@ -147,8 +146,7 @@ SETTER(set_depfile_name, (o->depfile_name = value, o->depfile = true))
 SETTER(set_depfile_target, o->depfile_target = value)
 SETTER(set_if_changed, o->if_changed = true)
 
-/* --- the table
- * ----------------------------------------------------------------------------------------- */
+/* --- the table --------------------------------------------------------------------------- */
 
 typedef enum { TAKES_NOTHING, TAKES_VALUE, MAY_TAKE_VALUE } Takes;
 typedef enum { ROW_SET, ROW_HELP, ROW_VERSION, ROW_RUN, ROW_CODE, ROW_INTERACTIVE } RowKind;
@@ -270,8 +268,7 @@ bool options_set(Arena *a, Diag *d, Options *o, const char *name, const char *va
 	return r->set(&s, o, value ? arena_copy(a, value) : NULL);
 }
 
-/* --- the command line
- * ----------------------------------------------------------------------------------- */
+/* --- the command line -------------------------------------------------------------------- */
 
 /* One option at argv[i]; returns how many words it took. */
 static int parse_option(Arena *a, Diag *d, Command *c, int argc, char **argv, int i)

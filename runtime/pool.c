@@ -3,8 +3,8 @@
  * One job at a time. The caller opens a job under the lock, takes tasks by an atomic counter like
  * every worker, then closes the job and waits for the workers that joined it. A worker that wakes
  * too late finds the job closed and goes back to sleep: nobody waits for a sleeper. Entries run
- * many short jobs in a row, so a worker without work looks out for the next for a moment before it
- * sleeps. */
+ * many short jobs in a row, so whoever waits first looks on for a moment, some tens of
+ * microseconds, before it sleeps. */
 #define _POSIX_C_SOURCE 200809L
 #include "pool.h"
 
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { THREAD_LIMIT = 1024, LOOKS = 4000 };
+enum { THREAD_LIMIT = 1024, LOOKS = 40000 };
 
 struct Pool {
 	pthread_mutex_t running; /* held by the caller whose job it is */
@@ -26,7 +26,7 @@ struct Pool {
 	atomic_size_t next; /* the first task that nobody has taken */
 	atomic_uint jobs;   /* counts jobs; written under the lock */
 	bool open, stop;
-	int joined; /* workers inside the open job */
+	atomic_int joined; /* workers inside the open job; written under the lock */
 	int workers;
 	pthread_t *worker;
 };
@@ -41,10 +41,17 @@ static void do_tasks(Pool *p)
 }
 
 /* A moment's look for a job later than `seen`, without the lock. */
-static void look_out(Pool *p, unsigned seen)
+static void look_for_job(Pool *p, unsigned seen)
 {
 	for (int i = 0; i < LOOKS; i++)
 		if (atomic_load_explicit(&p->jobs, memory_order_relaxed) != seen) return;
+}
+
+/* A moment's look for the last worker to leave the job. */
+static void look_for_idle(Pool *p)
+{
+	for (int i = 0; i < LOOKS; i++)
+		if (!atomic_load_explicit(&p->joined, memory_order_relaxed)) return;
 }
 
 static void *work(void *self)
@@ -52,18 +59,19 @@ static void *work(void *self)
 	Pool *p = self;
 	unsigned seen = 0;
 	for (;;) {
-		look_out(p, seen);
+		look_for_job(p, seen);
 		pthread_mutex_lock(&p->lock);
 		while (!p->stop && atomic_load_explicit(&p->jobs, memory_order_relaxed) == seen)
 			pthread_cond_wait(&p->work, &p->lock);
 		if (p->stop) break;
 		seen = atomic_load_explicit(&p->jobs, memory_order_relaxed);
 		if (p->open) {
-			p->joined++;
+			atomic_fetch_add_explicit(&p->joined, 1, memory_order_relaxed);
 			pthread_mutex_unlock(&p->lock);
 			do_tasks(p);
 			pthread_mutex_lock(&p->lock);
-			if (--p->joined == 0) pthread_cond_signal(&p->idle);
+			if (atomic_fetch_sub_explicit(&p->joined, 1, memory_order_relaxed) == 1)
+				pthread_cond_signal(&p->idle);
 		}
 		pthread_mutex_unlock(&p->lock);
 	}
@@ -88,9 +96,11 @@ static void run(void *self, void (*task)(void *arg, size_t i), void *arg, size_t
 	pthread_cond_broadcast(&p->work);
 	pthread_mutex_unlock(&p->lock);
 	do_tasks(p);
+	look_for_idle(p);
 	pthread_mutex_lock(&p->lock);
 	p->open = false;
-	while (p->joined) pthread_cond_wait(&p->idle, &p->lock);
+	while (atomic_load_explicit(&p->joined, memory_order_relaxed))
+		pthread_cond_wait(&p->idle, &p->lock);
 	pthread_mutex_unlock(&p->lock);
 	pthread_mutex_unlock(&p->running);
 }

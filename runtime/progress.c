@@ -45,10 +45,12 @@ static void show_time(char *text, size_t room, double seconds)
 /* "loss 0.1234  acc  96.20%": empty before the first batch. */
 static void show_quality(const Progress *p, char *text, size_t room)
 {
+	double loss = p->done ? p->loss / (double)p->done : 0;
+	double share = p->done ? 100 * (double)p->right / (double)p->done : 0;
 	*text = '\0';
 	if (p->done)
-		snprintf(text, room, "  loss %.4f  acc %6.2f%%", p->loss / (double)p->done,
-		    100.0 * (double)p->right / (double)p->done);
+		snprintf(text, room, loss < 1e4 ? "  loss %.4f  acc %6.2f%%" : "  loss %.3e  acc %6.2f%%",
+		    loss, share);
 }
 
 /* [=====>    ] of n characters, brackets included. */
@@ -93,7 +95,7 @@ void progress_begin(Progress *p, const char *label, uint64_t before, uint64_t to
 {
 	*p = (Progress){.out = p->out, .live = p->live, .total = total, .before = before};
 	snprintf(p->label, sizeof p->label, "%s", label);
-	p->start = now();
+	p->start = p->last = now();
 	if (p->live) draw(p, p->start);
 }
 
@@ -102,15 +104,14 @@ void progress_add(Progress *p, uint64_t n, double loss, uint64_t right)
 	p->done += n;
 	p->right += right;
 	p->loss += loss * (double)n;
-	if (!p->live) return;
-	double at = now();
-	if (at - p->drawn >= 0.1) draw(p, at);
+	p->last = now();
+	if (p->live && p->last - p->drawn >= 0.1) draw(p, p->last);
 }
 
 void progress_end(Progress *p, const char *more)
 {
 	char quality[64];
-	double seconds = now() - p->start;
+	double seconds = p->last - p->start;
 	show_quality(p, quality, sizeof quality);
 	fprintf(p->out, "%s%s%s", p->live ? "\r\033[K" : "", p->label, quality);
 	if (p->done && seconds > 0) fprintf(p->out, "  %.0f images/s", (double)p->done / seconds);

@@ -19,15 +19,16 @@ typedef struct {
 	uint64_t before, done; /* images handled before a resume; since */
 	uint64_t right;        /* correctly classified, of `done` */
 	double loss;           /* sum over `done` */
-	double start, drawn;   /* seconds of the monotonic clock */
+	double start, last;    /* seconds of the monotonic clock: of the beginning, of the last batch */
+	double drawn;
 } Progress;
 
 void progress_open(Progress *p, FILE *out);
 void progress_begin(Progress *p, const char *label, uint64_t before, uint64_t total);
 /* A batch of n images is done: its mean loss, and how many were right. */
 void progress_add(Progress *p, uint64_t n, double loss, uint64_t right);
-/* The closing line: label, mean loss, accuracy, images a second, seconds; `more` is put at its end.
- */
+/* The closing line: label, mean loss, accuracy, images a second and the seconds up to the last
+ * batch, so that a test in between does not count; `more` is put at its end. */
 void progress_end(Progress *p, const char *more);
 
 /* The line that stands there after `seconds`, never longer than `columns` - 1 characters: the bar

@@ -310,8 +310,7 @@ static void piped_lines_are_a_session(void **state)
 	assert_non_null(strstr(s->out, "stride"));
 }
 
-/* --- a terminal
- * -------------------------------------------------------------------------------------------- */
+/* --- a terminal -------------------------------------------------------------------------- */
 
 /* Starts cnnc on a terminal of its own; returns its process and the other end. */
 static pid_t open_terminal(Spawn *s, int *fd)

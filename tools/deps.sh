@@ -10,7 +10,7 @@ list() {
 	pkg-config|command -v pkg-config pkgconf|finds Lua
 	liblua5.4-dev|header lua5.4/lua.h lua.h|the language networks are described in
 	libtcc-dev|header libtcc.h|compiles networks in memory for the interactive loop
-	tcc|command -v tcc|the output is tested with it; libtcc needs its run-time library
+	tcc|command -v tcc|one of the compilers that the output is tested with
 	libedit-dev|header editline/readline.h|line editing and history
 	libjansson-dev|header jansson.h|reads the headers of weight files
 	zlib1g-dev|header zlib.h|reads compressed data sets

@@ -2,7 +2,7 @@
  *
  *   emit_kernel ─ kernel.c: loops, blocks ─ tile.c: accumulators, stores ─ leaf.c: copies, guards
  *                 offset.c: where an access lies, as text ─ value.c: expressions, loads
- *   emit_program ─ program.c ─ unique.c, entry.c, api.c, banner.c, prelude.c */
+ *   emit_program ─ program.c ─ unique.c, entry.c, interface.c, banner.c, prelude.c */
 #ifndef CNNC_EMIT_INTERNAL_H
 #define CNNC_EMIT_INTERNAL_H
 
@@ -34,6 +34,7 @@ void prelude_print(Text *out, const Target *const *target, int n, bool is_double
 int target_lanes(const Target *t, bool is_double); /* of its vectors; 0: scalar text only */
 /* "f32x8", the suffix of types and functions; "f32" without lanes. Static or in `room`. */
 const char *type_suffix(int lanes, bool is_double, char room[16]);
+void target_word(const Target *t, Text *out); /* "x86_64", a part of names */
 /* "CNNC_AVX2 ", to be put before a function's type; "" where the target needs no attribute. */
 void target_attribute(const Target *t, Text *out);
 
@@ -47,7 +48,7 @@ typedef struct {
 	struct Tiles {
 		const char *text; /* from the parameter list on */
 		const char *name;
-	} *at;
+	} * at;
 	int n, room;
 } TilePool;
 
@@ -57,12 +58,10 @@ typedef struct {
 	int64_t stack;            /* bytes of named locals, all counted */
 } KernelCost;
 
-/* From the parameter list on, so that equal kernels have equal texts. The nest's name is only looked
- * at by `pool`. */
+/* From the parameter list on, so that equal kernels have equal texts. The nest's name is only
+ * looked at by `pool`. */
 void kernel_print(Arena *a, const Scheduled *s, const Target *t, bool is_double, TilePool *pool,
     Text *out, KernelCost *cost);
-/* The real buffers in a nest's texts, by the loads and stores that its expressions use. */
-uint32_t kernel_loads(const Nest *n);
 
 /* --- offset.c: places as text
  * ----------------------------------------------------------------------- */
@@ -93,14 +92,14 @@ typedef struct {
 	const Nest *nest;
 	const Target *target;
 	bool is_double;
-	int lanes;                    /* of the target's vectors; 0: scalar text only */
-	const char *real;             /* "float" */
-	char suffix[16], vector[16];  /* "f32", "f32x8" */
+	int lanes;                   /* of the target's vectors; 0: scalar text only */
+	const char *real;            /* "float" */
+	char suffix[16], vector[16]; /* "f32", "f32x8" */
 	int nbuffer;
 	const Buffer *buffer[KERNEL_BUFFERS];
 	const char *array[KERNEL_BUFFERS]; /* their names in the text */
-	uint32_t stored, disjoint;         /* bits: written; written and provably nothing else's place */
-	int *depth;                        /* by tree var: the loop's depth on its path */
+	uint32_t stored, disjoint; /* bits: written; written and provably nothing else's place */
+	int *depth;                /* by tree var: the loop's depth on its path */
 	TilePool *pool;
 	KernelCost *cost;
 	Vec(const Expr *) shared; /* subexpressions that are named where they are used more than once */
@@ -110,7 +109,8 @@ typedef struct {
 /* One function being printed: the kernel itself, or a tile's function in it. */
 typedef struct {
 	Kernel *k;
-	int outer; /* loops of this depth and above are the kernel's: in a tile's function, parameters */
+	bool is_tile;
+	int outer; /* in a tile's function, loops above this depth are the kernel's: parameters */
 	int depth; /* loops around this place */
 	char loop[LOOP_DEPTH][32];
 	int dim[LOOP_DEPTH];
@@ -140,7 +140,8 @@ void print_address(Scope *s, const Address *a, int64_t more); /* x[x_1 + 35] */
 void print_index(Scope *s, const Affine *form, int64_t c);
 void print_line(Scope *s, const char *format, ...) PRINTF_LIKE(2, 3); /* indented, with newline */
 void print_indent(Scope *s);
-/* A loop: begin names the var and remembers the place; end puts head and offsets before the body. */
+/* A loop: begin names the var and remembers the place; end puts head and offsets before the body.
+ */
 typedef struct {
 	size_t place;
 	Keys need;
@@ -150,6 +151,8 @@ typedef struct {
 LoopText loop_begin(Scope *s, const Tree *loop, const char *block);
 void loop_end(Scope *s, const LoopText *l, int64_t count);
 void text_insert(Text *t, size_t at, const char *s);
+/* Adds C text with its long lines broken. */
+void text_wrapped(Text *out, const char *text);
 int kernel_buffer(const Kernel *k, const Buffer *b); /* its argument's number */
 
 /* --- value.c: expressions as text
@@ -172,11 +175,16 @@ typedef struct {
 	const Affine *sub; /* dims over tree vars */
 	int lane_var;      /* -1: none */
 	bool vector_acc;
-	char acc[4][48]; /* names of the accumulators */
-	LoadedList *loads;
-	int *counter; /* of names of loads, by buffer; [KERNEL_BUFFERS]: of parts */
+	int uniforms;         /* of the kernel's uniform parts, those that have names by now */
+	char acc[4][48];      /* names of the accumulators */
+	LoadedList *loads;    /* NULL: loads are written where they are used */
+	int *counter;         /* of names of loads, by buffer; [KERNEL_BUFFERS]: of parts */
 	int load[NEST_LOADS]; /* which of loads; -1: not yet */
-	Vec(struct Named { const Expr *e; char name[32]; Form form; }) part;
+	Vec(struct Named {
+		const Expr *e;
+		char name[32];
+		Form form;
+	}) part;
 } Point;
 
 void point_begin(Point *p, Scope *s, const Affine *sub, int lane_var);
@@ -202,8 +210,86 @@ typedef struct {
 	bool lane_reduces; /* the lanes are of a reduction dim */
 } Tile;
 
-void tile_print(Scope *s, const Tree *tile);
+/* `alone`: nothing else stands in this block. */
+void tile_print(Scope *s, const Tree *tile, bool alone);
 void accumulator_name(const Tile *t, int acc, int instance, char room[48]);
 void print_reduction(Scope *s, const Tile *t);
+
+/* --- unique.c: the kernels of a program, equal ones once
+ * ---------------------------------------------- */
+
+typedef struct {
+	const char *name; /* conv_64x56x56_64x3x3_1a2b */
+	const Nest *nest;
+	const char *signature; /* of nest, layouts and schedules: equal ones give equal texts */
+	size_t signature_size;
+	uint64_t hash;
+	struct {
+		const char *tiles, *text; /* functions that are new with this kernel, and its own */
+		const Scheduled *tree;
+		int64_t blocks;
+		KernelCost cost;
+	} by_target[TARGET_LIMIT];
+	int64_t macs;          /* of one call */
+	Vec(const Step *) use; /* every step that calls it */
+} UniqueKernel;
+
+typedef Vec(UniqueKernel *) UniqueKernels;
+
+/* A constant table of the text; equal numbers once. */
+typedef struct {
+	const double *number;
+	int64_t count;
+} Table;
+
+typedef struct {
+	Arena *arena;
+	const Program *program;
+	const char *real, *prefix, *upper; /* float, lenet, LENET */
+	UniqueKernels kernel;
+	UniqueKernel ***of_step; /* by part, by step */
+	Vec(Table) table;
+	unsigned uses;
+	int64_t stack;
+	/* what lies behind `packed`, in elements: its own, a copy of vars, pack's work */
+	bool packs_vars;
+	int64_t vars_at, pack_work_at, packed_elements;
+} Emission;
+
+void find_kernels(Emission *e);
+int find_table(const Emission *e, const Buffer *b);
+void print_tables(const Emission *e, Text *out);
+void print_kernels(const Emission *e, Text *out);
+void print_kernel_tables(const Emission *e, Text *out); /* and the choice among them */
+
+/* --- interface.c: functions as the user sees them
+ * ------------------------------------------------------ */
+
+/* The name of an argument in C: a word that nothing else has. */
+const char *argument_name(const Emission *e, const Part *p, int argument);
+const char *seed_argument(const Part *p); /* of TYPE_SEED; NULL: there is none */
+void print_signature(const Emission *e, const Part *p, EntryKind kind, Text *out);
+/* Inputs, then outputs, the loss first: order[] are argument numbers. Seeds and `hyper` are left
+ * out. */
+int user_arguments(const Part *p, int *order);
+void print_header(const Emission *e, const char *guard, Text *h);
+int64_t part_work(const Part *p); /* bytes, slack included; 0: none */
+int64_t step_work(const Emission *e, const Part *gradients);
+int64_t bytes_of(const Emission *e, int64_t elements);
+const Part *find_part(const Emission *e, EntryKind kind, int64_t batch); /* batch 0: any */
+/* The largest inference batches first; returns how many. `any`: whether arguments lead with the
+ * batch. */
+int infer_parts(const Emission *e, const Part **part, bool *any);
+void print_banner(const Emission *e, Text *out);
+void print_comment_text(Text *out, const char *s); /* nothing in it ends a comment */
+const char *grouped(Arena *a, int64_t n);          /* 1,234,567 */
+const char *shape_words(Arena *a, Shape s);        /* 1 x 3 x 224 x 224 */
+
+/* --- entry.c
+ * --------------------------------------------------------------------------------------- */
+
+void print_runtime(const Emission *e, Text *out);
+void print_entries(const Emission *e, Text *out);
+void print_refusals(Text *out); /* of -ffast-math */
 
 #endif

@@ -1,19 +1,19 @@
 /* leaf: the reduction inside a tile: loops, guards, and the leaves' copies of the update.
  *
- * A guard that is true in an instance is dropped, one that is false drops the instance, and one that is
- * not decided becomes a condition. Where all instances of a node share a condition it moves up to the
- * outermost place at which its variables are known, so that a row test costs nothing.
+ * A guard that is true in an instance is dropped, one that is false drops the instance, and one
+ * that is not decided becomes a condition. Where all instances of a node share a condition it moves
+ * up to the outermost place at which its variables are known, so that a row test costs nothing.
  *
  * A load is printed at its first use and shared within one copy. Across copies and iterations it is
- * not: gcc would keep such values in registers and spill the accumulators for them. A barrier on the
- * offset, by which these loads go, makes the copies strangers. */
+ * not: gcc would keep such values in registers and spill the accumulators for them. A barrier on
+ * the offset, by which these loads go, makes the copies strangers. */
 #include "internal.h"
 
 /* A guard that only run time decides: over the loops around, constant included. */
 typedef struct {
 	const Guard *guard;
 	Affine form;
-	bool scaled; /* RANGE with a quotient that is not affine: the form is the dividend */
+	bool scaled;    /* RANGE with a quotient that is not affine: the form is the dividend */
 	bool low, high; /* which of the bounds are in doubt */
 } Condition;
 
@@ -54,7 +54,8 @@ static void keep_common(Conditions *list, const Conditions *other)
 	list->n = n;
 }
 
-/* --- what guards say of an instance ------------------------------------------------------------------ */
+/* --- what guards say of an instance
+ * ------------------------------------------------------------------ */
 
 static Condition condition_of(const Kernel *k, const Guard *g, const Affine *sub)
 {
@@ -161,7 +162,8 @@ static bool node_conditions(const Tile *t, const Tree *node, Conditions *common)
 	return alive;
 }
 
-/* --- conditions as text -------------------------------------------------------------------------------- */
+/* --- conditions as text
+ * -------------------------------------------------------------------------------- */
 
 static void print_compare(Scope *s, const Condition *c, const char *sign, int64_t bound)
 {
@@ -202,7 +204,8 @@ static void end_if(Scope *s)
 	print_line(s, "}");
 }
 
-/* --- updates ------------------------------------------------------------------------------------------- */
+/* --- updates
+ * ------------------------------------------------------------------------------------------- */
 
 /* What a leaf loads, to find out where a barrier is due. */
 typedef struct {
@@ -278,7 +281,8 @@ static void print_instance(Scope *s, Leaf *l, const Affine *sub, int instance)
 	print_updates(&p);
 }
 
-/* --- copies -------------------------------------------------------------------------------------------- */
+/* --- copies
+ * -------------------------------------------------------------------------------------------- */
 
 static void note_loads(Scope *s, Leaf *l, int from, int copy)
 {
@@ -290,7 +294,8 @@ static void note_loads(Scope *s, Leaf *l, int from, int copy)
 
 /* Instances one after the other; those under equal conditions share an `if`, and what is loaded in
  * there is not known behind it. */
-static void print_instances(Scope *s, Leaf *l, const Affine *of_copy, const Conditions *given, int copy)
+static void print_instances(
+    Scope *s, Leaf *l, const Affine *of_copy, const Conditions *given, int copy)
 {
 	Conditions open = {0}, inside = {0};
 	int outside = 0;
@@ -343,7 +348,8 @@ static void insert_barriers(Scope *s, Leaf *l, int copy, size_t place)
 	s->out = &head;
 	for (int i = 0; i < l->seen.n && s->k->lanes; i++) {
 		bool known = l->seen.at[i].copy != copy;
-		for (int j = 0; j < done.n && !known; j++) known = key_same(&done.at[j], &l->seen.at[i].key);
+		for (int j = 0; j < done.n && !known; j++)
+			known = key_same(&done.at[j], &l->seen.at[i].key);
 		if (known) continue;
 		vec_push(s->k->arena, done, l->seen.at[i].key);
 		if (!comes_again(s, l, &l->seen.at[i].key, copy)) continue;
@@ -378,7 +384,8 @@ static void print_copy(Scope *s, Leaf *l, int copy, bool block)
 	if (more.n || block) end_if(s);
 }
 
-static void print_leaf(Scope *s, const Tile *t, const Tree *leaf, const Conditions *given, bool alone)
+static void print_leaf(
+    Scope *s, const Tile *t, const Tree *leaf, const Conditions *given, bool alone)
 {
 	Leaf l = {.tile = t, .leaf = leaf, .given = *given};
 	int copies = instance_count(leaf->reg, leaf->nreg);
@@ -387,11 +394,13 @@ static void print_leaf(Scope *s, const Tile *t, const Tree *leaf, const Conditio
 	s->k->cost->stack += bytes * l.seen.n / MAX(copies, 1);
 }
 
-/* --- loops --------------------------------------------------------------------------------------------- */
+/* --- loops
+ * --------------------------------------------------------------------------------------------- */
 
 static void print_list(Scope *s, const Tile *t, Tree *const *node, int n, const Conditions *given);
 
-static void print_node(Scope *s, const Tile *t, const Tree *node, const Conditions *given, bool alone)
+static void print_node(
+    Scope *s, const Tile *t, const Tree *node, const Conditions *given, bool alone)
 {
 	Conditions any = {0};
 	if (!node_conditions(t, node, &any)) return;

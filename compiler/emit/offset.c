@@ -1,12 +1,13 @@
 /* offset: where accesses lie, as text.
  *
- * An address is a constant and a form over the loops around. The form is carried: each loop adds its
- * own term to what the loop outside of it holds, in a variable such as x_2, and an access reads
+ * An address is a constant and a form over the loops around. The form is carried: each loop adds
+ * its own term to what the loop outside of it holds, in a variable such as x_2, and an access reads
  * x[x_2 + 35]. Offsets, not pointers, because at the borders of padded planes a pointer would leave
  * its array. In a tile's function the part over the kernel's loops is a parameter, and so is a
  * constant: the first one met. Pieces that differ in nothing else then have equal texts.
  *
- * Loops are known by their depth on the path, not by their number in the tree, for the same reason. */
+ * Loops are known by their depth on the path, not by their number in the tree, for the same reason.
+ */
 #include "internal.h"
 
 bool key_same(const Key *a, const Key *b)
@@ -54,7 +55,8 @@ Address address_of(const Scope *s, const Access *x, const Affine *sub, int lane_
 	return a;
 }
 
-/* --- names -------------------------------------------------------------------------------------------- */
+/* --- names
+ * -------------------------------------------------------------------------------------------- */
 
 static Affine outer_part(const Scope *s, const Affine *form)
 {
@@ -88,7 +90,8 @@ static Offset *find_or_name(Scope *s, Offsets *list, const Key *key, int64_t bas
 	return &list->at[list->n - 1];
 }
 
-/* In a tile's function every key stands on a parameter, made at the first use with its constant c. */
+/* In a tile's function every key stands on a parameter, made at the first use with its constant c.
+ */
 static Offset *root_of(Scope *s, const Key *key, int64_t c)
 {
 	Key outer = {key->buffer, outer_part(s, &key->form)};
@@ -105,7 +108,7 @@ static bool is_root(const Scope *s, const Key *key)
 /* The name of the variable that holds a key; NULL in the kernel's own text for a key that is 0. */
 static const char *name_of(Scope *s, const Key *key, int64_t c)
 {
-	if (s->outer) {
+	if (s->is_tile) {
 		Offset *root = root_of(s, key, c);
 		if (is_root(s, key)) return root->name;
 	} else if (!key->form.n) {
@@ -128,7 +131,8 @@ const char *offset_name(Scope *s, const Key *key)
 	return name;
 }
 
-/* --- text ---------------------------------------------------------------------------------------------- */
+/* --- text
+ * ---------------------------------------------------------------------------------------------- */
 
 void print_indent(Scope *s)
 {
@@ -159,7 +163,7 @@ void print_address(Scope *s, const Address *a, int64_t more)
 	const char *name = name_of(s, &a->key, a->c);
 	s->arrays |= UINT32_C(1) << a->key.buffer;
 	if (name) add_need(s, &a->key);
-	if (s->outer) c -= root_of(s, &a->key, a->c)->base;
+	if (s->is_tile) c -= root_of(s, &a->key, a->c)->base;
 	text_printf(s->out, "%s[", array_of(s, a->key.buffer));
 	if (!name)
 		text_printf(s->out, "%lld", (long long)c);
@@ -190,14 +194,14 @@ void print_index(Scope *s, const Affine *form, int64_t c)
 	key.form.c = 0;
 	Affine outer = outer_part(s, &key.form);
 	bool leads = true;
-	if (s->outer && outer.n) {
+	if (s->is_tile && outer.n) {
 		Offset *root = root_of(s, &key, c);
 		text_add(s->out, root->name);
 		c -= root->base;
 		leads = false;
 	}
 	for (int i = 0; i < form->n; i++) {
-		if (s->outer && form->t[i].var < s->outer) continue;
+		if (s->is_tile && form->t[i].var < s->outer) continue;
 		print_term(s->out, form->t[i].k, s->loop[form->t[i].var], leads);
 		leads = false;
 	}
@@ -207,7 +211,8 @@ void print_index(Scope *s, const Affine *form, int64_t c)
 		text_printf(s->out, " %c %lld", c < 0 ? '-' : '+', (long long)(c < 0 ? -c : c));
 }
 
-/* --- loops --------------------------------------------------------------------------------------------- */
+/* --- loops
+ * --------------------------------------------------------------------------------------------- */
 
 /* `kh`, and in loops inside it over the same dim `kh_1`. */
 static void name_loop(Scope *s, int dim)

@@ -1,9 +1,9 @@
 /* value: expressions as text.
  *
- * Two steps: declare_value() gives names to what an expression reads, once for each address and lane
- * step within a copy, and to parts that are used more than once; print_value() writes the expression
- * over these names. Lanes enter with loads and accumulators: a value that no lane changes stays a
- * scalar, and the compiler broadcasts it where it meets a vector.
+ * Two steps: declare_value() gives names to what an expression reads, once for each address and
+ * lane step within a copy, and to parts that are used more than once; print_value() writes the
+ * expression over these names. Lanes enter with loads and accumulators: a value that no lane
+ * changes stays a scalar, and the compiler broadcasts it where it meets a vector.
  *
  * A comparison is an int in scalar text and a mask of integer lanes among vectors; C has no `?:` on
  * vectors that gcc 12 and clang 14 would both take. */
@@ -15,6 +15,7 @@ void point_begin(Point *p, Scope *s, const Affine *sub, int lane_var)
 	p->sub = sub;
 	p->lane_var = lane_var;
 	p->part.n = 0;
+	p->uniforms = p->loads ? s->k->uniform.n : p->uniforms;
 	for (int l = 0; l < NEST_LOADS; l++) p->load[l] = -1;
 }
 
@@ -26,7 +27,7 @@ static int64_t index_lane(const Point *p, const Affine *at)
 	return p->lane_var < 0 ? 0 : affine_k(at, p->lane_var);
 }
 
-static const struct Named *find_part(const Point *p, const Expr *e)
+static const struct Named *named_part(const Point *p, const Expr *e)
 {
 	for (int i = 0; i < p->part.n; i++)
 		if (p->part.at[i].e == e) return &p->part.at[i];
@@ -35,7 +36,7 @@ static const struct Named *find_part(const Point *p, const Expr *e)
 
 static int find_uniform(const Point *p, const Expr *e)
 {
-	for (int i = 0; i < p->s->k->uniform.n; i++)
+	for (int i = 0; i < p->uniforms; i++)
 		if (p->s->k->uniform.at[i] == e) return i;
 	return -1;
 }
@@ -47,19 +48,20 @@ static bool is_shared(const Kernel *k, const Expr *e)
 	return false;
 }
 
-/* --- form ---------------------------------------------------------------------------------------------- */
+/* --- form
+ * ---------------------------------------------------------------------------------------------- */
 
 static bool is_truth(const Expr *e) { return e->kind >= E_GT && e->kind <= E_AND; }
 
 static bool has_lanes(const Point *p, const Expr *e)
 {
-	const struct Named *part = find_part(p, e);
+	const struct Named *part = named_part(p, e);
 	if (part) return part->form == VECTOR || part->form == MASK;
 	if (find_uniform(p, e) >= 0) return false;
 	Affine at;
 	switch (e->kind) {
 	case E_ACC: return p->vector_acc;
-	case E_LOAD: return p->loads->at[p->load[e->id]].form == VECTOR;
+	case E_LOAD: return p->loads && p->loads->at[p->load[e->id]].form == VECTOR;
 	case E_INDEX:
 	case E_HASH: at = index_at(p, &e->index[0]); return index_lane(p, &at) != 0;
 	case E_NUM:
@@ -78,7 +80,8 @@ Form value_form(const Point *p, const Expr *e)
 	return lanes ? VECTOR : SCALAR;
 }
 
-/* --- loads --------------------------------------------------------------------------------------------- */
+/* --- loads
+ * --------------------------------------------------------------------------------------------- */
 
 static void print_label(Point *p, const Address *a, int64_t more)
 {
@@ -98,7 +101,7 @@ static void print_load(Point *p, const Loaded *l)
 		print_label(p, &l->address, 0);
 	} else if (l->address.lane == 1 && real) {
 		text_printf(s->out, "const %s %s = *(const %s%s *)&", k->vector, l->name, k->vector,
-			l->address.aligned ? "" : "u");
+		    l->address.aligned ? "" : "u");
 		print_address(s, &l->address, 0);
 	} else {
 		text_printf(s->out, "const %s %s = {", k->vector, l->name);
@@ -146,7 +149,8 @@ static void declare_load(Point *p, int id)
 
 static void declare_part(Point *p, const Expr *e)
 {
-	static const char *const prefix[] = {[SCALAR] = "f", [VECTOR] = "f", [TRUTH] = "i", [MASK] = "i"};
+	static const char *const prefix[] = {
+	    [SCALAR] = "f", [VECTOR] = "f", [TRUTH] = "i", [MASK] = "i"};
 	Kernel *k = p->s->k;
 	struct Named part = {.e = e, .form = value_form(p, e)};
 	snprintf(part.name, sizeof part.name, "e%d", p->counter[KERNEL_BUFFERS]++);
@@ -166,7 +170,7 @@ static void declare_part(Point *p, const Expr *e)
 
 void declare_value(Point *p, const Expr *e)
 {
-	if (find_part(p, e) || find_uniform(p, e) >= 0) return;
+	if (named_part(p, e) || find_uniform(p, e) >= 0) return;
 	if (e->kind == E_LOAD) {
 		declare_load(p, e->id);
 		return;
@@ -176,7 +180,8 @@ void declare_value(Point *p, const Expr *e)
 	if (is_shared(p->s->k, e)) declare_part(p, e);
 }
 
-/* --- text ---------------------------------------------------------------------------------------------- */
+/* --- text
+ * ---------------------------------------------------------------------------------------------- */
 
 typedef struct {
 	const char *sign, *mask; /* between scalars and vectors; between masks */
@@ -184,23 +189,30 @@ typedef struct {
 } Operator;
 
 static const Operator operators[] = {
-	[E_ADD] = {" + ", NULL, BIND_ADD},     [E_SUB] = {" - ", NULL, BIND_ADD},
-	[E_MUL] = {" * ", NULL, BIND_MUL},     [E_DIV] = {" / ", NULL, BIND_MUL},
-	[E_MAX] = {"max", NULL, 0},            [E_MIN] = {"min", NULL, 0},
-	[E_GT] = {" > ", NULL, BIND_COMPARE},  [E_EQ] = {" == ", NULL, BIND_COMPARE},
-	[E_NE] = {" != ", NULL, BIND_COMPARE}, [E_OR] = {" || ", " | ", BIND_OR},
-	[E_AND] = {" && ", " & ", BIND_AND},   [E_SELECT] = {"select", NULL, 0},
+    [E_ADD] = {" + ", NULL, BIND_ADD},
+    [E_SUB] = {" - ", NULL, BIND_ADD},
+    [E_MUL] = {" * ", NULL, BIND_MUL},
+    [E_DIV] = {" / ", NULL, BIND_MUL},
+    [E_MAX] = {"max", NULL, 0},
+    [E_MIN] = {"min", NULL, 0},
+    [E_GT] = {" > ", NULL, BIND_COMPARE},
+    [E_EQ] = {" == ", NULL, BIND_COMPARE},
+    [E_NE] = {" != ", NULL, BIND_COMPARE},
+    [E_OR] = {" || ", " | ", BIND_OR},
+    [E_AND] = {" && ", " & ", BIND_AND},
+    [E_SELECT] = {"select", NULL, 0},
 };
 
 static const char *const functions[] = {
-	[FN_EXP] = "exp", [FN_LOG] = "log", [FN_SQRT] = "sqrt",
-	[FN_TANH] = "tanh", [FN_ABS] = "abs", [FN_POW] = "pow",
+    [FN_EXP] = "exp",
+    [FN_LOG] = "log",
+    [FN_SQRT] = "sqrt",
+    [FN_TANH] = "tanh",
+    [FN_ABS] = "abs",
+    [FN_POW] = "pow",
 };
 
-static void print_number(Point *p, double x)
-{
-	text_number(p->s->out, x, p->s->k->is_double);
-}
+static void print_number(Point *p, double x) { text_number(p->s->out, x, p->s->k->is_double); }
 
 static void print_one_index(Point *p, const Expr *e, const Affine *at, int64_t more)
 {
@@ -215,7 +227,7 @@ static void print_one_index(Point *p, const Expr *e, const Affine *at, int64_t m
 	int buffer = kernel_buffer(p->s->k, seed->buffer);
 	p->s->arrays |= UINT32_C(1) << buffer;
 	text_printf(out, "hash_%s(%s, UINT64_C(0x%016llx), (uint64_t)(", p->s->k->suffix,
-		p->s->k->array[buffer], (unsigned long long)e->key);
+	    p->s->k->array[buffer], (unsigned long long)e->key);
 	print_index(p->s, at, at->c + more);
 	text_add(out, "))");
 }
@@ -297,9 +309,19 @@ static void print_infix(Point *p, const Expr *e, Form form, int binding)
 	if (parens) text_add(out, ")");
 }
 
+static void print_loaded(Point *p, const Expr *e)
+{
+	if (p->loads) {
+		text_add(p->s->out, p->loads->at[p->load[e->id]].name);
+		return;
+	}
+	Address at = address_of(p->s, &p->s->k->nest->load[e->id], p->sub, p->lane_var);
+	print_label(p, &at, 0);
+}
+
 static void print_bare(Point *p, const Expr *e, Form form, int binding)
 {
-	const struct Named *part = find_part(p, e);
+	const struct Named *part = named_part(p, e);
 	int uniform = find_uniform(p, e);
 	if (part) {
 		text_add(p->s->out, part->name);
@@ -312,7 +334,7 @@ static void print_bare(Point *p, const Expr *e, Form form, int binding)
 	Affine row, col;
 	switch (e->kind) {
 	case E_ACC: text_add(p->s->out, p->acc[e->id]); return;
-	case E_LOAD: text_add(p->s->out, p->loads->at[p->load[e->id]].name); return;
+	case E_LOAD: print_loaded(p, e); return;
 	case E_NUM: print_number(p, e->number); return;
 	case E_INDEX:
 	case E_HASH: print_indexed(p, e); return;
@@ -349,7 +371,8 @@ void print_value(Point *p, const Expr *e, Form want, int binding)
 	}
 }
 
-/* --- parts worth a name ------------------------------------------------------------------------------ */
+/* --- parts worth a name
+ * ------------------------------------------------------------------------------ */
 
 typedef struct {
 	Kernel *k;

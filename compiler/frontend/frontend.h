@@ -5,8 +5,8 @@
 #include "../ir.h"
 #include "../options.h"
 
-/* Runs opt->file in the sandbox. NULL after errors, which are in `d`. Never prints, never exits; the
- * Lua state is gone when it returns. */
+/* Runs opt->file in the sandbox. NULL after errors, which are in `d`. Never prints, never exits;
+ * the Lua state is gone when it returns. */
 Model *frontend_load(Arena *a, Diag *d, const Options *opt);
 
 #endif

@@ -25,6 +25,7 @@ Affine affine_var(int var)
 	return a;
 }
 
+/* A merge of two sorted lists; terms that cancel drop out. */
 bool affine_accumulate(Affine *to, const Affine *from, int64_t k)
 {
 	if (!k) return true;
@@ -49,6 +50,7 @@ bool affine_accumulate(Affine *to, const Affine *from, int64_t k)
 	return true;
 }
 
+/* For callers whose forms are small by construction. */
 static Affine sum_of(Affine a, const Affine *b, int64_t k)
 {
 	if (!affine_accumulate(&a, b, k)) bug("an affine form with more than %d terms", AFFINE_TERMS);
@@ -109,6 +111,7 @@ Affine affine_subst(const Affine *a, const Affine *of_var)
 	return out;
 }
 
+/* The var becomes a number; its term moves into the constant. */
 Affine affine_fix(const Affine *a, int var, int64_t value)
 {
 	Affine out = {.c = a->c};
@@ -128,6 +131,7 @@ int64_t affine_eval(const Affine *a, const int64_t *value_of_var)
 	return sum;
 }
 
+/* Exact: every var moves by itself, so both ends are reached. */
 void affine_range(const Affine *a, const int64_t *count_of_var, int64_t *lo, int64_t *hi)
 {
 	*lo = *hi = a->c;
@@ -161,6 +165,7 @@ bool affine_div(const Affine *a, int64_t q, const int64_t *count_of_var, Affine 
 	return true;
 }
 
+/* 2*oh+kh-1: as C would have it, without spaces. */
 void affine_print(const Affine *a, const char *const *name_of_var, Text *out)
 {
 	for (int i = 0; i < a->n; i++) {

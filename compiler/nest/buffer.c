@@ -28,6 +28,7 @@ Buffer *buffer_new(Arena *a, const char *name, Type type, int rank, const int64_
 	return b;
 }
 
+/* Dims in order, the last one contiguous, no room beyond the shape. */
 void buffer_row_major(Buffer *b)
 {
 	b->size = 1;
@@ -82,6 +83,7 @@ static bool covers_dim(Buffer *b, int d)
 	return false;
 }
 
+/* Works on a copy: a text that is refused leaves the buffer as it was. */
 bool buffer_layout(Buffer *b, const char *layout, int64_t skew)
 {
 	Buffer made = *b;
@@ -119,6 +121,8 @@ void buffer_layout_text(const Buffer *b, Text *out)
 	}
 }
 
+/* The digit of a component is floor(i/div) - mod*floor(i/div/mod), affine where both quotients are.
+ */
 bool buffer_address(const Buffer *b, const Affine *at, const int64_t *count_of_var, Affine *address)
 {
 	Affine sum = {0};
@@ -136,6 +140,7 @@ bool buffer_address(const Buffer *b, const Affine *at, const int64_t *count_of_v
 	return true;
 }
 
+/* The same by numbers; indices below 0 are rounded down as above. */
 int64_t buffer_offset(const Buffer *b, const int64_t *at)
 {
 	int64_t sum = 0;

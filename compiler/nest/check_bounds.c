@@ -21,6 +21,7 @@ static const char *outside(Bounds *b, const Access *x, int dim, int64_t lo, int6
 	    (long long)x->buffer->room[dim]);
 }
 
+/* lo..hi of e shrinks to what the range guards over the same terms let through. */
 static void narrow(const Nest *n, const Affine *sub, const Affine *e, int64_t *lo, int64_t *hi)
 {
 	for (int g = 0; g < n->nguard; g++) {
@@ -56,6 +57,7 @@ static const char *loads_inside(Bounds *b, uint32_t loads, const Affine *sub, bo
 	return wrong;
 }
 
+/* The updates' loads: all instances at once, or else one by one. */
 static const char *leaf_inside(Bounds *b, const Tree *tile, const Tree *leaf)
 {
 	const Scheduled *s = b->tree;
@@ -72,6 +74,7 @@ static const char *leaf_inside(Bounds *b, const Tree *tile, const Tree *leaf)
 	return NULL;
 }
 
+/* Stores belong to the tile and are proven at its first leaf. */
 static const char *path_inside(void *self, const Path *path)
 {
 	Bounds *b = self;

@@ -22,8 +22,7 @@ static const char *keep_path(void *self, const Path *path)
 	return NULL;
 }
 
-/* --- chunks
- * ---------------------------------------------------------------------------------------- */
+/* --- chunks ------------------------------------------------------------------------------- */
 
 /* Bases grow with every loop, from 0 at the earliest to `last` at the latest; tells which ends the
  * tile reaches. false: some base does not. */
@@ -64,8 +63,7 @@ static const char *check_chunks(const Order *o)
 	return NULL;
 }
 
-/* --- ordered nests
- * --------------------------------------------------------------------------------- */
+/* --- ordered nests ------------------------------------------------------------------------ */
 
 /* e without the outermost `n` vars of the path. */
 static Affine below(Affine e, const Path *p, int n)
@@ -74,6 +72,7 @@ static Affine below(Affine e, const Path *p, int n)
 	return e;
 }
 
+/* Loops around both paths, the outermost ones; for a path and itself all its vars. */
 static int shared_vars(const Path *x, const Path *y)
 {
 	int n = 0;
@@ -114,6 +113,7 @@ static bool path_before(const Scheduled *s, const Path *x, const Path *y, int sh
 	return false;
 }
 
+/* Any two paths that share space points run in order, and so does each by itself. */
 static const char *check_ordered(const Order *o)
 {
 	const Scheduled *s = o->tree;

@@ -63,6 +63,7 @@ static const char *check_tile(Partition *p, const Path *path)
 	return NULL;
 }
 
+/* Which of the dim's distinct sets this is; a new one is kept. */
 static int set_number(Partition *p, int d, const Set *s)
 {
 	for (int i = 0; i < p->set[d].n; i++)
@@ -75,6 +76,7 @@ static int set_number(Partition *p, int d, const Set *s)
 	return p->set[d].n - 1;
 }
 
+/* Proves what concerns one path alone and keeps its sets for the pairs. */
 static const char *add_path(void *self, const Path *path)
 {
 	Partition *p = self;
@@ -114,6 +116,7 @@ static const uint8_t *meetings(Partition *p, int d)
 	return meet;
 }
 
+/* Dims in which all paths have one set tell none apart and are left out. */
 static bool all_disjoint(Partition *p)
 {
 	int order[NEST_DIMS], used = 0;

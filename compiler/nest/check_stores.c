@@ -4,8 +4,7 @@
  * write one element. Refuses when unsure. */
 #include "internal.h"
 
-/* --- store maps
- * ------------------------------------------------------------------------------------ */
+/* --- store maps --------------------------------------------------------------------------- */
 
 /* The dims not yet known among the terms form a mixed radix number: then its value tells them all.
  */
@@ -40,6 +39,7 @@ static const char *injective(Arena *a, const Nest *n, const Access *to, const in
 	return NULL;
 }
 
+/* At every point both touch the same element. */
 static bool same_place(const Access *x, const Access *y)
 {
 	return x->buffer == y->buffer && access_same(x, y);
@@ -71,6 +71,7 @@ static bool apart(const Access *x, const Access *y, const int64_t *extent)
 	return false;
 }
 
+/* There is more than one point to reduce. */
 static bool reduces(const Nest *n)
 {
 	for (int d = 0; d < n->ndim; d++)
@@ -99,6 +100,7 @@ static const char *load_allowed(Arena *a, const Nest *n, int l, const int64_t *e
 	return NULL;
 }
 
+/* What holds for the nest whatever its tree. */
 static const char *check_nest(Arena *a, const Nest *n, const int64_t *extent)
 {
 	uint32_t used = nest_update_loads(n) | nest_store_loads(n);
@@ -118,8 +120,7 @@ static const char *check_nest(Arena *a, const Nest *n, const int64_t *extent)
 	return NULL;
 }
 
-/* --- what schedules may do with memory
- * --------------------------------------------------------------- */
+/* --- what schedules may do with memory ---------------------------------------------------- */
 
 /* Raw accumulators wait in the places of the first stores from chunk to chunk, so these places must
  * be theirs alone, and nothing that a store reads may lie there. */
@@ -167,6 +168,7 @@ static bool pad_beyond(const Access *to, int d, int64_t from, const int64_t *ext
 	return false;
 }
 
+/* Pad points read room, or nothing where a guard keeps the index inside. */
 static bool load_has_room(const Nest *n, const Access *x, const int64_t *extent)
 {
 	int64_t own[NEST_DIMS], lo, hi, padded_lo, padded_hi;
@@ -238,8 +240,7 @@ const char *accs_allow_private(const Nest *n)
 	return NULL;
 }
 
-/* --- the tree
- * ---------------------------------------------------------------------------------------- */
+/* --- the tree ----------------------------------------------------------------------------- */
 
 typedef struct {
 	Arena *arena;

@@ -85,6 +85,7 @@ Expr *e_hash(Arena *a, int seed_load, uint64_t key, Affine element)
 	return e;
 }
 
+/* Kinds from E_GT to E_AND, by the order of the enumeration. */
 bool expr_is_truth(const Expr *e) { return e->kind >= E_GT && e->kind <= E_AND; }
 
 bool expr_visit(const Expr *e, bool (*visit)(void *self, const Expr *e), void *self)
@@ -105,6 +106,7 @@ uint32_t expr_loads(const Expr *e)
 
 bool expr_uses_load(const Expr *e, int load) { return expr_loads(e) >> load & 1; }
 
+/* Counted as printed: a shared part counts each time it is used. */
 int expr_size(const Expr *e, int limit)
 {
 	int size = 1;
@@ -124,8 +126,7 @@ Expr *expr_rewrite(Arena *a, const Expr *e, Expr *(*leaf)(void *self, const Expr
 	return copy;
 }
 
-/* --- printing: infix with as few parentheses as the grammar needs
- * ---------------------------------- */
+/* --- printing: infix with as few parentheses as the grammar needs ------------------------- */
 
 typedef struct {
 	const Nest *nest;
@@ -164,6 +165,7 @@ static const char *const function_names[] = {
 
 static void print_expr(const Printer *p, const Expr *e, int binding);
 
+/* name(arg, arg) */
 static void print_args(const Printer *p, const char *name, const Expr *e)
 {
 	text_printf(p->out, "%s(", name);
@@ -184,6 +186,7 @@ static void print_indices(const Printer *p, const char *name, const Expr *e, int
 	text_add(p->out, "]");
 }
 
+/* The right operand binds one tighter: a - (b - c). */
 static void print_operator(const Printer *p, const Expr *e, int binding)
 {
 	Form form = forms[e->kind];

@@ -93,6 +93,7 @@ static bool rename_access(const Fusion *f, const Access *from, Access *to)
 	return true;
 }
 
+/* The map's other loads, renamed; what both nests read is read once. */
 static bool add_loads(Fusion *f, Nest *out)
 {
 	for (int l = 0; l < f->map->nload; l++) {
@@ -108,6 +109,7 @@ static bool add_loads(Fusion *f, Nest *out)
 	return true;
 }
 
+/* What map reads of the store becomes the stored value itself. */
 static Expr *rename_leaf(void *self, const Expr *e)
 {
 	Fusion *f = self;
@@ -130,6 +132,7 @@ static bool indices_fit(void *self, const Expr *e)
 	       affine_try_subst(&e->index[1], f->dim, &unused);
 }
 
+/* The map's first store takes the place of the one it read, or comes behind it. */
 static bool add_stores(Fusion *f, Nest *out, bool keep)
 {
 	int at = f->store;

@@ -16,6 +16,7 @@ static Values values_of(const Affine *a, const int64_t *count_of_var)
 	return (Values){lo, 1, hi - lo + 1};
 }
 
+/* Looks at every entry in reach, row by row, until both truths were seen. */
 static Truth truth_of_mask(
     const Guard *g, const Affine *row, const Affine *col, const int64_t *count)
 {
@@ -62,6 +63,7 @@ static Truth truth_of_range(const Guard *g, const Affine *a, const int64_t *coun
 	return lo >= g->lo && hi < g->hi ? ALWAYS : MAYBE;
 }
 
+/* A form that has too many terms is not known: MAYBE. */
 Truth guard_truth(const Guard *g, const Affine *sub, const int64_t *count_of_var)
 {
 	Affine a, b;
@@ -83,6 +85,7 @@ bool guards_may_hold(const Nest *n, const Affine *sub, const int64_t *count_of_v
 	return true;
 }
 
+/* Where q divides every term and the constant, the quotient is one term by term. */
 bool index_resolve(const Index *i, const Affine *sub, Affine *out)
 {
 	if (!affine_try_subst(&i->a, sub, out)) return false;

@@ -16,6 +16,7 @@ typedef struct {
 	int64_t at[NEST_DIMS]; /* the point */
 } Point;
 
+/* Where the access lies in the machine's memory. */
 static double *place(const Point *p, const Access *x)
 {
 	const Buffer *b = x->buffer;
@@ -108,6 +109,7 @@ static bool guards_hold(const Point *p)
 	return true;
 }
 
+/* All accumulators at once: each update sees the old values of all. */
 static void update(Point *p, double *acc)
 {
 	double next[NEST_ACCS];
@@ -117,6 +119,7 @@ static void update(Point *p, double *acc)
 	memcpy(acc, next, (size_t)p->nest->nacc * sizeof *acc);
 }
 
+/* All values first, so that a store in place does not change what the next one reads. */
 static void store_all(Point *p, const double *acc)
 {
 	double value[NEST_STORES];
@@ -130,8 +133,7 @@ static void init(const Nest *n, double *acc)
 	for (int k = 0; k < n->nacc; k++) acc[k] = n->acc[k].init;
 }
 
-/* --- naive
- * ----------------------------------------------------------------------------------------- */
+/* --- naive -------------------------------------------------------------------------------- */
 
 /* Runs all points of the dims from d on that are (or are not) reduction dims. */
 static void naive_dims(Point *p, int d, bool reduce, double *acc)
@@ -157,8 +159,7 @@ void run_naive(const Nest *n, const Machine *m)
 	naive_dims(&p, 0, false, acc);
 }
 
-/* --- tree
- * ------------------------------------------------------------------------------------------ */
+/* --- tree --------------------------------------------------------------------------------- */
 
 typedef struct {
 	const Scheduled *tree;
@@ -206,6 +207,7 @@ static bool locate(const Run *r, const Affine *sub, Point *p)
 	return inside;
 }
 
+/* Copies outside, instances inside, as they are printed. */
 static void run_leaf(Run *r, TileRun *t, const Tree *leaf)
 {
 	int copies = count_regs(leaf->reg, leaf->nreg);
@@ -222,6 +224,7 @@ static void run_leaf(Run *r, TileRun *t, const Tree *leaf)
 	}
 }
 
+/* Loops inside of the tile. */
 static void run_reduction(Run *r, TileRun *t, const Tree *node)
 {
 	if (node->kind == TREE_LEAF) {
@@ -270,6 +273,7 @@ static void chunk_now(Run *r, const Tree *tile, bool *first, bool *last)
 	}
 }
 
+/* Accumulators of every instance at `init`, or those that wait in memory since the last chunk. */
 static void start_tile(Run *r, TileRun *t, bool first)
 {
 	const Nest *n = r->tree->nest;
@@ -283,6 +287,7 @@ static void start_tile(Run *r, TileRun *t, bool first)
 	}
 }
 
+/* Private accumulators into their leader, then the stores, or back to wait for the next chunk. */
 static void end_tile(Run *r, TileRun *t, bool last)
 {
 	const Nest *n = r->tree->nest;
@@ -314,6 +319,7 @@ static void run_tile(Run *r, const Tree *tile)
 	end_tile(r, &t, last);
 }
 
+/* Loops around tiles; leaves outside of tiles are dead. */
 static void run_node(Run *r, const Tree *node)
 {
 	if (node->kind == TREE_TILE) run_tile(r, node);
@@ -331,8 +337,7 @@ void run_tree(const Scheduled *s, const Machine *m)
 	for (int i = 0; i < s->root.n; i++) run_node(&r, s->root.at[i]);
 }
 
-/* --- random numbers
- * -------------------------------------------------------------------------------- */
+/* --- random numbers ----------------------------------------------------------------------- */
 
 /* The finaliser of splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
  * 2014). */

@@ -34,6 +34,8 @@ bool access_same(const Access *a, const Access *b)
 	return true;
 }
 
+/* A load is known by what it reads, so that fused nests share theirs; `as` of the first one stays.
+ */
 int nest_load(Nest *n, const char *as, Buffer *b, const Index *at)
 {
 	Access x = {.buffer = b, .as = as};
@@ -93,6 +95,7 @@ void nest_store(Nest *n, const char *as, Buffer *b, const Affine *at, Expr *valu
 	for (int i = 0; i < b->rank; i++) s->to.at[i] = index_of(at[i]);
 }
 
+/* The extents as counts of the vars of affine forms over dims, for affine_range(). */
 void nest_extents(const Nest *n, int64_t *extent)
 {
 	for (int d = 0; d < n->ndim; d++) extent[d] = n->dim[d].extent;

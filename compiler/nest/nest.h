@@ -235,7 +235,8 @@ Nest *fuse_map(Arena *a, const Nest *into, const Nest *map, bool keep);
 /* --- tree_build.c: schedules ------------------------------------------------------------------------ */
 
 typedef enum {
-	LINE_FOR,    /* loop in units of `by`; a ragged end becomes its own piece */
+	LINE_FOR,    /* loop in units of `by`; a ragged end becomes its own piece. A loop that would cross
+	              * the blocks of a layout becomes two: over blocks, then inside one */
 	LINE_PAR,    /* as FOR, space only: its iterations may run at once; leading lines only */
 	LINE_TILE,   /* as FOR in balanced units; units where a range guard is undecided are pieces */
 	LINE_PHASE,  /* the `by` residues, each a piece; a residue whose guards are false is dead */
@@ -343,7 +344,7 @@ bool index_resolve(const Index *i, const Affine *sub, Affine *out);
 const char *check_partition(Arena *a, const Scheduled *s); /* each domain point exactly once */
 const char *check_bounds(Arena *a, const Scheduled *s);    /* each access inside its buffer's room */
 const char *check_stores(Arena *a, const Scheduled *s);    /* store maps injective, no racing par */
-const char *check_order(Arena *a, const Scheduled *s);     /* an ordered nest reduces in dim order */
+const char *check_order(Arena *a, const Scheduled *s);     /* chunks first to last; ordered nests in order */
 const char *check_all(Arena *a, const Scheduled *s);
 
 /* --- interp.c: the meaning, in double ---------------------------------------------------------------- */

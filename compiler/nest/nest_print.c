@@ -7,6 +7,7 @@
  *     y[n,oc,oh,ow] = max(a0 + b[oc], 0)                                                        */
 #include "internal.h"
 
+/* A quotient of several terms needs parentheses: (ih-kh+1)/2. */
 static void print_index(const Index *i, const char *const *name, Text *out)
 {
 	if (i->q > 1 && i->a.n + (i->a.c != 0) > 1) text_add(out, "(");

@@ -37,6 +37,7 @@ static bool affine_ok(Verifier *v, const Affine *a)
 	return reach < limit || fail(v, "an index overflows");
 }
 
+/* Some guard says that i->q divides i->a, so that the quotient is exact where it is used. */
 static bool divides_guarded(const Nest *n, const Index *i)
 {
 	for (int g = 0; g < n->nguard; g++)
@@ -55,6 +56,7 @@ static bool index_ok(Verifier *v, const Index *i)
 	return divides_guarded(v->nest, i) || fail(v, "a quotient without its guard");
 }
 
+/* In stores, loads too may use space dims only: see affine_ok(). */
 static bool access_ok(Verifier *v, const Access *x)
 {
 	if (!x->buffer) return fail(v, "an access without buffer");
@@ -75,6 +77,7 @@ static bool cell_ok(Verifier *v, const Affine *row, const Affine *col, int64_t c
 	return (lo >= 0 && hi < cols) || fail(v, "a table column out of range");
 }
 
+/* `count` operands, all truths or all numbers; a select takes a truth, then numbers. */
 static bool args_ok(Verifier *v, const Expr *e, int count, bool truth)
 {
 	for (int i = 0; i < 3; i++) {
@@ -88,6 +91,7 @@ static bool args_ok(Verifier *v, const Expr *e, int count, bool truth)
 	return true;
 }
 
+/* Seeds are read by E_HASH only, and nothing else by it. */
 static bool load_ok(Verifier *v, int load, bool seed)
 {
 	if (load < 0 || load >= v->nest->nload) return fail(v, "a load that it has not");

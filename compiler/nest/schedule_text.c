@@ -48,6 +48,7 @@ static bool read_by(const char *word, int64_t *by)
 	return *by > 0;
 }
 
+/* Not a line: the extent rounded up to a multiple of `by`. */
 static const char *add_pad(Arena *a, const Nest *n, int dim, int64_t by, Schedule *s)
 {
 	if (n->dim[dim].reduce) return arena_printf(a, "pad %s: not a space dim", n->dim[dim].name);
@@ -57,6 +58,7 @@ static const char *add_pad(Arena *a, const Nest *n, int dim, int64_t by, Schedul
 	return NULL;
 }
 
+/* One line of words: [kind] dim [by], or pad dim by. */
 static const char *add_line(
     Arena *a, const Nest *n, char word[WORDS][WORD_ROOM], int nword, Schedule *s)
 {
@@ -90,6 +92,7 @@ const char *schedule_parse(Arena *a, const Nest *n, const char *text, Schedule *
 	}
 }
 
+/* Padding comes first and gives the extent itself, which reads back as a multiple of itself. */
 void schedule_print(const Nest *n, const Schedule *s, Text *out)
 {
 	const char *bar = "";

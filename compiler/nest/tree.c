@@ -1,6 +1,8 @@
 /* tree: questions about a scheduled nest, and its dump. */
 #include "internal.h"
 
+/* A dim is whole when the tile starts at its value 0 and spans it to its end, whatever loops are
+ * around. */
 int tile_chunks(const Scheduled *s, const Tree *tile, Chunk *chunk)
 {
 	int n = 0;
@@ -37,6 +39,7 @@ typedef struct {
 
 static const char *walk(Walk *w, const Tree *t);
 
+/* false: more vars than a schedule has lines, so no schedule made this tree. */
 static bool push_var(Path *p, int var, int dim, int64_t count)
 {
 	if (p->nvar == SCHEDULE_LINES) return false;
@@ -86,6 +89,7 @@ const char *paths_visit(
 	return wrong;
 }
 
+/* Registers as ow[6], lanes as oc<8>. */
 static void print_regs(const Scheduled *s, const Tree *t, Text *out)
 {
 	for (int r = 0; r < t->nreg; r++)
@@ -93,6 +97,7 @@ static void print_regs(const Scheduled *s, const Tree *t, Text *out)
 		    (long long)t -> reg[r].count, "]>"[t->reg[r].lanes]);
 }
 
+/* What each dim is over the loops; a tile says only where it stores. */
 static void print_sub(const Scheduled *s, const Tree *t, Text *out)
 {
 	const Nest *n = s->nest;

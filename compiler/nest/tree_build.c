@@ -24,7 +24,7 @@ typedef struct {
 
 typedef Vec(Piece) Pieces;
 
-enum { SIGNATURE_ROOM = 4096 };
+enum { SIGNATURE_ROOM = 4096, BLOCKS = 4 };
 
 typedef struct {
 	Arena *arena;
@@ -36,6 +36,8 @@ typedef struct {
 	int nodes, var_room;
 	int named[NEST_DIMS]; /* vars named after the dim so far */
 	Rest rest[NEST_DIMS];
+	int64_t block[NEST_DIMS][BLOCKS]; /* where layouts break a dim: multiples of these */
+	int nblock[NEST_DIMS];
 	int nreg, ncopy;
 	Reg reg[TILE_REGS], copy[TILE_REGS]; /* instances of the tile, copies in the leaf */
 } Builder;
@@ -56,8 +58,7 @@ PRINTF_LIKE(2, 3) static void fail(Builder *b, const char *format, ...)
 	b->error = t.data;
 }
 
-/* --- vars and nodes
- * -------------------------------------------------------------------------------- */
+/* --- vars and nodes ----------------------------------------------------------------------- */
 
 /* Room for the vars so far and one placeholder for each dim. */
 static void want_counts(Builder *b)
@@ -128,9 +129,10 @@ static Affine *bases(Builder *b)
 	return sub;
 }
 
-/* --- tile and leaf
- * --------------------------------------------------------------------------------- */
+/* --- tile and leaf ------------------------------------------------------------------------ */
 
+/* The tile starts where the dims stand now and spans what is left of them and what its regs move.
+ */
 static Tree *close_tile(Builder *b, Tree *parent)
 {
 	Tree *t = new_node(b, TREE_TILE, parent);
@@ -147,6 +149,7 @@ static Tree *close_tile(Builder *b, Tree *parent)
 	return t;
 }
 
+/* Every dim is down to one value; what no guard lets live stays as a dead leaf. */
 static void add_leaf(Builder *b, Tree *parent, Tree *tile)
 {
 	for (int d = 0; d < b->nest->ndim; d++)
@@ -176,12 +179,11 @@ static void add_dead_leaf(Builder *b, Tree *parent)
 			add_term(b, &t->sub[d], d, new_var(b, d, b->rest[d].left), b->rest[d].step);
 }
 
-/* --- lines
- * ----------------------------------------------------------------------------------------- */
+/* --- lines -------------------------------------------------------------------------------- */
 
-/* Builds the rest of the schedule for one piece of line i. A piece of one unit needs no loop,
- * except where `looped` asks for one. */
-static void add_piece(Builder *b, int i, Tree *parent, Tree *tile, Piece p, bool looped)
+/* Builds the schedule from line `next` on for one piece of line i. A piece of one unit needs no
+ * loop, except where `looped` asks for one. */
+static void add_piece(Builder *b, int i, int next, Tree *parent, Tree *tile, Piece p, bool looped)
 {
 	Line line = b->schedule->line[i];
 	int d = line.dim;
@@ -190,7 +192,7 @@ static void add_piece(Builder *b, int i, Tree *parent, Tree *tile, Piece p, bool
 	rest->base.c += p.first * saved.step;
 	rest->left = p.unit;
 	if (p.count == 1 && !looped) {
-		build(b, i + 1, parent, tile);
+		build(b, next, parent, tile);
 		*rest = saved;
 		return;
 	}
@@ -205,7 +207,7 @@ static void add_piece(Builder *b, int i, Tree *parent, Tree *tile, Piece p, bool
 		} else {
 			(copies ? b->copy : b->reg)[*n] = (Reg){var, p.count, d, lanes};
 			++*n;
-			build(b, i + 1, parent, tile);
+			build(b, next, parent, tile);
 			--*n;
 		}
 	} else {
@@ -214,23 +216,44 @@ static void add_piece(Builder *b, int i, Tree *parent, Tree *tile, Piece p, bool
 		loop->dim = d;
 		loop->count = p.count;
 		loop->line = line.kind;
-		build(b, i + 1, loop, tile);
+		build(b, next, loop, tile);
 	}
 	*rest = saved;
 }
 
-/* Full units, then the ragged end. The pieces of a par line are always loops, so that a list of
- * nodes is either all blocks or all serial. */
+/* The largest block of a layout that a loop in these units would cross: its own loop comes first,
+ * so that quotients and remainders by it are affine inside. In units of what is left; 0: none. */
+static int64_t crossed_block(const Builder *b, int d, int64_t unit)
+{
+	const Rest *r = &b->rest[d];
+	int64_t found = 0;
+	for (int i = 0; i < b->nblock[d]; i++) {
+		int64_t block = b->block[d][i], values = block / r->step;
+		bool aligned = block % r->step == 0 && r->base.c % block < r->step;
+		for (int t = 0; t < r->base.n; t++) aligned &= r->base.t[t].k % block == 0;
+		if (aligned && unit < values && values < r->left) found = MAX(found, values);
+	}
+	return found;
+}
+
+/* Full units, then the ragged end; where a loop would cross a layout's blocks, loops over the
+ * blocks and the same line once more inside. The pieces of a par line are always loops, so that a
+ * list of nodes is either all blocks or all serial. */
 static void build_units(Builder *b, int i, Tree *parent, Tree *tile)
 {
 	Line line = b->schedule->line[i];
 	int64_t left = b->rest[line.dim].left, unit = line.by ? line.by : 1;
+	bool loops = line.kind == LINE_FOR || line.kind == LINE_PAR;
+	int64_t block = loops ? crossed_block(b, line.dim, unit) : 0;
+	int next = block ? i : i + 1;
+	if (block) unit = block;
 	int64_t full = left / unit, ragged = left % unit;
 	bool looped = line.kind == LINE_PAR && full && ragged;
-	if (full) add_piece(b, i, parent, tile, (Piece){0, full, unit}, looped);
-	if (ragged) add_piece(b, i, parent, tile, (Piece){full * unit, 1, ragged}, looped);
+	if (full) add_piece(b, i, next, parent, tile, (Piece){0, full, unit}, looped);
+	if (ragged) add_piece(b, i, next, parent, tile, (Piece){full * unit, 1, ragged}, looped);
 }
 
+/* Lanes are one register: they take all that is left, and no other number of it. */
 static void build_vec(Builder *b, int i, Tree *parent, Tree *tile)
 {
 	Line line = b->schedule->line[i];
@@ -239,9 +262,11 @@ static void build_vec(Builder *b, int i, Tree *parent, Tree *tile)
 		fail(b, "vec %s: %lld values left for %lld lanes", dim_name(b, line.dim), (long long)left,
 		    (long long)line.by);
 	else
-		add_piece(b, i, parent, tile, (Piece){0, left, 1}, false);
+		add_piece(b, i, i + 1, parent, tile, (Piece){0, left, 1}, false);
 }
 
+/* Values r, r + by, r + 2*by, ... for each residue r. Once the residues of a space dim and of a tap
+ * are fixed, "the stride divides their sum" is decided, and a residue of the tap may be dead. */
 static void build_phase(Builder *b, int i, Tree *parent, Tree *tile)
 {
 	Line line = b->schedule->line[i];
@@ -264,6 +289,7 @@ static void build_phase(Builder *b, int i, Tree *parent, Tree *tile)
 	b->rest[d] = saved;
 }
 
+/* Whether the guard's truth may change with dim d. */
 static bool guard_moves(const Guard *g, int d)
 {
 	return affine_k(&g->e[0].a, d) || (g->kind == GUARD_MASK && affine_k(&g->e[1].a, d));
@@ -336,6 +362,7 @@ static int signature(Builder *b, int d, int64_t v, Affine *sub, char *truths)
 	return used;
 }
 
+/* Runs of values with equal signatures. */
 static void cut_pieces(Builder *b, Line line, Pieces *pieces)
 {
 	char truths[2][SIGNATURE_ROOM];
@@ -358,6 +385,8 @@ static void cut_pieces(Builder *b, Line line, Pieces *pieces)
 	}
 }
 
+/* Lines whose pieces depend on guards. All are found before any is built, since building makes
+ * vars. */
 static void build_pieces(Builder *b, int i, Tree *parent, Tree *tile)
 {
 	Line line = b->schedule->line[i];
@@ -367,9 +396,10 @@ static void build_pieces(Builder *b, int i, Tree *parent, Tree *tile)
 	else
 		cut_pieces(b, line, &pieces);
 	for (int k = 0; k < pieces.n && !b->error; k++)
-		add_piece(b, i, parent, tile, pieces.at[k], false);
+		add_piece(b, i, i + 1, parent, tile, pieces.at[k], false);
 }
 
+/* The schedule from line i on, into `parent` (NULL: the root), within `tile` once it is closed. */
 static void build(Builder *b, int i, Tree *parent, Tree *tile)
 {
 	if (b->error) return;
@@ -401,6 +431,37 @@ static void build(Builder *b, int i, Tree *parent, Tree *tile)
 	bug("line kind %d", (int)line.kind);
 }
 
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+	while (b) {
+		int64_t r = a % b;
+		a = b;
+		b = r;
+	}
+	return a < 0 ? -a : a;
+}
+
+/* An index k*d + rest meets a component that divides by div wherever d is a multiple of the block:
+ * the common divisor of div and the rest's factors, over k. */
+static void add_blocks(Builder *b, const Access *x)
+{
+	for (int i = 0; i < x->buffer->ncomp; i++) {
+		const Component *c = &x->buffer->comp[i];
+		const Affine *e = &x->at[c->dim].a;
+		for (int t = 0; t < e->n && c->div > 1; t++) {
+			int d = e->t[t].var, k = 0;
+			int64_t block = common_divisor(c->div * x->at[c->dim].q, e->c);
+			int64_t factor = e->t[t].k < 0 ? -e->t[t].k : e->t[t].k;
+			for (int o = 0; o < e->n; o++)
+				if (o != t) block = common_divisor(block, e->t[o].k);
+			if (block % factor || block / factor == 1) continue;
+			block /= factor;
+			while (k < b->nblock[d] && b->block[d][k] != block) k++;
+			if (k == b->nblock[d] && k < BLOCKS) b->block[d][b->nblock[d]++] = block;
+		}
+	}
+}
+
 Scheduled *tree_build(Arena *a, const Nest *n, const Schedule *s, const char **error)
 {
 	Scheduled *out = NEW(a, Scheduled);
@@ -414,6 +475,8 @@ Scheduled *tree_build(Arena *a, const Nest *n, const Schedule *s, const char **e
 			out->extent[d] = s->extent[d] ? s->extent[d] : n->dim[d].extent;
 			b.rest[d] = (Rest){.left = out->extent[d], .step = 1};
 		}
+		for (int l = 0; l < n->nload; l++) add_blocks(&b, &n->load[l]);
+		for (int k = 0; k < n->nstore; k++) add_blocks(&b, &n->store[k].to);
 		want_counts(&b);
 		build(&b, 0, NULL, NULL);
 	}

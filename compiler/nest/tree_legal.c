@@ -3,6 +3,7 @@
  * here. */
 #include "internal.h"
 
+/* See nest.h above TreeKind. */
 int schedule_close(const Nest *n, const Schedule *s)
 {
 	int i = 0;
@@ -15,9 +16,9 @@ int schedule_close(const Nest *n, const Schedule *s)
 	return i;
 }
 
-/* --- the schedule by itself
- * ------------------------------------------------------------------------ */
+/* --- the schedule by itself --------------------------------------------------------------- */
 
+/* What can be said of line i without building. */
 static const char *legal_line(Arena *a, const Nest *n, const Schedule *s, int i, int close)
 {
 	Line line = s->line[i];
@@ -66,6 +67,7 @@ static const char *legal_order(Arena *a, const Nest *n, const Schedule *s)
 	return NULL;
 }
 
+/* Every dim has a line, lines are where they may be, padding has room. */
 const char *legal_schedule(Arena *a, const Nest *n, const Schedule *s)
 {
 	if (s->n < 0 || s->n > SCHEDULE_LINES) return "too many lines";
@@ -95,9 +97,9 @@ const char *legal_schedule(Arena *a, const Nest *n, const Schedule *s)
 	return !wrong && n->ordered ? legal_order(a, n, s) : wrong;
 }
 
-/* --- addresses
- * ------------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------- */
 
+/* Indices resolve, and the layout makes one affine address of them. */
 static bool access_fits(const Scheduled *s, const Access *x, const Affine *sub)
 {
 	Affine at[BUFFER_RANK], address;
@@ -132,8 +134,7 @@ static const char *not_affine(Arena *a, const Scheduled *s, const Access *x)
 	return t.data;
 }
 
-/* --- expressions that must be known when printed
- * --------------------------------------------------- */
+/* --- expressions that must be known when printed ------------------------------------------ */
 
 typedef struct {
 	const Affine *sub;
@@ -153,6 +154,7 @@ static bool look(void *self, const Expr *e)
 	return true;
 }
 
+/* Store values or updates under this substitution. */
 static Knowledge look_at(const Nest *n, bool stores, const Affine *sub)
 {
 	Knowledge k = {.sub = sub, .known = true};
@@ -194,6 +196,8 @@ static int64_t instances(const Reg *reg, int nreg)
 	return n;
 }
 
+/* The stores, and what they read, in every instance; and chunks, where the reduction is not whole.
+ */
 const char *legal_tile(Arena *a, const Scheduled *s, const Tree *tile)
 {
 	Chunk chunk[NEST_DIMS];
@@ -204,31 +208,44 @@ const char *legal_tile(Arena *a, const Scheduled *s, const Tree *tile)
 	return wrong;
 }
 
-/* A mask is never asked at run time: each instance that may live knows its entry. */
-static bool masks_decided(const Scheduled *s, const Reg *reg, int nreg, const Affine *sub)
+/* The guard can be asked at run time: no mask, which is no arithmetic, and no quotient that is not
+ * exact. */
+static bool askable(const Guard *g, const Affine *sub)
+{
+	Affine unused;
+	return g->kind == GUARD_DIVIDES ||
+	       (g->kind == GUARD_RANGE && index_resolve(&g->e[0], sub, &unused));
+}
+
+/* Each guard is decided, or can be asked, in every instance that may live. */
+static bool guards_printable(const Scheduled *s, const Reg *reg, int nreg, const Affine *sub)
 {
 	const Nest *n = s->nest;
 	for (int g = 0; g < n->nguard; g++) {
-		const Guard *mask = &n->guard[g];
-		if (mask->kind != GUARD_MASK || guard_truth(mask, sub, s->count) != MAYBE) continue;
+		const Guard *guard = &n->guard[g];
+		if (askable(guard, sub) || guard_truth(guard, sub, s->count) != MAYBE) continue;
 		for (int k = 0; k < instance_count(reg, nreg); k++) {
 			Affine one[NEST_DIMS];
 			instance_fix(reg, nreg, k, sub, n->ndim, one);
-			if (guard_truth(mask, one, s->count) == MAYBE && guards_may_hold(n, one, s->count))
+			if (!askable(guard, one) && guard_truth(guard, one, s->count) == MAYBE &&
+			    guards_may_hold(n, one, s->count))
 				return false;
 		}
 	}
 	return true;
 }
 
+/* The updates in every copy and instance that may live. */
 const char *legal_leaf(Arena *a, const Scheduled *s, const Tree *tile, const Tree *leaf)
 {
 	Reg reg[2 * TILE_REGS];
 	int nreg = leaf_regs(tile, leaf, reg);
 	if (instances(leaf->reg, leaf->nreg) < 0)
 		return arena_printf(a, "more than %d copies in a leaf", TILE_INSTANCES);
-	if (!masks_decided(s, reg, nreg, leaf->sub))
-		return "a mask is not decided: phase or reg its space dim, cut or unroll its reduction dim";
+	if (!guards_printable(s, reg, nreg, leaf->sub))
+		return "a mask or quotient is not decided: phase or reg its space dim, phase, cut or "
+		       "unroll "
+		       "its reduction dim";
 	if (guard_on_lane(s, tile, leaf)) return "a guard depends on a lane";
 	return legal_body(a, s, reg, nreg, leaf->sub, false);
 }

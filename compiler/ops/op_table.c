@@ -84,7 +84,7 @@ static AttrValue default_value(Arena *a, const Attr *attr)
 	case ATTR_REAL: v.r = attr->value; break;
 	case ATTR_BOOL: v.b = attr->value != 0; break;
 	case ATTR_PAIR: v.pair[0] = v.pair[1] = (int64_t)attr->value; break;
-	case ATTR_AXES: v.axes = ~UINT32_C(1); break; /* all but the batch */
+	case ATTR_AXES: v.axes = attr->value != 0 ? (uint32_t)attr->value : ~UINT32_C(1); break;
 	case ATTR_NAME:
 		v.s = arena_printf(a, "%.*s", (int)word_length(attr->choices), attr->choices);
 		break;
@@ -211,12 +211,26 @@ static bool attr_valid(Graph *g, Node *n, const Attr *a, const AttrValue *v)
 	return true;
 }
 
+/* Whether the descriptor calls operand i `label`. */
+static bool wants_label(const OpDesc *op, int i)
+{
+	const char *word = op->operands ? op->operands : "";
+	for (; i > 0 && *word; i--) {
+		word += word_length(word);
+		word += *word == ' ';
+	}
+	return word_length(word) == 5 && !strncmp(word, "label", 5);
+}
+
 bool infer_begin(Graph *g, Node *n)
 {
 	for (int i = 0; i < n->nin; i++) {
 		if (!n->in[i]) bug("%s: operand %d is nothing", n->op->name, i);
-		if (n->in[i]->type != TYPE_REAL)
-			return infer_error(g, n, "operand %d holds labels, not numbers", i + 1);
+		bool label = wants_label(n->op, i);
+		if (n->in[i]->type == (label ? TYPE_LABEL : TYPE_REAL)) continue;
+		return infer_error(g, n,
+		    label ? "operand %d holds numbers, not labels" : "operand %d holds labels, not numbers",
+		    i + 1);
 	}
 	for (int i = 0; n->op->attr && n->op->attr[i].name; i++)
 		if (!attr_valid(g, n, &n->op->attr[i], &n->attr[i])) return false;

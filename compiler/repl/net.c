@@ -10,19 +10,23 @@ static const char type_name[] = "cnnc.net";
 /* A Net that failed to load is never seen by a script, so one that is seen is whole. */
 Net *net_check(lua_State *L, int index) { return luaL_checkudata(L, index, type_name); }
 
-/* --- compiling
- * ---------------------------------------------------------------------------------------------- */
+/* --- compiling --------------------------------------------------------------------------- */
 
-static void find_parts(Net *net)
+/* The entries that the program has. NULL, or why they cannot be called. */
+static const char *find_parts(Net *net)
 {
+	bool ok = true, update = false;
 	for (int i = 0; i < net->program->part.n; i++) {
 		const Part *p = net->program->part.at[i];
-		if (p->kind == ENTRY_INFER) net->infer.part = p;
-		if (p->kind == ENTRY_EVAL) net->eval.part = p;
-		if (p->kind == ENTRY_GRADIENTS) net->gradients.part = p;
+		if (p->kind == ENTRY_INFER) ok &= entry_of(p, &net->infer);
+		if (p->kind == ENTRY_EVAL) ok &= entry_of(p, &net->eval);
+		if (p->kind == ENTRY_GRADIENTS) ok &= entry_of(p, &net->gradients);
+		if (p->kind == ENTRY_UPDATE) update = true;
+		if (p->kind == ENTRY_INIT) net->has_init = true;
 	}
-	if (!net->infer.part) bug("a program without inference");
-	if (net->gradients.part && net->model->optimizer.kind) net->step.part = net->gradients.part;
+	if (!net->infer.part && ok) bug("a program without inference");
+	if (net->gradients.part && update) net->step = net->gradients;
+	return ok ? NULL : "the network has too many inputs and outputs";
 }
 
 static const char *messages_of(const Diag *d, Arena *a)
@@ -45,7 +49,8 @@ static const char *compile(Net *net, const char *compiler)
 	net->program = compile_model(a, &diag, &net->options, NULL);
 	if (!net->program || diag.errors) return messages_of(&diag, a);
 	net->model = net->program->model;
-	find_parts(net);
+	error = find_parts(net);
+	if (error) return error;
 	text_init(&code, a);
 	text_init(&header, a);
 	emit_program(a, net->program, NULL, &code, &header);
@@ -109,9 +114,7 @@ static const char *read_options_guarded(
 	return error;
 }
 
-/* --- memories
- * -------------------------------------------------------------------------------------------------
- */
+/* --- memories ---------------------------------------------------------------------------- */
 
 /* Pushes zeroed memory and keeps it as user value `which` of the net on top of the stack. */
 static void add_memory(lua_State *L, Net *net, int which, size_t bytes)
@@ -192,9 +195,7 @@ static int collect(lua_State *L)
 	return 0;
 }
 
-/* --- methods
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- methods ----------------------------------------------------------------------------- */
 
 static int call_init(lua_State *L) /* net:init([SEED]) */
 {

@@ -18,10 +18,17 @@ enum { NET_OK = 0, NET_NONFINITE = 1, NET_BAD_LABEL = 2 };
 
 typedef int (*Adapter)(void *const *argument);
 
-/* An entry that can be called: its part of the program and its adapter. */
+enum { NET_ARGUMENTS = 64 }; /* of one entry */
+
+/* An entry that can be called: its part of the program and its adapter. order[] are the numbers of
+ * the arguments that a caller gives or gets, in the order of the C function's: inputs, then
+ * outputs, the loss first. */
 typedef struct {
 	const Part *part; /* NULL: the network has no such entry */
 	Adapter call;
+	int order[NET_ARGUMENTS];
+	int inputs, n;
+	bool has_loss; /* order[inputs] is the loss */
 } Entry;
 
 /* User values: 1 vars, 2 slots, 3 packed, 4 work. */
@@ -38,6 +45,7 @@ typedef struct {
 	void *memory[NET_MEMORIES + 1];
 	Entry infer, eval, gradients, step; /* step.part is the gradients' part */
 	Adapter init, pack;
+	bool has_init;      /* there is something to initialise */
 	bool packed_is_old; /* vars have changed since pack */
 	uint64_t seed, steps;
 } Net;
@@ -63,8 +71,7 @@ Net *net_check(lua_State *L, int index);
 void adapter_text(const Net *net, Text *out);
 bool adapter_find(Net *net); /* looks all of them up; false: the emitted text lacks one */
 const char *adapter_sizes_name(void);
-/* Arguments of an entry that the caller gives or gets: all but the seed. */
-bool argument_counts(const Argument *arg);
+bool entry_of(const Part *p, Entry *e); /* false: more arguments than NET_ARGUMENTS */
 
 /* net_call.c, net_file.c: methods. */
 int net_forward(lua_State *L);

@@ -5,7 +5,24 @@
 
 #include <ctype.h>
 
-bool argument_counts(const Argument *arg) { return arg->type != TYPE_SEED; }
+bool entry_of(const Part *p, Entry *e)
+{
+	int loss = -1;
+	*e = (Entry){.part = p};
+	if (p->arg.n > NET_ARGUMENTS) return false;
+	for (int i = 0; i < p->arg.n; i++) {
+		const Argument *arg = &p->arg.at[i];
+		bool named_loss = p->kind != ENTRY_INFER && arg->output && strcmp(arg->name, "loss") == 0;
+		if (named_loss && loss < 0) loss = i;
+		if (!arg->output && arg->type != TYPE_SEED) e->order[e->n++] = i;
+	}
+	e->inputs = e->n;
+	e->has_loss = loss >= 0;
+	if (loss >= 0) e->order[e->n++] = loss;
+	for (int i = 0; i < p->arg.n; i++)
+		if (p->arg.at[i].output && i != loss) e->order[e->n++] = i;
+	return true;
+}
 
 static const char *upper(Arena *a, const char *s)
 {
@@ -14,24 +31,13 @@ static const char *upper(Arena *a, const char *s)
 	return u;
 }
 
-/* ", p[8], p[9]": the inputs, or the outputs, of a part. */
-static void add_arguments(Text *out, const Part *p, bool output)
-{
-	int own = 0;
-	for (int i = 0; i < p->arg.n; i++) {
-		if (!argument_counts(&p->arg.at[i])) continue;
-		if (p->arg.at[i].output == output) text_printf(out, ", p[%d]", ARG_OWN + own);
-		own++;
-	}
-}
-
-static void add_call(Text *out, const Net *net, const Part *p, const char *entry, const char *first,
+static void add_call(Text *out, const Net *net, const Entry *e, const char *name, const char *first,
     const char *grads)
 {
-	text_printf(out, "%s_%s(%s", net->model->name, entry, first);
-	add_arguments(out, p, false);
+	text_printf(out, "%s_%s(%s", net->model->name, name, first);
+	for (int i = 0; i < e->inputs; i++) text_printf(out, ", p[%d]", ARG_OWN + i);
 	text_add(out, grads);
-	add_arguments(out, p, true);
+	for (int i = e->inputs; i < e->n; i++) text_printf(out, ", p[%d]", ARG_OWN + i);
 	text_printf(out, ", p[%d], 0)", ARG_WORK);
 }
 
@@ -53,7 +59,7 @@ static void add_entry(Text *out, const Net *net, const Entry *e, const char *nam
 	const char *grads = e == &net->gradients ? arena_printf(out->arena, ", p[%d]", ARG_GRADS) : "";
 	add_head(out, name);
 	text_add(out, "\treturn ");
-	add_call(out, net, e->part, e->part->name, first, grads);
+	add_call(out, net, e, e->part->name, first, grads);
 	text_add(out, ";\n}\n");
 }
 
@@ -74,7 +80,7 @@ static void add_step(Text *out, const Net *net)
 	    "\tt.seed = *(uint64_t *)p[%d];\n\tt.step = *(uint64_t *)p[%d];\n"
 	    "\tt.rate = hyper[0];\n\tt.momentum = hyper[1];\n\tt.decay = hyper[2];\n\tstatus = ",
 	    net->model->name, ARG_HYPER, ARG_VARS, ARG_SLOTS, ARG_SEED, ARG_STEP);
-	add_call(out, net, net->step.part, step_name(out->arena, net), "&t", "");
+	add_call(out, net, &net->step, step_name(out->arena, net), "&t", "");
 	text_printf(out, ";\n\t*(uint64_t *)p[%d] = t.step;\n\treturn status;\n}\n", ARG_STEP);
 }
 
@@ -103,8 +109,12 @@ void adapter_text(const Net *net, Text *out)
 	const char *name = net->model->name;
 	add_sizes(out, net);
 	add_head(out, "init");
-	text_printf(out, "\t%s_init(p[%d], p[%d], *(const uint64_t *)p[%d]);\n\treturn 0;\n}\n", name,
-	    ARG_VARS, ARG_SLOTS, ARG_SEED);
+	if (net->has_init)
+		text_printf(out, "\t%s_init(p[%d], p[%d], *(const uint64_t *)p[%d]);\n", name, ARG_VARS,
+		    ARG_SLOTS, ARG_SEED);
+	else
+		text_add(out, "\t(void)p;\n");
+	text_add(out, "\treturn 0;\n}\n");
 	add_head(out, "pack");
 	text_printf(out, "\t%s_pack(p[%d], p[%d]);\n\treturn 0;\n}\n", name, ARG_VARS, ARG_PACKED);
 	add_entry(out, net, &net->infer, "infer");

@@ -5,17 +5,14 @@
 
 #include <math.h>
 
-enum { ARGUMENTS = 64 }; /* of one entry */
-
 /* One call under way. */
 typedef struct {
 	lua_State *L;
 	Net *net;
 	const Entry *entry;
 	const char *name; /* the method's, for messages */
-	void *argument[ARG_OWN + ARGUMENTS];
-	int given;             /* inputs and labels taken so far */
-	int result[ARGUMENTS]; /* stack index of each output's tensor, by place among the entry's own */
+	void *argument[ARG_OWN + NET_ARGUMENTS];
+	int result[NET_ARGUMENTS]; /* stack index of each output's tensor, by place in order[] */
 	double hyper[3];
 	uint64_t steps;
 } Call;
@@ -32,9 +29,7 @@ static void dims_of(lua_State *L, const Argument *arg, int *rank, size_t *dim)
 	}
 }
 
-/* --- inputs
- * -------------------------------------------------------------------------------------------------
- */
+/* --- inputs ------------------------------------------------------------------------------ */
 
 /* The shape must be the compiled one; without the batch is fine where the batch is 1. */
 static void check_shape(Call *c, const Argument *arg, const Tensor *t)
@@ -93,26 +88,14 @@ static void *take_labels(Call *c, const Argument *arg, int index)
 	return label;
 }
 
-static int count_inputs(const Part *p)
-{
-	int n = 0;
-	for (int i = 0; i < p->arg.n; i++) n += !p->arg.at[i].output && argument_counts(&p->arg.at[i]);
-	return n;
-}
-
 /* "x and label", for messages. */
-static const char *push_input_names(lua_State *L, const Part *p)
+static const char *push_input_names(lua_State *L, const Entry *e)
 {
 	luaL_Buffer b;
-	int n = count_inputs(p), k = 0;
 	luaL_buffinit(L, &b);
-	for (int i = 0; i < p->arg.n; i++) {
-		if (p->arg.at[i].output || !argument_counts(&p->arg.at[i])) continue;
-		if (k > 0)
-			luaL_addstring(&b, ++k == n ? " and " : ", ");
-		else
-			k++;
-		luaL_addstring(&b, p->arg.at[i].name);
+	for (int i = 0; i < e->inputs; i++) {
+		if (i > 0) luaL_addstring(&b, i + 1 == e->inputs ? " and " : ", ");
+		luaL_addstring(&b, e->part->arg.at[e->order[i]].name);
 	}
 	luaL_pushresult(&b);
 	return lua_tostring(L, -1);
@@ -128,12 +111,11 @@ static void begin(Call *c, lua_State *L, const Entry *entry, const char *name, i
 	if (!entry->part && !net->model->loss.n)
 		lua_fail(L, "%s: network %s has no loss", name, net->model->name);
 	if (!entry->part) lua_fail(L, "%s: network %s names no optimizer", name, net->model->name);
-	int wanted = count_inputs(entry->part), got = lua_gettop(L) - 1;
+	int wanted = entry->inputs, got = lua_gettop(L) - 1;
 	if (got < wanted || got > wanted + extra)
-		lua_fail(L, "%s takes %s (%d), not %d values", name, push_input_names(L, entry->part),
-		    wanted, got);
-	if (entry->part->arg.n > ARGUMENTS) lua_fail(L, "%s: more than %d arguments", name, ARGUMENTS);
-	luaL_checkstack(L, 4 * ARGUMENTS, name);
+		lua_fail(
+		    L, "%s takes %s (%d), not %d values", name, push_input_names(L, entry), wanted, got);
+	luaL_checkstack(L, 4 * NET_ARGUMENTS, name);
 	lua_settop(L, 1 + wanted + extra);
 	c->L = L;
 	c->entry = entry;
@@ -151,83 +133,58 @@ static void begin(Call *c, lua_State *L, const Entry *entry, const char *name, i
 /* Takes the inputs from the stack, makes tensors for the outputs, calls. */
 static int run(Call *c)
 {
-	const Part *p = c->entry->part;
-	int own = 0, index = 2;
-	for (int i = 0; i < p->arg.n; i++) {
-		const Argument *arg = &p->arg.at[i];
-		if (!argument_counts(arg)) continue;
-		void **slot = &c->argument[ARG_OWN + own];
-		if (arg->output) {
+	const Entry *e = c->entry;
+	for (int i = 0; i < e->n; i++) {
+		const Argument *arg = &e->part->arg.at[e->order[i]];
+		void **slot = &c->argument[ARG_OWN + i];
+		if (i >= e->inputs) {
 			size_t dim[TENSOR_RANK];
 			int rank;
 			dims_of(c->L, arg, &rank, dim);
 			*slot = tensor_new(c->L, c->net->program->is_double, rank, dim)->data;
-			c->result[own] = lua_gettop(c->L);
+			c->result[i] = lua_gettop(c->L);
 		} else if (arg->type == TYPE_LABEL) {
-			*slot = take_labels(c, arg, index++);
+			*slot = take_labels(c, arg, 2 + i);
 		} else {
-			*slot = take_real(c, arg, index++);
+			*slot = take_real(c, arg, 2 + i);
 		}
-		own++;
 	}
-	int status = c->entry->call(c->argument);
+	int status = e->call(c->argument);
 	if (status == NET_BAD_LABEL) lua_fail(c->L, "%s: a label is out of range", c->name);
 	return status;
 }
 
-/* --- results
- * -------------------------------------------------------------------------------------------------
- */
+/* --- results ----------------------------------------------------------------------------- */
 
-/* Pushes the outputs that are losses, or those that are not. A loss is a number. Returns how many.
- */
-static int push_outputs(Call *c, bool losses)
+static const Tensor *loss_of(const Call *c)
 {
-	const Part *p = c->entry->part;
-	int own = 0, pushed = 0;
-	for (int i = 0; i < p->arg.n; i++) {
-		const Argument *arg = &p->arg.at[i];
-		if (!argument_counts(arg)) continue;
-		bool is_loss = arg->output && strcmp(arg->name, "loss") == 0;
-		if (arg->output && is_loss == losses) {
-			if (losses)
-				lua_pushnumber(c->L, tensor_get(lua_touserdata(c->L, c->result[own]), 0));
-			else
-				lua_pushvalue(c->L, c->result[own]);
-			pushed++;
-		}
-		own++;
-	}
-	return pushed;
+	if (!c->entry->has_loss) bug("%s: the entry has no loss", c->name);
+	return lua_touserdata(c->L, c->result[c->entry->inputs]);
+}
+
+/* Pushes the outputs that are no losses; returns how many. */
+static int push_outputs(Call *c)
+{
+	int first = c->entry->inputs + c->entry->has_loss;
+	for (int i = first; i < c->entry->n; i++) lua_pushvalue(c->L, c->result[i]);
+	return c->entry->n - first;
 }
 
 /* Pushes {name = value} of the single terms of a loss that is their sum; nothing for one alone. */
 static int push_terms(Call *c)
 {
 	const Model *m = c->net->model;
-	const Part *p = c->entry->part;
 	if (m->loss.n < 2) return 0;
-	int own = 0;
-	for (int i = 0; i < p->arg.n; i++) {
-		const Argument *arg = &p->arg.at[i];
-		if (!argument_counts(arg)) continue;
-		if (arg->output && strcmp(arg->name, "loss") == 0) {
-			const Tensor *t = lua_touserdata(c->L, c->result[own]);
-			lua_createtable(c->L, 0, m->loss.n);
-			for (int k = 0; k < m->loss.n && (size_t)k + 1 < t->count; k++) {
-				lua_pushnumber(c->L, tensor_get(t, (size_t)k + 1));
-				lua_setfield(c->L, -2, m->loss.at[k].name);
-			}
-			return 1;
-		}
-		own++;
+	const Tensor *t = loss_of(c);
+	lua_createtable(c->L, 0, m->loss.n);
+	for (int k = 0; k < m->loss.n && (size_t)k + 1 < t->count; k++) {
+		lua_pushnumber(c->L, tensor_get(t, (size_t)k + 1));
+		lua_setfield(c->L, -2, m->loss.at[k].name);
 	}
-	return 0;
+	return 1;
 }
 
-/* --- methods
- * --------------------------------------------------------------------------------------------------
- */
+/* --- methods ----------------------------------------------------------------------------- */
 
 int net_forward(lua_State *L) /* y, ... = net:forward(x, ...) */
 {
@@ -238,7 +195,7 @@ int net_forward(lua_State *L) /* y, ... = net:forward(x, ...) */
 		c.net->packed_is_old = false;
 	}
 	run(&c);
-	return push_outputs(&c, false);
+	return push_outputs(&c);
 }
 
 int net_eval(lua_State *L) /* loss, y, ... = net:eval(x, label) */
@@ -246,8 +203,8 @@ int net_eval(lua_State *L) /* loss, y, ... = net:eval(x, label) */
 	Call c = {.net = net_check(L, 1)};
 	begin(&c, L, &c.net->eval, "eval", 0);
 	run(&c);
-	int n = push_outputs(&c, true);
-	return n + push_outputs(&c, false);
+	lua_pushnumber(L, tensor_get(loss_of(&c), 0));
+	return 1 + push_outputs(&c);
 }
 
 /* Pushes a tensor of the state's shape with the numbers at its offset in `memory`. */
@@ -270,7 +227,7 @@ int net_gradients(lua_State *L) /* loss, grads [, terms] = net:gradients(x, labe
 	c.argument[ARG_GRADS] = grads;
 	net->packed_is_old = true; /* running statistics move */
 	run(&c);
-	push_outputs(&c, true);
+	lua_pushnumber(L, tensor_get(loss_of(&c), 0));
 	lua_newtable(L);
 	for (int i = 0; i < net->model->state.n; i++) {
 		const State *s = net->model->state.at[i];
@@ -314,14 +271,17 @@ int net_step(lua_State
 	begin(&c, L, &c.net->step, "step", 1);
 	read_hyper(&c, lua_gettop(L));
 	c.net->packed_is_old = true;
-	run(&c);
-	c.net->steps = c.steps > c.net->steps ? c.steps : c.net->steps + 1;
-	int n = push_outputs(&c, true);
-	return n + push_terms(&c);
+	int status = run(&c);
+	double loss = tensor_get(loss_of(&c), 0);
+	if (status == NET_NONFINITE)
+		lua_fail(L, "step: the loss (%f) or a gradient is not finite; nothing was changed",
+		    (lua_Number)loss);
+	c.net->steps = c.steps;
+	lua_pushnumber(L, loss);
+	return 1 + push_terms(&c);
 }
 
-/* --- single weights
- * --------------------------------------------------------------------------------------------- */
+/* --- single weights ---------------------------------------------------------------------- */
 
 static const State *find_state(lua_State *L, const Net *net, const char *name)
 {

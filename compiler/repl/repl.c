@@ -65,9 +65,7 @@ static bool report(lua_State *L)
 	return false;
 }
 
-/* --- lines
- * -------------------------------------------------------------------------------------------------
- */
+/* --- lines ------------------------------------------------------------------------------- */
 
 /* Pushes one more line. false at the end of the input. */
 static bool push_line(lua_State *L, bool terminal, bool first)
@@ -147,9 +145,7 @@ static int loop(lua_State *L)
 	return status;
 }
 
-/* --- scripts
- * ------------------------------------------------------------------------------------------------
- */
+/* --- scripts ----------------------------------------------------------------------------- */
 
 static bool run_code(lua_State *L, const char *code)
 {

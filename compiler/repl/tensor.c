@@ -83,8 +83,7 @@ static Tensor *push_view(lua_State *L, int index, size_t first, int rank, const 
 	return t;
 }
 
-/* --- from Lua values
- * ------------------------------------------------------------------------------------ */
+/* --- from Lua values --------------------------------------------------------------------- */
 
 /* The shape of nested tables, from their first elements. Returns the rank. */
 static int table_shape(lua_State *L, int index, size_t *dim, const char *what)
@@ -195,8 +194,7 @@ static int call_zeros(lua_State *L)
 	return 1;
 }
 
-/* --- elements and views
- * ----------------------------------------------------------------------------------- */
+/* --- elements and views ------------------------------------------------------------------ */
 
 /* Zero-based index in dimension d of the Lua integer at `index`. */
 static size_t check_index(lua_State *L, const Tensor *t, int index, int d)
@@ -298,9 +296,7 @@ static int call_at(lua_State *L) /* t:at(i, j, ...) */
 	return 1;
 }
 
-/* --- methods
- * -----------------------------------------------------------------------------------------------
- */
+/* --- methods ----------------------------------------------------------------------------- */
 
 static int length(lua_State *L) { return lua_pushinteger(L, (lua_Integer)self(L)->dim[0]), 1; }
 static int to_string(lua_State *L) { return tensor_push_text(L, self(L)), 1; }

@@ -53,7 +53,10 @@ static void introduce(const Trainer *t)
 static double test_share(Trainer *t, FormatError *e)
 {
 	Confusion c;
-	if (!confusion_open(&c, CLASSES)) return -1;
+	if (!confusion_open(&c, CLASSES)) {
+		format_fail(e, "no memory");
+		return -1;
+	}
 	double share = -1;
 	if (trainer_test(t, &c, e)) share = (double)confusion_right(&c) / (double)confusion_total(&c);
 	confusion_close(&c);
@@ -101,8 +104,19 @@ static bool report(Trainer *t, FormatError *e)
 	return ok;
 }
 
+/* Finds out before the training, not after, whether a file can be written. */
+static bool writable(const char *path, FormatError *e)
+{
+	SafeFile trial;
+	if (!path) return true;
+	if (!safe_file_open(&trial, path, e)) return false;
+	safe_file_discard(&trial);
+	return true;
+}
+
 static bool run(Trainer *t, const Options *o, FormatError *e)
 {
+	if (!writable(o->weights, e) || !writable(o->checkpoint, e)) return false;
 	if (!trainer_open(t, o, e)) return false;
 	t->stop = &stop_asked;
 	progress_open(&t->progress, stdout);

@@ -13,11 +13,11 @@
 #ifdef DIGITS_1998
 #define NETWORK_NAME "LeNet-5 of 1998"
 enum { EPOCHS = 20 };
-static const float default_rate = 0.02f, default_momentum = 0.9f, default_decay = 0;
+static const float default_rate = 0.003f, default_momentum = 0.9f, default_decay = 0;
 #else
 #define NETWORK_NAME "LeNet-5, modern"
-enum { EPOCHS = 20 };
-static const float default_rate = 0.05f, default_momentum = 0.9f, default_decay = 5e-4f;
+enum { EPOCHS = 15 };
+static const float default_rate = 0.02f, default_momentum = 0.9f, default_decay = 5e-4f;
 #endif
 
 enum { SIDE = 32, CLASSES = 10, TEST_BATCH = 64 };

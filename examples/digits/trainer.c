@@ -188,7 +188,10 @@ EpochEnd trainer_epoch(Trainer *t, FormatError *e)
 		}
 		progress_add(&t->progress, n, (double)loss, count_right(t, n));
 		bool last = t->option->given[OPTION_STEPS] && t->net.step >= t->option->steps;
-		if (last || *t->stop) return EPOCH_STOPPED;
+		if (!last && !*t->stop) continue;
+		/* a checkpoint at the end of an epoch is one at the start of the next */
+		if (t->feed.place + n > t->train.images) feed_next_epoch(&t->feed);
+		return EPOCH_STOPPED;
 	}
 	feed_next_epoch(&t->feed);
 	return EPOCH_DONE;

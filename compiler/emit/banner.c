@@ -1,0 +1,101 @@
+/* banner: the comment that opens the text: what it is, what it was made from, what it takes. */
+#include "internal.h"
+
+#include "../options.h"
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+static void print_options(const Emission *e, Text *out)
+{
+	const Options *o = e->program->options;
+	const Model *m = e->program->model;
+	text_printf(out, " * Options: --real=%s", e->real);
+	if (o) {
+		text_printf(out, " --target=%s", o->target ? o->target : "auto");
+		if (o->inference_only) text_add(out, " --inference");
+		for (int i = 0; i < o->infer_batches; i++)
+			text_printf(out, "%s%lld", i ? "," : " -b infer=", (long long)o->infer_batch[i]);
+		for (int i = 0; i < o->train_batches; i++)
+			text_printf(out, "%s%lld", i ? "," : " -b train=", (long long)o->train_batch[i]);
+		for (int i = 0; i < o->freeze.n; i++) {
+			text_add(out, " --freeze '");
+			print_comment_text(out, o->freeze.at[i]);
+			text_add(out, "'");
+		}
+	}
+	for (int i = 0; i < m->option.n; i++) {
+		text_printf(out, "%s", i % 4 ? " -D " : "\n *   -D ");
+		print_comment_text(out, m->option.at[i].name);
+		text_add(out, "=");
+		print_comment_text(out, m->option.at[i].value ? m->option.at[i].value : "");
+	}
+	text_add(out, "\n");
+}
+
+static void print_states(const Emission *e, Text *out)
+{
+	static const char *const kinds[] = {
+	    [STATE_WEIGHT] = "weight", [STATE_BUFFER] = "buffer", [STATE_SLOT] = "slot"};
+	const Model *m = e->program->model;
+	if (!m->state.n) return;
+	text_add(out, " *\n * Tensors in vars: offset, count, kind, shape, name\n");
+	for (int kind = STATE_WEIGHT; kind <= STATE_BUFFER; kind++)
+		for (int i = 0; i < m->state.n; i++) {
+			const State *s = m->state.at[i];
+			if ((int)s->kind != kind) continue;
+			text_printf(out, " *   %10lld %9lld  %s%s  %-20s ", (long long)s->offset,
+			    (long long)shape_count(s->shape), kinds[s->kind], s->frozen ? " (frozen)" : "",
+			    shape_words(e->arena, s->shape));
+			print_comment_text(out, s->name);
+			text_add(out, "\n");
+		}
+}
+
+static void print_memory(const Emission *e, Text *out)
+{
+	const Model *m = e->program->model;
+	text_printf(out, " *\n * Memory in bytes: vars %s, slots %s, packed %s\n",
+	    grouped(e->arena, bytes_of(e, m->vars)), grouped(e->arena, bytes_of(e, e->program->slots)),
+	    grouped(e->arena, bytes_of(e, e->packed_elements)));
+	for (int i = 0; i < e->program->part.n; i++) {
+		const Part *p = e->program->part.at[i];
+		int64_t macs = 0;
+		for (int s = 0; s < p->step.n; s++) macs += p->step.at[s].macs;
+		text_printf(out, " *   %-16s %d steps, %s multiply-adds, work %s (never below %s)\n",
+		    p->name, p->step.n, grouped(e->arena, macs), grouped(e->arena, p->work),
+		    grouped(e->arena, p->work_lower_bound));
+	}
+}
+
+void print_banner(const Emission *e, Text *out)
+{
+	const Program *p = e->program;
+	const Model *m = p->model;
+	text_printf(out, "/* %s", e->prefix);
+	if (m->title) {
+		text_add(out, ": ");
+		print_comment_text(out, m->title);
+	}
+	text_add(out, "\n *\n * Made by cnnc " CNNC_VERSION);
+	if (m->file) {
+		text_add(out, " from ");
+		print_comment_text(out, base_name(m->file));
+	}
+	text_add(out, ". It belongs to whoever had it made: use it, change it, pass it on.\n");
+	text_add(out,
+	    " * Compile with optimisation (cc -O2) and link with libm; OpenMP or a pool of threads are "
+	    "optional.\n");
+	print_options(e, out);
+	text_printf(out, " * %s weights, %s other variables, %d kernels for",
+	    grouped(e->arena, m->weights), grouped(e->arena, m->buffers), e->kernel.n);
+	for (int t = 0; t < p->ntarget; t++)
+		text_printf(out, "%s %s", t ? "," : "", p->target[t]->name);
+	text_add(out, "\n");
+	print_memory(e, out);
+	print_states(e, out);
+	text_add(out, " */\n");
+}

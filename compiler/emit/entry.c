@@ -1,0 +1,426 @@
+/* entry: the entry functions: straight lists of kernel calls, one line and one comment a step.
+ *
+ * Names in their text: p what is packed, m the work, k the kernels of this machine, a the arguments
+ * of one call. A training step is the gradients' function and the update's own list, so it is them
+ * to the bit. */
+#include "internal.h"
+
+typedef struct {
+	const Emission *e;
+	const Part *part;
+	int number; /* of the part */
+	const char *vars, *slots, *grads, *packed, *work,
+	    *hyper;      /* expressions, NULL: out of place here */
+	uint32_t places; /* bits: places that the calls mention */
+	bool *used;      /* arguments that they mention */
+	Text *out;
+} Entry;
+
+/* --- helpers of the text
+ * ------------------------------------------------------------------------------- */
+
+static const char fast_math[] =
+    "#if defined __FAST_MATH__ && !defined CNNC_ALLOW_FAST_MATH\n"
+    "#error \"-ffast-math changes results and hides NaN: define CNNC_ALLOW_FAST_MATH to have it\"\n"
+    "#endif\n\n";
+
+static const char run_text[] =
+    "struct job {\n"
+    "\tvoid (*run)(const void *const *arg, size_t block);\n"
+    "\tconst void *const *arg;\n"
+    "};\n"
+    "\n"
+    "static void run_block(void *self, size_t block)\n"
+    "{\n"
+    "\tconst struct job *job = (const struct job *)self;\n"
+    "\tjob->run(job->arg, block);\n"
+    "}\n"
+    "\n"
+    "/* All blocks of a kernel, in any order: by the pool, by OpenMP, or one after the other. */\n"
+    "static CNNC_UNUSED void run(const struct cnnc_pool *pool, const struct kernel *kernel,\n"
+    "\tconst void *const *arg)\n"
+    "{\n"
+    "\tstruct job job = {kernel->run, arg};\n"
+    "\tif (kernel->blocks == 1) {\n"
+    "\t\tkernel->run(arg, 0);\n"
+    "\t\treturn;\n"
+    "\t}\n"
+    "\tif (pool) {\n"
+    "\t\tpool->run(pool->self, run_block, &job, kernel->blocks);\n"
+    "\t\treturn;\n"
+    "\t}\n"
+    "#ifdef _OPENMP\n"
+    "#pragma omp parallel for schedule(static)\n"
+    "#endif\n"
+    "\tfor (ptrdiff_t block = 0; block < (ptrdiff_t)kernel->blocks; block++)\n"
+    "\t\trun_block(&job, (size_t)block);\n"
+    "}\n"
+    "\n"
+    "/* The next multiple of 64 bytes. */\n"
+    "static CNNC_UNUSED void *aligned(const void *memory)\n"
+    "{\n"
+    "\treturn (char *)memory + (64 - (uintptr_t)memory % 64) % 64;\n"
+    "}\n"
+    "\n"
+    "static CNNC_UNUSED int labels_fit(const int32_t *label, size_t n, int32_t classes)\n"
+    "{\n"
+    "\tfor (size_t i = 0; i < n; i++)\n"
+    "\t\tif (label[i] < 0 || label[i] >= classes) return 0;\n"
+    "\treturn 1;\n"
+    "}\n"
+    "\n";
+
+/* By the bits, so that no option of the compiler can argue it away. */
+static const char finite_text[] = "static CNNC_UNUSED int all_finite(const %s *x, size_t n)\n"
+                                  "{\n"
+                                  "\tconst %s limit = %s;\n"
+                                  "\t%s bits, bad = 0;\n"
+                                  "\tfor (size_t i = 0; i < n; i++) {\n"
+                                  "\t\tmemcpy(&bits, &x[i], sizeof bits);\n"
+                                  "\t\tbad |= (%s)((bits & limit) == limit);\n"
+                                  "\t}\n"
+                                  "\treturn !bad;\n"
+                                  "}\n"
+                                  "\n";
+
+void print_runtime(const Emission *e, Text *out)
+{
+	bool wide = e->program->is_double;
+	const char *bits = wide ? "uint64_t" : "uint32_t";
+	const char *limit = wide ? "UINT64_C(0x7ff0000000000000)" : "UINT32_C(0x7f800000)";
+	text_add(out, run_text);
+	text_printf(out, finite_text, e->real, bits, limit, bits, bits);
+}
+
+/* --- calls
+ * --------------------------------------------------------------------------------------------- */
+
+static void print_base(Entry *w, const Buffer *b)
+{
+	const char *base[] = {[PLACE_WORK] = w->work,
+	    [PLACE_VARS] = w->vars,
+	    [PLACE_SLOTS] = w->slots,
+	    [PLACE_GRADS] = w->grads,
+	    [PLACE_PACKED] = w->packed};
+	const char *name = b->place > PLACE_NONE && b->place <= PLACE_PACKED ? base[b->place] : NULL;
+	int64_t offset = b->offset;
+	if (b->place == PLACE_INPUT || b->place == PLACE_OUTPUT) {
+		if (b->slot < 0 || b->slot >= w->part->arg.n)
+			bug("%s: %s is argument %d", w->part->name, b->name, b->slot);
+		const Argument *arg = &w->part->arg.at[b->slot];
+		w->used[b->slot] = true;
+		name = arg->type == TYPE_SEED ? "key" : argument_name(w->e, w->part, b->slot);
+		if (w->part->kind == ENTRY_UPDATE) name = w->hyper;
+	} else if (b->place == PLACE_TABLE) {
+		name = arena_printf(w->e->arena, "table_%d", find_table(w->e, b));
+	}
+	if (!name) bug("%s: buffer %s has no place in this entry", w->part->name, b->name);
+	w->places |= UINT32_C(1) << b->place;
+	text_add(w->out, name);
+	if (offset) text_printf(w->out, " + %lld", (long long)offset);
+}
+
+static void print_call(Entry *w, int s)
+{
+	const Step *step = &w->part->step.at[s];
+	const Buffer *buffer[KERNEL_BUFFERS];
+	int n = kernel_buffers(step->nest, buffer);
+	Text line, *out = w->out;
+	text_init(&line, w->e->arena);
+	text_add(&line, "\t\tconst void *const a[] = {");
+	w->out = &line;
+	for (int b = 0; b < n; b++) {
+		if (b) text_add(&line, ", ");
+		print_base(w, buffer[b]);
+	}
+	w->out = out;
+	text_add(&line, "};\n");
+	text_add(out, "\t{\n");
+	text_wrapped(out, line.data);
+	text_printf(out, "\t\trun(pool, &k->%s, a);\n\t} /* ", w->e->of_step[w->number][s]->name);
+	print_comment_text(out, step->comment ? step->comment : step->nest->name);
+	text_add(out, " */\n");
+}
+
+static void print_calls(Entry *w)
+{
+	w->used = NEWS(w->e->arena, bool, w->part->arg.n + 1);
+	for (int s = 0; s < w->part->step.n; s++) print_call(w, s);
+}
+
+static int number_of(const Emission *e, const Part *p)
+{
+	int i = 0;
+	while (e->program->part.at[i] != p) i++;
+	return i;
+}
+
+static bool places(const Entry *w, Place place) { return w->places >> place & 1; }
+
+static void print_unused(Text *out, bool used, const char *name)
+{
+	if (!used) text_printf(out, "\t(void)%s;\n", name);
+}
+
+/* --- infer, eval, gradients
+ * ---------------------------------------------------------------------------- */
+
+static int64_t argument_count(const Argument *arg)
+{
+	int64_t n = 1;
+	for (int d = 0; d < arg->shape.rank; d++)
+		if (!mul_fits(n, arg->shape.dim[d], &n)) bug("argument %s is too large", arg->name);
+	return n;
+}
+
+static void print_label_checks(const Emission *e, const Part *p, Text *out)
+{
+	for (int i = 0; i < p->arg.n; i++)
+		if (p->arg.at[i].type == TYPE_LABEL)
+			text_printf(out, "\tif (!labels_fit(%s, %lld, %lld)) return CNNC_BAD_LABEL;\n",
+			    argument_name(e, p, i), (long long)argument_count(&p->arg.at[i]),
+			    (long long)p->arg.at[i].classes);
+}
+
+static void print_status(const Emission *e, const Part *p, Text *out)
+{
+	for (int i = 0; i < p->arg.n; i++)
+		if (p->arg.at[i].output)
+			text_printf(out, "\tif (!all_finite(%s, %lld)) return CNNC_NONFINITE;\n",
+			    argument_name(e, p, i), (long long)argument_count(&p->arg.at[i]));
+	if (p->kind == ENTRY_GRADIENTS)
+		text_printf(
+		    out, "\tif (!all_finite(grads, %s_WEIGHTS)) return CNNC_NONFINITE;\n", e->upper);
+	text_add(out, "\treturn CNNC_OK;\n");
+}
+
+static void print_locals(const Entry *w, Text *out)
+{
+	const Emission *e = w->e;
+	bool infers = w->part->kind == ENTRY_INFER;
+	if (w->part->step.n) text_add(out, "\tconst struct kernels *k = pick();\n");
+	if (infers && (places(w, PLACE_PACKED) || places(w, PLACE_VARS)))
+		text_printf(out, "\tconst %s *p = (const %s *)aligned(packed);\n", e->real, e->real);
+	if (places(w, PLACE_WORK))
+		text_printf(out, "\t%s *m = (%s *)aligned(work);\n", e->real, e->real);
+	for (int i = 0; i < w->part->arg.n; i++)
+		if (w->part->arg.at[i].type == TYPE_SEED && w->used[i])
+			text_add(out, "\tconst uint64_t key[2] = {seed, step};\n");
+}
+
+static void print_voids(const Entry *w, Text *out)
+{
+	const Part *p = w->part;
+	bool random = false;
+	if (p->kind == ENTRY_INFER)
+		print_unused(out, places(w, PLACE_PACKED) || places(w, PLACE_VARS), "packed");
+	else
+		print_unused(out, places(w, PLACE_VARS), "vars");
+	for (int i = 0; i < p->arg.n; i++) {
+		const Argument *arg = &p->arg.at[i];
+		if (arg->type == TYPE_SEED)
+			random |= w->used[i];
+		else if (!arg->output && arg->type != TYPE_LABEL)
+			print_unused(out, w->used[i], argument_name(w->e, p, i));
+	}
+	if (p->kind == ENTRY_GRADIENTS) {
+		print_unused(out, random, "seed");
+		print_unused(out, random, "step");
+	}
+	print_unused(out, places(w, PLACE_WORK), "work");
+	print_unused(out, p->step.n > 0, "pool");
+}
+
+static void print_entry(const Emission *e, const Part *p, Text *out)
+{
+	Text body;
+	text_init(&body, e->arena);
+	const char *vars = "vars";
+	if (p->kind == ENTRY_INFER) vars = arena_printf(e->arena, "p + %lld", (long long)e->vars_at);
+	Entry w = {
+	    .e = e, .part = p, .number = number_of(e, p), .work = "m", .vars = vars, .out = &body};
+	if (p->kind == ENTRY_INFER) w.packed = "p";
+	if (p->kind == ENTRY_GRADIENTS) w.grads = "grads";
+	print_calls(&w);
+	print_signature(e, p, p->kind, out);
+	text_add(out, "\n{\n");
+	print_locals(&w, out);
+	print_voids(&w, out);
+	print_label_checks(e, p, out);
+	text_add(out, body.data);
+	print_status(e, p, out);
+	text_add(out, "}\n\n");
+}
+
+/* Inference on any number: the largest batches first. */
+static void print_any(const Emission *e, Text *out)
+{
+	const Part **part = NEWS(e->arena, const Part *, e->program->part.n + 1);
+	bool any;
+	int n = infer_parts(e, part, &any);
+	if (!any) return;
+	int *order = NEWS(e->arena, int, part[0]->arg.n + 1), args = user_arguments(part[0], order);
+	Text head, signature;
+	text_init(&head, e->arena);
+	text_init(&signature, e->arena);
+	print_signature(e, part[0], ENTRY_INFER, &head);
+	const char *from = strchr(head.data, '(') + 1; /* as the batch's own, with n before it */
+	text_printf(&signature, "int %s_infer(size_t n, %s", e->prefix, from);
+	char *to = signature.data; /* on one line again */
+	for (const char *c = signature.data; *c; c++)
+		if (*c != '\t') *to++ = *c == '\n' ? ' ' : *c;
+	*to = '\0';
+	text_wrapped(out, signature.data);
+	text_add(out, "{\n\tint status = CNNC_OK;\n");
+	if (part[n - 1]->batch > 1) {
+		text_add(out, "\tsize_t rest = n;\n");
+		for (int i = 0; i < n; i++)
+			text_printf(out, "\trest %%= %lld;\n", (long long)part[i]->batch);
+		text_add(out, "\tif (rest) return CNNC_BAD_BATCH;\n");
+	}
+	for (int i = 0; i < n; i++) {
+		long long batch = part[i]->batch;
+		text_printf(out, "\tfor (; n >= %lld; n -= %lld) {\n", batch, batch);
+		text_printf(out, "\t\tconst int one = %s_%s(packed", e->prefix, part[i]->name);
+		for (int k = 0; k < args; k++)
+			text_printf(out, ", %s", argument_name(e, part[0], order[k]));
+		text_add(out, ", work, pool);\n\t\tif (one) status = one;\n");
+		for (int k = 0; k < args; k++)
+			text_printf(out, "\t\t%s += %lld;\n", argument_name(e, part[0], order[k]),
+			    (long long)argument_count(&part[i]->arg.at[order[k]]));
+		text_add(out, "\t}\n");
+	}
+	text_add(out, "\treturn status;\n}\n\n");
+}
+
+/* --- init, pack, update, step
+ * -------------------------------------------------------------------------- */
+
+static void no_work(const Entry *w)
+{
+	if (places(w, PLACE_WORK)) bug("%s has no memory to work in", w->part->name);
+}
+
+static void print_init(const Emission *e, const Part *p, Text *out)
+{
+	Text body;
+	text_init(&body, e->arena);
+	Entry w = {.e = e, .part = p, .number = number_of(e, p), .work = "m", .out = &body};
+	w.vars = "vars";
+	w.slots = "slots";
+	print_calls(&w);
+	no_work(&w);
+	print_signature(e, p, ENTRY_INIT, out);
+	text_add(out, "\n{\n");
+	if (p->step.n)
+		text_add(out, "\tconst struct kernels *k = pick();\n"
+		              "\tconst struct cnnc_pool *pool = NULL;\n");
+	text_add(out, "\tconst uint64_t step = 0;\n");
+	print_locals(&(Entry){.e = e, .part = &(Part){.arg = p->arg}, .used = w.used}, out);
+	bool random = false;
+	for (int i = 0; i < p->arg.n; i++) random |= w.used[i];
+	print_unused(out, random, "seed");
+	print_unused(out, random, "step");
+	print_unused(out, places(&w, PLACE_VARS), "vars");
+	print_unused(out, places(&w, PLACE_SLOTS), "slots");
+	text_add(out, body.data);
+	text_add(out, "}\n\n");
+}
+
+static void print_pack(const Emission *e, const Part *p, Text *out)
+{
+	Text body;
+	text_init(&body, e->arena);
+	Entry w = {.e = e, .part = p, .vars = "vars", .packed = "p", .work = "m", .out = &body};
+	if (p) {
+		w.number = number_of(e, p);
+		print_calls(&w);
+	}
+	print_signature(e, p, ENTRY_PACK, out);
+	text_add(out, "\n{\n");
+	bool packs = places(&w, PLACE_PACKED) || places(&w, PLACE_WORK) || e->packs_vars;
+	if (p && p->step.n)
+		text_add(
+		    out, "\tconst struct kernels *k = pick();\n\tconst struct cnnc_pool *pool = NULL;\n");
+	if (packs) text_printf(out, "\t%s *p = (%s *)aligned(packed);\n", e->real, e->real);
+	if (places(&w, PLACE_WORK))
+		text_printf(out, "\t%s *m = p + %lld;\n", e->real, (long long)e->pack_work_at);
+	print_unused(out, packs, "packed");
+	print_unused(out, e->packs_vars || places(&w, PLACE_VARS), "vars");
+	if (e->packs_vars)
+		text_printf(out, "\tmemcpy(p + %lld, vars, %s_VARS * sizeof *vars);\n",
+		    (long long)e->vars_at, e->upper);
+	text_add(out, body.data);
+	text_add(out, "}\n\n");
+}
+
+static void print_update(const Emission *e, const Part *p, Text *out)
+{
+	Text body;
+	text_init(&body, e->arena);
+	Entry w = {.e = e, .part = p, .number = number_of(e, p), .grads = "grads", .out = &body};
+	w.vars = "t->vars";
+	w.slots = "t->slots";
+	w.hyper = "hyper";
+	w.work = "m";
+	print_calls(&w);
+	no_work(&w);
+	text_printf(out,
+	    "static void update_all(struct %s_train *t, const %s *grads, const struct cnnc_pool "
+	    "*pool)\n{\n",
+	    e->prefix, e->real);
+	if (p->step.n) text_add(out, "\tconst struct kernels *k = pick();\n");
+	if (places(&w, PLACE_INPUT))
+		text_printf(out,
+		    "\tconst %s hyper[4] = {t->rate, t->momentum, t->decay, (%s)(t->step + 1)};\n", e->real,
+		    e->real);
+	print_unused(out, places(&w, PLACE_GRADS), "grads");
+	print_unused(out, p->step.n > 0, "pool");
+	text_add(out, body.data);
+	text_add(out, "\tt->step++;\n}\n\n");
+	print_signature(e, p, ENTRY_UPDATE, out);
+	text_printf(out,
+	    "\n{\n\tif (!all_finite(grads, %s_WEIGHTS)) return CNNC_NONFINITE;\n"
+	    "\tupdate_all(t, grads, NULL);\n\treturn CNNC_OK;\n}\n\n",
+	    e->upper);
+}
+
+static void print_step(const Emission *e, const Part *p, Text *out)
+{
+	int *order = NEWS(e->arena, int, p->arg.n + 1), n = user_arguments(p, order);
+	int64_t element = e->program->is_double ? 8 : 4;
+	int64_t grads = (bytes_of(e, e->program->model->weights) + 63) / 64 * 64 / element;
+	bool before = true;
+	Text call;
+	text_init(&call, e->arena);
+	print_signature(e, p, ENTRY_STEP, out);
+	text_printf(out, "\n{\n\t%s *m = (%s *)aligned(work);\n", e->real, e->real);
+	text_printf(&call, "\tconst int status = %s_%s(t->vars, t->seed, t->step", e->prefix, p->name);
+	for (int i = 0; i < n; i++) {
+		if (p->arg.at[order[i]].output && before) text_add(&call, ", m");
+		if (p->arg.at[order[i]].output) before = false;
+		text_printf(&call, ", %s", argument_name(e, p, order[i]));
+	}
+	text_printf(&call, "%s, m + %lld, pool);\n", before ? ", m" : "", (long long)grads);
+	text_wrapped(out, call.data);
+	text_add(out, "\tif (status == CNNC_OK) update_all(t, m, pool);\n\treturn status;\n}\n\n");
+}
+
+void print_entries(const Emission *e, Text *out)
+{
+	const Part *update = find_part(e, ENTRY_UPDATE, 0), *init = find_part(e, ENTRY_INIT, 0);
+	text_add(out, "/* --- entries --- */\n\n");
+	if (init) print_init(e, init, out);
+	if (find_part(e, ENTRY_INFER, 0)) print_pack(e, find_part(e, ENTRY_PACK, 0), out);
+	if (update) print_update(e, update, out);
+	for (int i = 0; i < e->program->part.n; i++) {
+		const Part *p = e->program->part.at[i];
+		if (p->kind == ENTRY_INFER || p->kind == ENTRY_EVAL || p->kind == ENTRY_GRADIENTS)
+			print_entry(e, p, out);
+		if (p->kind == ENTRY_GRADIENTS && update) print_step(e, p, out);
+	}
+	print_any(e, out);
+}
+
+/* `#error` belongs before all else; see program.c. */
+void print_refusals(Text *out) { text_add(out, fast_math); }

@@ -1,0 +1,1 @@
+-- expect: :1: error: the file ends without network{...}

@@ -1,0 +1,2 @@
+-- expect: :2: error: the error is a table, not a text
+error({})

@@ -1,0 +1,2 @@
+-- expect: :2: error: include '/etc/passwd': the name must lead below the folder of
+include "/etc/passwd"

@@ -1,0 +1,2 @@
+-- expect: :2: error: include 'parts' is no plain file
+include "parts"

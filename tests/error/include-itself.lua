@@ -1,0 +1,2 @@
+-- expect: :2: error: tests/error/include-itself.lua includes itself
+include "include-itself.lua"

@@ -1,0 +1,2 @@
+-- expect: :2: error: include 'parts/none.lua': no such file in tests/error/
+include "parts/none.lua"

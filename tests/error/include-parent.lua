@@ -1,0 +1,2 @@
+-- expect: :2: error: include '../networks/toy.lua': the name must lead below the folder of
+include "../networks/toy.lua"

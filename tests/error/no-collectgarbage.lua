@@ -1,0 +1,2 @@
+-- expect: :2: error: 'collectgarbage' is not available in a network file
+local f = collectgarbage

@@ -1,0 +1,3 @@
+-- expect: :2: error: too many instructions
+local function f(n) return f(n + 1) end
+f(0)
