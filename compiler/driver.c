@@ -125,10 +125,24 @@ static void dump_plan(const Part *p, Text *out)
 	}
 }
 
-/* From an entry's graph to a part whose nests are scheduled and whose buffers have their places. */
-static void add_part(Compilation *c, Graph *g, EntryKind kind, const char *name)
+/* From a part's nests to one that is scheduled and whose buffers have their places. */
+static void finish_part(Compilation *c, Part *p)
 {
 	Program *program = c->program;
+	layout_part(c->arena, p, &c->decisions);
+	if (dumps(c, "layouts")) dump_layouts(p, c->dump);
+	schedule_part(c->arena, p, program->target, program->ntarget, program->is_double, &c->decisions);
+	if (dumps(c, "trees")) dump_trees(program, p, c->dump);
+	plan_memory(c->arena, p, program->is_double ? 8 : 4);
+	if (dumps(c, "plan")) dump_plan(p, c->dump);
+	const char *fault = verify_part(c->arena, p);
+	if (fault) bug("%s: %s", p->name, fault);
+	vec_push(c->arena, program->part, p);
+}
+
+/* An entry's graph, checked, becomes nests. */
+static void add_part(Compilation *c, Graph *g, EntryKind kind, const char *name)
+{
 	if (c->diag->errors) return;
 	const char *fault = graph_verify(g);
 	if (fault) bug("%s: %s", name, fault);
@@ -139,15 +153,7 @@ static void add_part(Compilation *c, Graph *g, EntryKind kind, const char *name)
 	Part *p = lower_graph(c->arena, g, kind, name);
 	fuse_part(c->arena, p);
 	if (dumps(c, "nests")) dump_nests(p, c->dump);
-	layout_part(c->arena, p, &c->decisions);
-	if (dumps(c, "layouts")) dump_layouts(p, c->dump);
-	schedule_part(c->arena, p, program->target, program->ntarget, &c->decisions);
-	if (dumps(c, "trees")) dump_trees(program, p, c->dump);
-	plan_memory(c->arena, p, program->is_double ? 8 : 4);
-	if (dumps(c, "plan")) dump_plan(p, c->dump);
-	fault = verify_part(c->arena, p);
-	if (fault) bug("%s: %s", name, fault);
-	vec_push(c->arena, program->part, p);
+	finish_part(c, p);
 }
 
 /* --- all entries ------------------------------------------------------------------------- */
@@ -196,6 +202,7 @@ Program *compile_program(Arena *a, Diag *d, const Options *opt, Model *m, Text *
 	for (int i = 0; i < m->slot.n; i++) vec_push(a, p->slot, m->slot.at[i]);
 	p->slots = m->slots;
 	if (dumps(&c, "model")) graph_print(m->graph, dump);
+	finish_part(&c, lower_init(a, m));
 	add_inference(&c, m);
 	if (m->loss.n > 0 && !opt->inference_only) add_training(&c, m);
 	if (dumps(&c, "decisions")) decisions_print(&c.decisions, dump);

@@ -52,6 +52,11 @@ typedef struct {
 
 /* lower.c: the only place where nodes become nests. */
 Part *lower_graph(Arena *a, const Graph *g, EntryKind kind, const char *name);
+/* init.c: first values of all states. */
+Part *lower_init(Arena *a, const Model *m);
+/* pack.c: what depends on weights alone moves from the inference parts to one `pack` part, written
+ * once, in packed memory; equal nests of several batch sizes are shared. NULL when there is nothing. */
+Part *hoist_pack(Arena *a, Part *const *infer, int n, int64_t *packed);
 
 /* plan.c: places every WORK buffer. Liveness per step; buffers of steps never alive together may
  * share; an elementwise step may write over an operand that dies there, at the same index. */

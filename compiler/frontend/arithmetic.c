@@ -80,7 +80,7 @@ static int push_sum(lua_State *L, const Tensor *a, double wa, const Tensor *b, d
 	if (!isfinite(wa) || !isfinite(wb))
 		return luaL_error(L, "a number in a network must be finite");
 	sandbox_charge(L, (double)room * room / 8);
-	Tensor *sum = tensor_new(L, room);
+	Tensor *sum = front_tensor_new(L, room);
 	sum->terms = 0;
 	add_terms(sum, a, wa);
 	if (b) add_terms(sum, b, wb);

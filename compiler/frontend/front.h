@@ -112,9 +112,9 @@ typedef struct Tensor {
 } Tensor;
 
 #define TENSOR "tensor"
-void tensor_open(lua_State *L);     /* needs method_open's table on top, takes it */
+void front_tensor_open(lua_State *L);     /* needs method_open's table on top, takes it */
 void arithmetic_open(lua_State *L); /* the operators, into the metatable on top */
-Tensor *tensor_new(lua_State *L, int terms);
+Tensor *front_tensor_new(lua_State *L, int terms);
 void tensor_push(lua_State *L, Value *v);
 int tensor_push_poison(lua_State *L);   /* returns 1 */
 Tensor *tensor_at(lua_State *L, int i); /* NULL: another thing */

@@ -51,7 +51,7 @@ static int run_protected(lua_State *L)
 	Front *f = front_of(L);
 	sandbox_libraries(L);
 	method_open(L);
-	tensor_open(L);
+	front_tensor_open(L);
 	params_open(L);
 	rules_open(L);
 	option_open(L);

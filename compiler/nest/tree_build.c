@@ -198,8 +198,8 @@ static void add_piece(Builder *b, int i, int next, Tree *parent, Tree *tile, Pie
 	}
 	int var = new_var(b, d, p.count);
 	if (p.count > 1) add_term(b, &rest->base, d, var, p.unit * saved.step);
-	bool lanes = line.kind == LINE_VEC;
-	if (line.kind == LINE_REG || lanes || line.kind == LINE_UNROLL) {
+	bool lanes = line.kind == LINE_VEC && (!line.by || p.count == line.by);
+	if (line.kind == LINE_REG || line.kind == LINE_VEC || line.kind == LINE_UNROLL) {
 		bool copies = line.kind == LINE_UNROLL;
 		int *n = copies ? &b->ncopy : &b->nreg;
 		if (*n == TILE_REGS) {
@@ -253,12 +253,13 @@ static void build_units(Builder *b, int i, Tree *parent, Tree *tile)
 	if (ragged) add_piece(b, i, next, parent, tile, (Piece){full * unit, 1, ragged}, looped);
 }
 
-/* Lanes are one register: they take all that is left, and no other number of it. */
+/* Lanes are one register: they take all that is left. A ragged end, fewer values than lanes, becomes
+ * instances of one value each. */
 static void build_vec(Builder *b, int i, Tree *parent, Tree *tile)
 {
 	Line line = b->schedule->line[i];
 	int64_t left = b->rest[line.dim].left;
-	if (line.by && left != line.by)
+	if (line.by && left > line.by)
 		fail(b, "vec %s: %lld values left for %lld lanes", dim_name(b, line.dim), (long long)left,
 		    (long long)line.by);
 	else

@@ -17,6 +17,7 @@ void fuse_part(Arena *a, Part *p);
  * written in another form (weights packed for the kernels, gradients brought back to canonical). */
 void layout_part(Arena *a, Part *p, Decisions *d);
 /* choose.c: a schedule for each nest and target; follows `d` where it names the nest. */
-void schedule_part(Arena *a, Part *p, const Target *const *target, int ntarget, Decisions *d);
+void schedule_part(Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double,
+	Decisions *d);
 
 #endif

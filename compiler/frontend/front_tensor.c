@@ -8,7 +8,7 @@
 
 Tensor *tensor_at(lua_State *L, int i) { return luaL_testudata(L, i, TENSOR); }
 
-Tensor *tensor_new(lua_State *L, int terms)
+Tensor *front_tensor_new(lua_State *L, int terms)
 {
 	Tensor *t = lua_newuserdatauv(L, sizeof *t + (size_t)terms * sizeof t->term[0], 0);
 	t->value = NULL;
@@ -17,7 +17,7 @@ Tensor *tensor_new(lua_State *L, int terms)
 	return t;
 }
 
-void tensor_push(lua_State *L, Value *v) { tensor_new(L, 0)->value = v; }
+void tensor_push(lua_State *L, Value *v) { front_tensor_new(L, 0)->value = v; }
 
 int tensor_push_poison(lua_State *L)
 {
@@ -126,7 +126,7 @@ static int tensor_tostring(lua_State *L)
 	return 1;
 }
 
-void tensor_open(lua_State *L)
+void front_tensor_open(lua_State *L)
 {
 	luaL_newmetatable(L, TENSOR);
 	lua_insert(L, -2);

@@ -1,0 +1,24 @@
+/* internal: what the files of the program room share. */
+#ifndef CNNC_PROGRAM_INTERNAL_H
+#define CNNC_PROGRAM_INTERNAL_H
+
+#include "../op.h"
+#include "../program.h"
+
+/* Steps that load or store a buffer, -1: none. */
+typedef struct {
+	int first, last;             /* any mention */
+	int first_store, last_store;
+	int last_load;
+} Life;
+
+void part_lives(const Part *p, Life *life /* by buffer id */);
+/* The load of n that reads b, -1: none. The first of several. */
+int nest_load_of(const Nest *n, const Buffer *b);
+int nest_store_of(const Nest *n, const Buffer *b);
+/* Every load of b in n is at the index of its only store to b, so that b may be read and written in
+ * place; loads inside a reduction are refused. */
+bool nest_reads_in_place(const Nest *n, const Buffer *load, const Buffer *store);
+Buffer *part_buffer(Arena *a, Part *p, const char *name, Type type, int rank, const int64_t *shape, Place place);
+
+#endif

@@ -1,0 +1,351 @@
+/* lower: the only place where nodes become nests.
+ *
+ * Every value gets a view: a buffer and, for each of its dims, where the value begins in it. Slices and
+ * concatenations are views of one buffer; outputs, gradients and assigned states take the place of the
+ * buffer that holds them where the order of the nests allows it, else a copy is added at the end. */
+#include "internal.h"
+
+typedef struct {
+	Buffer *buffer; /* NULL: not lowered yet */
+	int64_t offset[BUFFER_RANK];
+} View;
+
+struct Lower {
+	Arena *arena;
+	Part *part;
+	const Graph *graph;
+	Vec(View) view; /* by node id * MAX_OUT + result; temporaries behind the graph's */
+	int temps;
+};
+
+Arena *lower_arena(Lower *l) { return l->arena; }
+
+Buffer *part_buffer(Arena *a, Part *p, const char *name, Type type, int rank, const int64_t *shape, Place place)
+{
+	Buffer *b = buffer_new(a, name, type, rank, shape);
+	b->place = place;
+	b->fixed = place != PLACE_WORK && place != PLACE_PACKED;
+	b->id = p->buffer.n;
+	vec_push(a, p->buffer, b);
+	return b;
+}
+
+static View *view_of(Lower *l, const Value *v)
+{
+	int at = v->node->id * MAX_OUT + v->index;
+	while (l->view.n <= at) vec_push(l->arena, l->view, (View){0});
+	return &l->view.at[at];
+}
+
+static Buffer *new_buffer(Lower *l, const Value *v, const char *name, Place place)
+{
+	return part_buffer(l->arena, l->part, name, v->type, v->shape.rank, v->shape.dim, place);
+}
+
+/* A value that nobody placed yet lies in work memory of its own. */
+static View *placed_view(Lower *l, const Value *v)
+{
+	View *view = view_of(l, v);
+	if (!view->buffer) {
+		const Node *n = v->node;
+		const char *name = n->layer ? n->layer : n->op ? n->op->name : n->name ? n->name : "value";
+		Buffer *b = new_buffer(l, v, name, PLACE_WORK);
+		view = view_of(l, v);
+		view->buffer = b;
+	}
+	return view;
+}
+
+static const char *step_comment(Lower *l, const Node *n)
+{
+	const char *from = n->nin ? shape_text(l->arena, n->in[0]->shape) : "";
+	const char *to = n->nout ? shape_text(l->arena, n->out[0]->shape) : "";
+	const char *op = n->op ? n->op->name : n->name;
+	return arena_printf(l->arena, "%s%s%s %s -> %s", n->layer ? n->layer : "", n->layer ? ": " : "", op, from, to);
+}
+
+static Nest *add_step(Arena *a, Part *p, const char *name, const char *layer, const char *comment)
+{
+	Nest *nest = nest_new(a, name);
+	nest->layer = layer;
+	Step s = {.nest = nest, .comment = comment};
+	vec_push(a, p->step, s);
+	return nest;
+}
+
+Nest *lower_nest(Lower *l, const Node *n, const char *name)
+{
+	Nest *nest = add_step(l->arena, l->part, name, n->layer, step_comment(l, n));
+	nest->where = n->where;
+	return nest;
+}
+
+int lower_load(Lower *l, Nest *nest, const char *as, const Value *v, const Index *at)
+{
+	View *view = placed_view(l, v);
+	Index moved[BUFFER_RANK];
+	for (int d = 0; d < view->buffer->rank; d++) {
+		moved[d] = d < v->shape.rank ? at[d] : index_of(affine_number(0));
+		if (moved[d].q == 1) moved[d].a = affine_plus(moved[d].a, view->offset[d]);
+		else if (view->offset[d]) moved[d].a = affine_plus(moved[d].a, view->offset[d] * moved[d].q);
+	}
+	return nest_load(nest, as, view->buffer, moved);
+}
+
+void lower_store(Lower *l, Nest *nest, const char *as, const Value *v, const Affine *at, Expr *e)
+{
+	View *view = placed_view(l, v);
+	Affine moved[BUFFER_RANK];
+	for (int d = 0; d < view->buffer->rank; d++)
+		moved[d] = affine_plus(d < v->shape.rank ? at[d] : affine_number(0), view->offset[d]);
+	nest_store(nest, as, view->buffer, moved, e);
+}
+
+Value *lower_temp(Lower *l, const char *name, Shape shape)
+{
+	Node *n = NEW(l->arena, Node);
+	n->kind = NODE_OP;
+	n->id = l->graph->next_id + l->temps++;
+	n->layer = name;
+	Value *v = NEW(l->arena, Value);
+	v->node = n;
+	v->shape = shape;
+	n->out[n->nout++] = v;
+	return v;
+}
+
+void lower_alias(Lower *l, const Value *window, const Value *whole, const int64_t *offset)
+{
+	View from = *placed_view(l, whole);
+	for (int d = 0; d < whole->shape.rank; d++) from.offset[d] += offset[d];
+	*view_of(l, window) = from;
+}
+
+static void move_access(Access *x, const Buffer *from, Buffer *to, const int64_t *offset)
+{
+	if (x->buffer != from) return;
+	x->buffer = to;
+	for (int d = 0; d < to->rank; d++) {
+		if (d >= from->rank) x->at[d] = index_of(affine_number(0));
+		x->at[d].a = affine_plus(x->at[d].a, offset[d] * x->at[d].q);
+	}
+}
+
+/* All that mentions `from` mentions `to` instead, shifted by offset[to->rank]. */
+static void replace_buffer(Lower *l, const Buffer *from, Buffer *to, const int64_t *offset)
+{
+	for (int s = 0; s < l->part->step.n; s++) {
+		Nest *n = (Nest *)l->part->step.at[s].nest; /* ours until lowering ends */
+		for (int k = 0; k < n->nload; k++) move_access(&n->load[k], from, to, offset);
+		for (int k = 0; k < n->nstore; k++) move_access(&n->store[k].to, from, to, offset);
+	}
+	for (int i = 0; i < l->view.n; i++) {
+		if (l->view.at[i].buffer != from) continue;
+		l->view.at[i].buffer = to;
+		for (int d = 0; d < to->rank; d++) l->view.at[i].offset[d] += offset[d];
+	}
+}
+
+static bool is_whole(const View *view, const Value *v)
+{
+	if (view->buffer->rank != v->shape.rank) return false;
+	for (int d = 0; d < v->shape.rank; d++)
+		if (view->offset[d] || view->buffer->shape[d] != v->shape.dim[d]) return false;
+	return true;
+}
+
+bool lower_merge(Lower *l, const Value *part, const Value *whole, const int64_t *offset)
+{
+	View *view = placed_view(l, part);
+	if (view->buffer->place != PLACE_WORK || view->buffer->fixed || !is_whole(view, part)) return false;
+	Buffer *from = view->buffer;
+	View *to = placed_view(l, whole);
+	if (to->buffer == from) return false;
+	int64_t total[BUFFER_RANK];
+	for (int d = 0; d < to->buffer->rank; d++) total[d] = to->offset[d] + offset[d];
+	replace_buffer(l, from, to->buffer, total);
+	return true;
+}
+
+/* --- sources ------------------------------------------------------------------------------------- */
+
+static int add_argument(Lower *l, const Node *n, const Value *v, bool output)
+{
+	Argument arg = {.name = n->name, .type = v->type, .shape = v->shape, .output = output, .classes = n->classes};
+	vec_push(l->arena, l->part->arg, arg);
+	return l->part->arg.n - 1;
+}
+
+static Buffer *state_buffer(Lower *l, State *s, Place place)
+{
+	for (int i = 0; i < l->part->buffer.n; i++)
+		if (l->part->buffer.at[i]->state == s && l->part->buffer.at[i]->place == place) return l->part->buffer.at[i];
+	Buffer *b = part_buffer(l->arena, l->part, s->name, TYPE_REAL, s->shape.rank, s->shape.dim, place);
+	b->state = s;
+	b->offset = s->offset;
+	return b;
+}
+
+static void lower_source(Lower *l, const Node *n)
+{
+	const Value *v = n->out[0];
+	Buffer *b;
+	if (n->kind == NODE_READ) {
+		b = state_buffer(l, n->state, n->state->kind == STATE_SLOT ? PLACE_SLOTS : PLACE_VARS);
+	} else if (n->kind == NODE_INPUT && n->state) {
+		b = state_buffer(l, n->state, PLACE_GRADS);
+	} else if (n->kind == NODE_INPUT) {
+		b = new_buffer(l, v, n->name, PLACE_INPUT);
+		b->slot = add_argument(l, n, v, false);
+	} else {
+		b = new_buffer(l, v, n->name ? n->name : "constant", PLACE_TABLE);
+		b->table = n->table;
+	}
+	view_of(l, v)->buffer = b;
+}
+
+/* --- sinks --------------------------------------------------------------------------------------- */
+
+int nest_load_of(const Nest *n, const Buffer *b)
+{
+	for (int k = 0; k < n->nload; k++)
+		if (n->load[k].buffer == b) return k;
+	return -1;
+}
+
+int nest_store_of(const Nest *n, const Buffer *b)
+{
+	for (int k = 0; k < n->nstore; k++)
+		if (n->store[k].to.buffer == b) return k;
+	return -1;
+}
+
+bool nest_reads_in_place(const Nest *n, const Buffer *load, const Buffer *store)
+{
+	int s = nest_store_of(n, store);
+	if (s < 0 || n->nacc) return false;
+	for (int k = s + 1; k < n->nstore; k++)
+		if (n->store[k].to.buffer == store) return false;
+	for (int k = 0; k < n->nload; k++) {
+		if (n->load[k].buffer != load) continue;
+		for (int d = 0; d < store->rank; d++) {
+			const Index *i = &n->load[k].at[d], *j = &n->store[s].to.at[d];
+			if (i->q != 1 || !affine_same(&i->a, &j->a)) return false;
+		}
+	}
+	return true;
+}
+
+/* The old value of the state is not read at or after the first nest that stores `b`, but in place, and
+ * nobody reads the next value from `b`: a state is written once, behind all its readers. */
+static bool may_become(Lower *l, const Buffer *b, const Buffer *state)
+{
+	int first = 0;
+	while (first < l->part->step.n && nest_store_of(l->part->step.at[first].nest, b) < 0) first++;
+	if (first == l->part->step.n) return false;
+	for (int s = first; s < l->part->step.n; s++) {
+		const Nest *n = l->part->step.at[s].nest;
+		if (nest_store_of(n, state) >= 0 || nest_load_of(n, b) >= 0) return false;
+		if (nest_load_of(n, state) < 0) continue;
+		if (s > first || !nest_reads_in_place(n, state, b)) return false;
+		((Nest *)n)->inplace = true;
+	}
+	return true;
+}
+
+static void copy_view(Lower *l, const Value *v, Buffer *to, const int64_t *offset, const char *name)
+{
+	Nest *nest = add_step(l->arena, l->part, "copy", name, arena_printf(l->arena, "%s: copied", name));
+	Index from[BUFFER_RANK];
+	Affine at[BUFFER_RANK];
+	static const char *const dim[] = {"a", "b", "c", "d"};
+	for (int d = 0; d < v->shape.rank; d++) {
+		at[d] = affine_var(nest_dim(nest, dim[d], v->shape.dim[d], false));
+		from[d] = index_of(at[d]);
+	}
+	for (int d = v->shape.rank; d < to->rank; d++) at[d] = affine_number(0);
+	for (int d = 0; d < to->rank; d++) at[d] = affine_plus(at[d], offset[d]);
+	int x = lower_load(l, nest, "x", v, from);
+	nest_store(nest, "y", to, at, e_load(l->arena, x));
+}
+
+/* v goes to `to`, by writing it there in the first place if that can be. */
+static void deliver(Lower *l, const Value *v, Buffer *to, const int64_t *offset, const char *name)
+{
+	View *view = placed_view(l, v);
+	bool free = view->buffer->place == PLACE_WORK && !view->buffer->fixed && is_whole(view, v);
+	if (free && to->state && to->place != PLACE_GRADS) free = may_become(l, view->buffer, to);
+	if (free) replace_buffer(l, view->buffer, to, offset);
+	else copy_view(l, v, to, offset, name);
+}
+
+static void lower_output(Lower *l, const Node *n, Buffer **loss)
+{
+	const Value *v = n->in[0];
+	int64_t offset[BUFFER_RANK] = {0};
+	Buffer *b;
+	if (n->output == OUT_GRADIENT) {
+		b = state_buffer(l, n->state, PLACE_GRADS);
+	} else if (n->output == OUT_LOSS) {
+		b = *loss;
+		if (b->rank) offset[0] = n->slot;
+	} else {
+		b = new_buffer(l, v, n->name, PLACE_OUTPUT);
+		b->slot = add_argument(l, n, v, true);
+	}
+	deliver(l, v, b, offset, n->name);
+}
+
+/* One argument `loss` for all terms: a number, or the total and then its terms. */
+static Buffer *loss_buffer(Lower *l)
+{
+	int64_t n = 0;
+	const Node *first = NULL;
+	for (int i = 0; i < l->graph->node.n; i++) {
+		const Node *node = l->graph->node.at[i];
+		if (node->kind != NODE_OUTPUT || node->output != OUT_LOSS) continue;
+		if (!first) first = node;
+		n++;
+	}
+	if (!first) return NULL;
+	Buffer *b = part_buffer(l->arena, l->part, "loss", TYPE_REAL, n > 1, &n, PLACE_OUTPUT);
+	Argument arg = {.name = "loss", .type = TYPE_REAL, .output = true};
+	if (n > 1) arg.shape = shape_of(1, n);
+	vec_push(l->arena, l->part->arg, arg);
+	b->slot = l->part->arg.n - 1;
+	return b;
+}
+
+static void lower_sinks(Lower *l)
+{
+	Buffer *loss = loss_buffer(l);
+	for (int i = 0; i < l->graph->node.n; i++)
+		if (l->graph->node.at[i]->kind == NODE_OUTPUT) lower_output(l, l->graph->node.at[i], &loss);
+	for (int i = 0; i < l->graph->node.n; i++) {
+		Node *n = l->graph->node.at[i];
+		int64_t offset[BUFFER_RANK] = {0};
+		if (n->kind != NODE_ASSIGN) continue;
+		deliver(l, n->in[0], state_buffer(l, n->state, n->state->kind == STATE_SLOT ? PLACE_SLOTS : PLACE_VARS),
+			offset, n->name);
+	}
+}
+
+Part *lower_graph(Arena *a, const Graph *g, EntryKind kind, const char *name)
+{
+	Part *p = NEW(a, Part);
+	p->kind = kind;
+	p->name = name;
+	p->batch = g->batch;
+	Lower l = {.arena = a, .part = p, .graph = g};
+	for (int i = 0; i < g->node.n; i++) {
+		const Node *n = g->node.at[i];
+		if (n->kind == NODE_OP) n->op->lower(&l, n);
+		else if (n->kind != NODE_OUTPUT && n->kind != NODE_ASSIGN) lower_source(&l, n);
+	}
+	lower_sinks(&l);
+	for (int s = 0; s < p->step.n; s++) {
+		const char *fault = nest_verify(a, p->step.at[s].nest);
+		if (fault) bug("%s, step %d (%s): %s", name, s, p->step.at[s].comment, fault);
+	}
+	return p;
+}

@@ -1,0 +1,38 @@
+/* run: a part in double, by the meaning of its nests: the oracle that emitted C is held against. */
+#include "internal.h"
+
+static double *place_memory(const Memory *m, const Buffer *b)
+{
+	switch (b->place) {
+	case PLACE_VARS: return m->vars + b->offset;
+	case PLACE_SLOTS: return m->slots + b->offset;
+	case PLACE_GRADS: return m->grads + b->offset;
+	case PLACE_PACKED: return m->packed + b->offset;
+	case PLACE_INPUT:
+	case PLACE_OUTPUT: return m->arg[b->slot];
+	default: return NULL;
+	}
+}
+
+bool part_run(Arena *a, const Part *p, const Memory *m, int target)
+{
+	Machine machine = {.memory = NEWS(a, double *, p->buffer.n + 1), .seed = m->seed, .step = m->step};
+	double *work = NEWS(a, double, p->work / 4 + 64);
+	for (int i = 0; i < p->buffer.n; i++) {
+		const Buffer *b = p->buffer.at[i];
+		double *at = place_memory(m, b);
+		if (b->place == PLACE_WORK) at = work + b->offset;
+		if (b->place == PLACE_TABLE) {
+			at = NEWS(a, double, b->size);
+			memcpy(at, b->table, (size_t)b->size * sizeof *at);
+		}
+		machine.memory[b->id] = at;
+	}
+	for (int s = 0; s < p->step.n; s++) {
+		const Step *step = &p->step.at[s];
+		if (target >= 0 && !step->tree[target]) return false;
+		if (target < 0) run_naive(step->nest, &machine);
+		else run_tree(step->tree[target], &machine);
+	}
+	return true;
+}

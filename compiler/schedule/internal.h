@@ -1,0 +1,28 @@
+/* internal: what layout and schedule both ask about a nest's form. */
+#ifndef CNNC_SCHEDULE_INTERNAL_H
+#define CNNC_SCHEDULE_INTERNAL_H
+
+#include "../program/internal.h"
+#include "schedule.h"
+
+enum { CHANNEL_BLOCK = 16, SMALL_BLOCK = 8, PLAIN_CHANNELS = 4 };
+
+/* Accumulates sums of products of two loads: convolution in every variant, its gradients, dense. */
+typedef struct {
+	bool is;
+	int load[2];
+} Contraction;
+
+/* form.c */
+Contraction contraction_of(const Nest *n);
+bool access_moves(const Access *x, int dim);
+/* The position in x whose index is dim alone (times 1), else -1; other dims may add to it. */
+int access_position(const Access *x, int dim);
+/* The dim that should run along the lanes: channels of what is stored. -1: none. */
+int lane_dim(const Nest *n);
+/* Values that lie side by side when the index at this position steps by one; 1: none. */
+int64_t buffer_run(const Buffer *b, int position);
+/* Whether the update (true) or the stores (false) of n use load l. */
+bool load_in_update(const Nest *n, int l);
+
+#endif

@@ -1,0 +1,333 @@
+/* layout: a layout for every buffer that is ours, and copies where a fixed buffer must be read or
+ * written in another form.
+ *
+ * Channels are blocked: 16 side by side (8 where there are few), so that a block is one vector of the
+ * widest target and two or four of the others. Up to four channels stay plain. A ragged last block has
+ * room for whole vectors: copies fill it with zeros, everything else may leave rubbish there, and sums
+ * run over the logical extent only.
+ *
+ * What the user owns (weights, images, gradients, outputs) is row-major. A nest that wants it otherwise
+ * reads a copy: one for each buffer and layout, made just before its first reader. */
+#include "internal.h"
+
+typedef struct {
+	Arena *arena;
+	Part *part;
+	Vec(struct Copied { const Buffer *from; const char *layout; Buffer *to; const char *map; }) copy;
+} Layout;
+
+static int64_t block_of(int64_t channels)
+{
+	if (channels <= PLAIN_CHANNELS) return 1;
+	return channels <= SMALL_BLOCK ? SMALL_BLOCK : CHANNEL_BLOCK;
+}
+
+/* The index at `position` keeps whole blocks together: one dim that steps by one at the most, all else
+ * multiples of the block. */
+static bool fits_block(const Nest *n, const Access *x, int position, int64_t block)
+{
+	const Affine *a = &x->at[position].a;
+	int units = 0;
+	if (x->at[position].q != 1 || a->c % block) return false;
+	for (int t = 0; t < a->n; t++) {
+		if (a->t[t].k % block == 0 || n->dim[a->t[t].var].extent == 1) continue;
+		if (a->t[t].k != 1) return false;
+		units++;
+	}
+	return units <= 1;
+}
+
+static bool all_fit(const Part *p, const Buffer *b, int position, int64_t block)
+{
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		for (int k = 0; k < n->nload; k++)
+			if (n->load[k].buffer == b && !fits_block(n, &n->load[k], position, block)) return false;
+		for (int k = 0; k < n->nstore; k++)
+			if (n->store[k].to.buffer == b && !fits_block(n, &n->store[k].to, position, block)) return false;
+	}
+	return true;
+}
+
+/* "a b/16 c d b%16": dim `lane` innermost, in blocks; `second`, when blocked too, just outside of it. */
+static const char *blocked_text(Arena *a, int rank, int lane, int64_t block, int second)
+{
+	Text t;
+	const int64_t second_block = CHANNEL_BLOCK;
+	text_init(&t, a);
+	for (int d = 0; d < rank; d++) {
+		int64_t by = d == lane ? block : d == second ? second_block : 1;
+		text_printf(&t, "%c", 'a' + d);
+		if (by > 1) text_printf(&t, "/%lld", (long long)by);
+		text_add(&t, " ");
+	}
+	if (second >= 0) text_printf(&t, "%c%%%lld ", 'a' + second, (long long)second_block);
+	text_printf(&t, "%c%%%lld", 'a' + lane, (long long)block);
+	return t.data;
+}
+
+static void apply(Buffer *b, const char *layout)
+{
+	if (!buffer_layout(b, layout, 0)) bug("layout '%s' does not fit %s", layout, b->name);
+}
+
+/* --- our own buffers ------------------------------------------------------------------------------- */
+
+/* Which dim of b its writers would have along the lanes. */
+static int wanted_position(const Part *p, const Buffer *b)
+{
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		int k = nest_store_of(n, b), d = k < 0 ? -1 : lane_dim(n);
+		if (d >= 0 && contraction_of(n).is) return access_position(&n->store[k].to, d);
+	}
+	return b->rank >= 2 ? 1 : b->rank - 1;
+}
+
+static void lay_out(Layout *l, Buffer *b)
+{
+	if (b->type != TYPE_REAL || b->rank == 0) return;
+	int position = wanted_position(l->part, b);
+	if (position < 0) return;
+	for (int64_t block = block_of(b->shape[position]); block > PLAIN_CHANNELS; block /= 2)
+		if (all_fit(l->part, b, position, block)) {
+			apply(b, blocked_text(l->arena, b->rank, position, block, -1));
+			return;
+		}
+}
+
+/* --- copies of what is fixed ------------------------------------------------------------------------ */
+
+/* An index of x that mixes dims like digits of one number, (c*H + h)*W + w, becomes one index for each
+ * digit: the copy has these as dims of its own. Returns the new rank; dim[i] is the old position. */
+typedef struct {
+	int rank;
+	int64_t shape[BUFFER_RANK];
+	Index at[BUFFER_RANK];
+	int position[BUFFER_RANK];
+	int64_t weight[BUFFER_RANK]; /* of this digit in the old index */
+} Refined;
+
+static bool add_digit(Refined *r, int position, int64_t weight, int64_t shape, Index at)
+{
+	if (r->rank == BUFFER_RANK) return false;
+	r->position[r->rank] = position;
+	r->weight[r->rank] = weight;
+	r->shape[r->rank] = shape;
+	r->at[r->rank++] = at;
+	return true;
+}
+
+/* Splits one position; leaves it whole when it is not a full mixed-radix number of whole dims. */
+static bool refine_position(const Nest *n, const Access *x, int d, Refined *r)
+{
+	const Affine *a = &x->at[d].a;
+	int order[AFFINE_TERMS], used = 0;
+	for (int t = 0; t < a->n; t++) {
+		int k = used++;
+		for (; k > 0 && a->t[order[k - 1]].k < a->t[t].k; k--) order[k] = order[k - 1];
+		order[k] = t;
+	}
+	int64_t weight = 1;
+	bool mixed = x->at[d].q == 1 && a->c == 0 && a->n > 1;
+	for (int k = used - 1; k >= 0 && mixed; k--) {
+		const Term *t = &a->t[order[k]];
+		mixed = t->k == weight;
+		weight *= n->dim[t->var].extent;
+	}
+	if (!mixed || weight != x->buffer->shape[d]) return add_digit(r, d, 1, x->buffer->shape[d], x->at[d]);
+	for (int k = 0; k < used; k++) {
+		const Term *t = &a->t[order[k]];
+		if (!add_digit(r, d, t->k, n->dim[t->var].extent, index_of(affine_var(t->var)))) return false;
+	}
+	return true;
+}
+
+static bool refine(const Nest *n, const Access *x, Refined *r)
+{
+	*r = (Refined){0};
+	for (int d = 0; d < x->buffer->rank; d++)
+		if (!refine_position(n, x, d, r)) return false;
+	return true;
+}
+
+/* to[i...] = from[its place], 0 in the room beyond the shape. */
+static Nest *copy_nest(Layout *l, const Buffer *from, const Refined *r, Buffer *to)
+{
+	static const char *const name[] = {"a", "b", "c", "d", "e", "f"};
+	Nest *n = nest_new(l->arena, "pack");
+	n->layer = from->name;
+	Affine at[BUFFER_RANK];
+	Index source[BUFFER_RANK];
+	for (int d = 0; d < from->rank; d++) source[d] = index_of(affine_number(0));
+	bool padded = false;
+	for (int d = 0; d < to->rank; d++) {
+		at[d] = affine_var(nest_dim(n, name[d], to->room[d], false));
+		source[r->position[d]].a = affine_add(source[r->position[d]].a, affine_scale(at[d], r->weight[d]));
+		if (to->room[d] == to->shape[d]) continue;
+		nest_guard_range(n, index_of(at[d]), 0, to->shape[d]);
+		padded = true;
+	}
+	Expr *value = e_load(l->arena, nest_load(n, "x", (Buffer *)from, source));
+	if (padded) value = e_acc(l->arena, nest_acc(n, 0, COMBINE_NONE, value));
+	nest_store(n, "y", to, at, value);
+	return n;
+}
+
+static void insert_step(Layout *l, int at, const Nest *n, const char *comment)
+{
+	Step made = {.nest = n, .comment = comment};
+	vec_push(l->arena, l->part->step, made);
+	for (int s = l->part->step.n - 1; s > at; s--) l->part->step.at[s] = l->part->step.at[s - 1];
+	l->part->step.at[at] = made;
+}
+
+static const char *map_text(Layout *l, const Refined *r)
+{
+	Text t;
+	text_init(&t, l->arena);
+	for (int d = 0; d < r->rank; d++)
+		text_printf(&t, "%d*%lld:%lld ", r->position[d], (long long)r->weight[d], (long long)r->shape[d]);
+	return t.data;
+}
+
+/* The copy of a fixed buffer in this form; made before step *at, which then moves on by one. */
+static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const char *layout, int *at)
+{
+	const char *map = map_text(l, r);
+	for (int i = 0; i < l->copy.n; i++)
+		if (l->copy.at[i].from == from && !strcmp(l->copy.at[i].layout, layout) && !strcmp(l->copy.at[i].map, map))
+			return l->copy.at[i].to;
+	Buffer *to = part_buffer(l->arena, l->part, from->name, TYPE_REAL, r->rank, r->shape, PLACE_WORK);
+	apply(to, layout);
+	const Nest *n = copy_nest(l, from, r, to);
+	insert_step(l, *at, n, arena_printf(l->arena, "%s: packed for the kernels", from->name));
+	++*at;
+	struct Copied c = {from, layout, to, map};
+	vec_push(l->arena, l->copy, c);
+	return to;
+}
+
+/* Which digit of the refined index is dim d alone. */
+static int refined_position(const Refined *r, int d)
+{
+	int found = -1;
+	for (int i = 0; i < r->rank; i++) {
+		int64_t k = affine_k(&r->at[i].a, d);
+		if (!k) continue;
+		if (k != 1 || r->at[i].q != 1 || found >= 0) return -1;
+		found = i;
+	}
+	return found;
+}
+
+/* The reduced dim that should stand next to the lanes in weights: the channels that are summed. */
+static int second_position(const Nest *n, const Refined *r, int lane)
+{
+	for (int d = 0; d < n->ndim; d++) {
+		int at = n->dim[d].reduce && n->dim[d].extent >= CHANNEL_BLOCK ? refined_position(r, d) : -1;
+		if (at >= 0 && at != lane && r->shape[at] % CHANNEL_BLOCK == 0 && at <= 1) return at;
+	}
+	return -1;
+}
+
+static bool is_state_written(const Part *p, const Buffer *b)
+{
+	for (int s = 0; s < p->step.n; s++)
+		if (nest_store_of(p->step.at[s].nest, b) >= 0) return true;
+	return false;
+}
+
+/* A load along whose lanes values do not lie side by side, or whose last block has no room. */
+static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
+{
+	Access *x = &n->load[k];
+	const Buffer *b = x->buffer;
+	Refined r;
+	if (!b->fixed || b->type != TYPE_REAL || is_state_written(l->part, b)) return;
+	bool moves = access_moves(x, lanes);
+	int64_t block = block_of(n->dim[lanes].extent);
+	int position = moves ? access_position(x, lanes) : -1;
+	if (!moves) {
+		/* broadcast along the lanes: images with many channels are blocked as well */
+		if (!contraction_of(n).is || b->place != PLACE_INPUT || b->rank < 2 || b->shape[1] <= PLAIN_CHANNELS) return;
+		block = block_of(b->shape[1]);
+		if (!fits_block(n, x, 1, block) || !refine(n, x, &r) || r.rank != b->rank) return;
+		position = 1;
+	} else {
+		if (block == 1) return;
+		if (b->rank == 1 && buffer_run(b, 0) > 1 && b->shape[0] % block == 0) return;
+		if (!refine(n, x, &r)) return;
+		position = refined_position(&r, lanes);
+	}
+	if (position < 0) return;
+	Access probe = *x;
+	for (int d = 0; d < r.rank; d++) probe.at[d] = r.at[d];
+	if (!fits_block(n, &probe, position, block)) return;
+	int second = contraction_of(n).is && moves && load_in_update(n, k) ? second_position(n, &r, position) : -1;
+	const char *layout = blocked_text(l->arena, r.rank, position, block, second);
+	x->buffer = copied(l, b, &r, layout, step);
+	for (int d = 0; d < r.rank; d++) x->at[d] = r.at[d];
+}
+
+/* A store along whose lanes values do not lie side by side goes to a buffer of ours, and from there. */
+static void relay_store(Layout *l, Nest *n, int k, int lanes, int step)
+{
+	Access *x = &n->store[k].to;
+	Buffer *b = x->buffer;
+	int64_t block = block_of(n->dim[lanes].extent);
+	int position = access_position(x, lanes);
+	if (!b->fixed || block == 1 || position < 0 || !fits_block(n, x, position, block)) return;
+	if (buffer_run(b, position) > 1 && n->dim[lanes].extent % block == 0 && b->shape[position] % block == 0) return;
+	if (nest_load_of(n, b) >= 0) return;
+	Buffer *own = part_buffer(l->arena, l->part, b->name, TYPE_REAL, b->rank, b->shape, PLACE_WORK);
+	apply(own, blocked_text(l->arena, b->rank, position, block, -1));
+	x->buffer = own;
+	static const char *const name[] = {"a", "b", "c", "d", "e", "f"};
+	Nest *copy = nest_new(l->arena, "unpack");
+	copy->layer = b->name;
+	Affine at[BUFFER_RANK];
+	Index from[BUFFER_RANK];
+	for (int d = 0; d < b->rank; d++) {
+		at[d] = affine_var(nest_dim(copy, name[d], b->shape[d], false));
+		from[d] = index_of(at[d]);
+	}
+	nest_store(copy, "y", b, at, e_load(l->arena, nest_load(copy, "x", own, from)));
+	insert_step(l, step + 1, copy, arena_printf(l->arena, "%s: back to row-major", b->name));
+}
+
+/* A store to a fixed buffer that covers it, and nobody else writes it. */
+static bool sole_writer(const Part *p, const Nest *n, const Buffer *b)
+{
+	int64_t points = 1, elements = 1;
+	for (int s = 0; s < p->step.n; s++)
+		if (p->step.at[s].nest != n && nest_store_of(p->step.at[s].nest, b) >= 0) return false;
+	for (int d = 0; d < n->ndim; d++) points *= n->dim[d].reduce ? 1 : n->dim[d].extent;
+	for (int d = 0; d < b->rank; d++) elements *= b->shape[d];
+	return points == elements;
+}
+
+static void relay_step(Layout *l, int *step)
+{
+	const Nest *old = l->part->step.at[*step].nest;
+	int lanes = lane_dim(old);
+	bool reduces = false;
+	for (int d = 0; d < old->ndim; d++) reduces |= old->dim[d].reduce;
+	if (lanes < 0 || (!reduces && old->nload == 1)) return; /* a plain copy or map stays as it is */
+	if (l->part->kind == ENTRY_UPDATE || l->part->kind == ENTRY_INIT) return;
+	Nest *n = NEW(l->arena, Nest);
+	*n = *old;
+	l->part->step.at[*step].nest = n;
+	for (int k = 0; k < n->nload; k++) relay_load(l, n, k, lanes, step);
+	for (int k = 0; k < n->nstore; k++)
+		if (reduces && sole_writer(l->part, n, n->store[k].to.buffer)) relay_store(l, n, k, lanes, *step);
+}
+
+void layout_part(Arena *a, Part *p, Decisions *d)
+{
+	Layout l = {.arena = a, .part = p};
+	(void)d;
+	for (int i = 0; i < p->buffer.n; i++)
+		if (!p->buffer.at[i]->fixed) lay_out(&l, p->buffer.at[i]);
+	for (int s = 0; s < p->step.n; s++) relay_step(&l, &s);
+}
