@@ -128,6 +128,7 @@ typedef struct {
 	bool aligned;    /* to a whole vector, given unit lanes */
 } Address;
 
+bool is_word(const char *s); /* kernel.c: taken, by the printer or by C */
 bool key_same(const Key *a, const Key *b);
 /* Tree vars become depths. */
 Affine over_loops(const Kernel *k, const Affine *a);

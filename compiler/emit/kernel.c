@@ -23,7 +23,8 @@ int kernel_buffers(const Nest *n, const Buffer **buffer)
 	return count;
 }
 
-static bool is_word(const char *s)
+/* Names the printer uses itself, and words of C and C++. */
+bool is_word(const char *s)
 {
 	static const char *const words[] = {"a", "e", "h", "i", "u", "arg", "block", "first", "last",
 	    "int", "float", "double", "for", "if", "do", "new", "this", "class", "delete", "return",

@@ -218,7 +218,8 @@ void print_index(Scope *s, const Affine *form, int64_t c)
 static void name_loop(Scope *s, int dim)
 {
 	int same = 0;
-	const char *name = s->k->nest->dim[dim].name;
+	const char *own = s->k->nest->dim[dim].name;
+	const char *name = is_word(own) ? arena_printf(s->k->arena, "%s_", own) : own;
 	for (int i = s->outer; i < s->depth; i++) same += s->dim[i] == dim;
 	if (same)
 		snprintf(s->loop[s->depth], sizeof s->loop[0], "%s_%d", name, same);
