@@ -8,6 +8,7 @@
 #include "emit/emit.h"
 #include "frontend/frontend.h"
 #include "op.h"
+#include "passes/passes.h"
 #include "schedule/schedule.h"
 
 typedef struct {
@@ -125,12 +126,35 @@ static void dump_plan(const Part *p, Text *out)
 	}
 }
 
-/* From a part's nests to one that is scheduled and whose buffers have their places. */
+/* An entry's graph, checked and simplified, becomes nests, fused and laid out. NULL after errors. */
+static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *name)
+{
+	if (c->diag->errors) return NULL;
+	const char *fault = graph_verify(g);
+	if (fault) bug("%s: %s", name, fault);
+	if (dumps(c, "graph")) {
+		text_printf(c->dump, "# %s\n", name);
+		graph_print(g, c->dump);
+	}
+	run_passes(g);
+	if (dumps(c, "passes")) {
+		text_printf(c->dump, "# %s\n", name);
+		graph_print(g, c->dump);
+	}
+	Part *p = lower_graph(c->arena, g, kind, name);
+	if (dumps(c, "nests")) dump_nests(p, c->dump);
+	fuse_part(c->arena, p);
+	if (dumps(c, "fused")) dump_nests(p, c->dump);
+	layout_part(c->arena, p, &c->decisions);
+	if (dumps(c, "layouts")) dump_layouts(p, c->dump);
+	return p;
+}
+
+/* Schedules, places and verifies a part that is laid out. */
 static void finish_part(Compilation *c, Part *p)
 {
 	Program *program = c->program;
-	layout_part(c->arena, p, &c->decisions);
-	if (dumps(c, "layouts")) dump_layouts(p, c->dump);
+	if (!p) return;
 	schedule_part(c->arena, p, program->target, program->ntarget, program->is_double, &c->decisions);
 	if (dumps(c, "trees")) dump_trees(program, p, c->dump);
 	plan_memory(c->arena, p, program->is_double ? 8 : 4);
@@ -140,20 +164,9 @@ static void finish_part(Compilation *c, Part *p)
 	vec_push(c->arena, program->part, p);
 }
 
-/* An entry's graph, checked, becomes nests. */
 static void add_part(Compilation *c, Graph *g, EntryKind kind, const char *name)
 {
-	if (c->diag->errors) return;
-	const char *fault = graph_verify(g);
-	if (fault) bug("%s: %s", name, fault);
-	if (dumps(c, "graph")) {
-		text_printf(c->dump, "# %s\n", name);
-		graph_print(g, c->dump);
-	}
-	Part *p = lower_graph(c->arena, g, kind, name);
-	fuse_part(c->arena, p);
-	if (dumps(c, "nests")) dump_nests(p, c->dump);
-	finish_part(c, p);
+	finish_part(c, lower_entry(c, g, kind, name));
 }
 
 /* --- all entries ------------------------------------------------------------------------- */
@@ -169,9 +182,13 @@ static void add_inference(Compilation *c, const Model *m)
 	const Options *o = c->options;
 	int n = o->infer_batches ? o->infer_batches : 1;
 	const int64_t *batch = o->infer_batches ? o->infer_batch : one;
+	Part *part[BATCH_LIMIT] = {NULL};
 	for (int i = 0; i < n; i++)
-		add_part(c, graph_instance(m, batch[i], MODE_INFER, false), ENTRY_INFER,
+		part[i] = lower_entry(c, graph_instance(m, batch[i], MODE_INFER, false), ENTRY_INFER,
 		    entry_name(c, "infer", batch[i]));
+	if (c->diag->errors) return;
+	finish_part(c, hoist_pack(c->arena, part, n, &c->program->packed));
+	for (int i = 0; i < n; i++) finish_part(c, part[i]);
 }
 
 static void add_training(Compilation *c, const Model *m)

@@ -43,6 +43,10 @@ static void copy_op(Copy *c, Node *n)
 	State **state = NEWS(g->arena, State *, MAX(n->nin, 1));
 	for (int i = 0; i < n->nin; i++) {
 		in[i] = mapped(c, n->in[i]);
+		/* what only regroups dims is passed over where the reader does not care: flatten, dense */
+		const Node *maker = in[i]->node;
+		if (i == 0 && n->op->flags & OP_ANY_DIMS && maker->kind == NODE_OP && maker->op->flags & OP_REGROUP)
+			in[i] = maker->in[0];
 		if (n->in[i]->node->kind == NODE_READ) state[i] = n->in[i]->node->state;
 	}
 	Value *const *out;

@@ -132,7 +132,9 @@ typedef enum {
 	OP_LOSS = 2,     /* result 0 is a scalar loss, the mean over the batch */
 	OP_OPTIMIZER = 4,/* offered as sgd{...} */
 	OP_STATEFUL = 8, /* the method's first argument is a parameter path */
-	OP_GRADIENT_ONLY = 16 /* made by gradients, never differentiated: gradient may be NULL */
+	OP_GRADIENT_ONLY = 16, /* made by gradients, never differentiated: gradient may be NULL */
+	OP_REGROUP = 32,  /* result 0 is operand 0 with the dims after the batch written as one: flatten */
+	OP_ANY_DIMS = 64  /* operand 0 may have any dims after the batch; it looks at their product: dense */
 } OpFlag;
 
 struct OpDesc {

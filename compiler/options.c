@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 const char *const option_stages[] = {
-    "model", "graph", "nests", "layouts", "trees", "plan", "decisions"};
+    "model", "graph", "passes", "nests", "fused", "layouts", "trees", "plan", "decisions"};
 const int option_stage_count = COUNT(option_stages);
 
 /* --- setters: each gets the option's name for messages, and its value -------------------- */

@@ -74,7 +74,7 @@ static void flatten_gradient(Grad *grad, const Node *n)
 const OpDesc op_flatten = {
     .name = "flatten",
     .doc = "Every image as one row of features, channel by channel.",
-    .flags = OP_METHOD,
+    .flags = OP_METHOD | OP_REGROUP,
     .min_in = 1,
     .max_in = 1,
     .infer = flatten_infer,

@@ -28,7 +28,8 @@ static const char *verify_reads(Arena *a, const Part *p, const Life *life)
 		const Nest *n = p->step.at[s].nest;
 		for (int k = 0; k < n->nload; k++) {
 			const Buffer *b = n->load[k].buffer;
-			if (b->place != PLACE_WORK && b->place != PLACE_OUTPUT) continue;
+			bool packing = b->place == PLACE_PACKED && p->kind == ENTRY_PACK;
+			if (b->place != PLACE_WORK && b->place != PLACE_OUTPUT && !packing) continue;
 			const Life *x = &life[b->id];
 			if (x->first_store < 0 || x->first_store >= s)
 				return arena_printf(a, "step %d (%s) reads %s before it is written", s, n->name, b->name);

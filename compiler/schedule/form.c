@@ -53,11 +53,78 @@ int64_t buffer_run(const Buffer *b, int position)
 	return c->mod ? c->mod : b->room[position];
 }
 
+/* --- indices made of digits --------------------------------------------------------------------------- */
+
+static bool add_digit(Refined *r, int position, int64_t weight, int64_t shape, Index at)
+{
+	if (r->rank == BUFFER_RANK) return false;
+	r->position[r->rank] = position;
+	r->weight[r->rank] = weight;
+	r->shape[r->rank] = shape;
+	r->at[r->rank++] = at;
+	return true;
+}
+
+/* Splits one position; leaves it whole when it is not a full mixed-radix number of whole dims. */
+static bool refine_position(const Nest *n, const Access *x, int d, Refined *r)
+{
+	const Affine *a = &x->at[d].a;
+	int order[AFFINE_TERMS], used = 0;
+	for (int t = 0; t < a->n; t++) {
+		int k = used++;
+		for (; k > 0 && a->t[order[k - 1]].k < a->t[t].k; k--) order[k] = order[k - 1];
+		order[k] = t;
+	}
+	int64_t weight = 1;
+	bool mixed = x->at[d].q == 1 && a->c == 0 && a->n > 1;
+	for (int k = used - 1; k >= 0 && mixed; k--) {
+		const Term *t = &a->t[order[k]];
+		mixed = t->k == weight;
+		weight *= n->dim[t->var].extent;
+	}
+	if (!mixed || weight != x->buffer->shape[d]) return add_digit(r, d, 1, x->buffer->shape[d], x->at[d]);
+	for (int k = 0; k < used; k++) {
+		const Term *t = &a->t[order[k]];
+		if (!add_digit(r, d, t->k, n->dim[t->var].extent, index_of(affine_var(t->var)))) return false;
+	}
+	return true;
+}
+
+bool refine(const Nest *n, const Access *x, Refined *r)
+{
+	*r = (Refined){0};
+	for (int d = 0; d < x->buffer->rank; d++)
+		if (!refine_position(n, x, d, r)) return false;
+	return true;
+}
+
+int refined_position(const Refined *r, int d)
+{
+	int found = -1;
+	for (int i = 0; i < r->rank; i++) {
+		int64_t k = affine_k(&r->at[i].a, d);
+		if (!k) continue;
+		if (k != 1 || r->at[i].q != 1 || found >= 0) return -1;
+		found = i;
+	}
+	return found;
+}
+
+/* --- lanes -------------------------------------------------------------------------------------------- */
+
+/* Whether x may have d along the lanes, perhaps after a copy in which digits are dims. */
+static bool lanes_in_load(const Nest *n, const Access *x, int d)
+{
+	Refined r;
+	if (!access_moves(x, d) || access_position(x, d) >= 0) return true;
+	return x->buffer->fixed && refine(n, x, &r) && refined_position(&r, d) >= 0;
+}
+
 /* Every access that moves with d is at d alone in one position, and no mask or quotient asks for d. */
 static bool may_be_lanes(const Nest *n, int d)
 {
 	for (int k = 0; k < n->nload; k++)
-		if (access_moves(&n->load[k], d) && access_position(&n->load[k], d) < 0) return false;
+		if (!lanes_in_load(n, &n->load[k], d)) return false;
 	for (int g = 0; g < n->nguard; g++)
 		if (affine_k(&n->guard[g].e[0].a, d) || affine_k(&n->guard[g].e[1].a, d)) return false;
 	for (int k = 0; k < n->nstore; k++)

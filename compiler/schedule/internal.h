@@ -13,11 +13,25 @@ typedef struct {
 	int load[2];
 } Contraction;
 
+/* An index of x that mixes dims like digits of one number, (c*H + h)*W + w, becomes one index for each
+ * digit: the copy has these as dims of its own. Returns the new rank; dim[i] is the old position. */
+typedef struct {
+	int rank;
+	int64_t shape[BUFFER_RANK];
+	Index at[BUFFER_RANK];
+	int position[BUFFER_RANK];   /* of the old index */
+	int64_t weight[BUFFER_RANK]; /* of this digit in the old index */
+} Refined;
+
 /* form.c */
 Contraction contraction_of(const Nest *n);
 bool access_moves(const Access *x, int dim);
 /* The position in x whose index is dim alone (times 1), else -1; other dims may add to it. */
 int access_position(const Access *x, int dim);
+/* The old buffer's row-major numbers as digits; false: too many dims. */
+bool refine(const Nest *n, const Access *x, Refined *r);
+/* Which digit of the refined index is dim d alone, -1: none. */
+int refined_position(const Refined *r, int d);
 /* The dim that should run along the lanes: channels of what is stored. -1: none. */
 int lane_dim(const Nest *n);
 /* Values that lie side by side when the index at this position steps by one; 1: none. */

@@ -98,59 +98,6 @@ static void lay_out(Layout *l, Buffer *b)
 
 /* --- copies of what is fixed ------------------------------------------------------------------------ */
 
-/* An index of x that mixes dims like digits of one number, (c*H + h)*W + w, becomes one index for each
- * digit: the copy has these as dims of its own. Returns the new rank; dim[i] is the old position. */
-typedef struct {
-	int rank;
-	int64_t shape[BUFFER_RANK];
-	Index at[BUFFER_RANK];
-	int position[BUFFER_RANK];
-	int64_t weight[BUFFER_RANK]; /* of this digit in the old index */
-} Refined;
-
-static bool add_digit(Refined *r, int position, int64_t weight, int64_t shape, Index at)
-{
-	if (r->rank == BUFFER_RANK) return false;
-	r->position[r->rank] = position;
-	r->weight[r->rank] = weight;
-	r->shape[r->rank] = shape;
-	r->at[r->rank++] = at;
-	return true;
-}
-
-/* Splits one position; leaves it whole when it is not a full mixed-radix number of whole dims. */
-static bool refine_position(const Nest *n, const Access *x, int d, Refined *r)
-{
-	const Affine *a = &x->at[d].a;
-	int order[AFFINE_TERMS], used = 0;
-	for (int t = 0; t < a->n; t++) {
-		int k = used++;
-		for (; k > 0 && a->t[order[k - 1]].k < a->t[t].k; k--) order[k] = order[k - 1];
-		order[k] = t;
-	}
-	int64_t weight = 1;
-	bool mixed = x->at[d].q == 1 && a->c == 0 && a->n > 1;
-	for (int k = used - 1; k >= 0 && mixed; k--) {
-		const Term *t = &a->t[order[k]];
-		mixed = t->k == weight;
-		weight *= n->dim[t->var].extent;
-	}
-	if (!mixed || weight != x->buffer->shape[d]) return add_digit(r, d, 1, x->buffer->shape[d], x->at[d]);
-	for (int k = 0; k < used; k++) {
-		const Term *t = &a->t[order[k]];
-		if (!add_digit(r, d, t->k, n->dim[t->var].extent, index_of(affine_var(t->var)))) return false;
-	}
-	return true;
-}
-
-static bool refine(const Nest *n, const Access *x, Refined *r)
-{
-	*r = (Refined){0};
-	for (int d = 0; d < x->buffer->rank; d++)
-		if (!refine_position(n, x, d, r)) return false;
-	return true;
-}
-
 /* to[i...] = from[its place], 0 in the room beyond the shape. */
 static Nest *copy_nest(Layout *l, const Buffer *from, const Refined *r, Buffer *to)
 {
@@ -208,19 +155,6 @@ static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const cha
 	return to;
 }
 
-/* Which digit of the refined index is dim d alone. */
-static int refined_position(const Refined *r, int d)
-{
-	int found = -1;
-	for (int i = 0; i < r->rank; i++) {
-		int64_t k = affine_k(&r->at[i].a, d);
-		if (!k) continue;
-		if (k != 1 || r->at[i].q != 1 || found >= 0) return -1;
-		found = i;
-	}
-	return found;
-}
-
 /* The reduced dim that should stand next to the lanes in weights: the channels that are summed. */
 static int second_position(const Nest *n, const Refined *r, int lane)
 {
@@ -261,6 +195,8 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 		position = refined_position(&r, lanes);
 	}
 	if (position < 0) return;
+	bool digit = r.weight[position] != 1 || r.shape[position] != b->shape[r.position[position]];
+	if (digit && r.shape[position] % block) return; /* room beside a digit would be the next number's */
 	Access probe = *x;
 	for (int d = 0; d < r.rank; d++) probe.at[d] = r.at[d];
 	if (!fits_block(n, &probe, position, block)) return;
