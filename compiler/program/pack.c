@@ -61,8 +61,10 @@ static bool may_move(const Packing *k, const Nest *n)
 		if (!is_source(b) && !twin_of(k, b)) return false;
 		weights |= b->place != PLACE_TABLE;
 	}
-	for (int i = 0; i < n->nstore; i++)
+	for (int i = 0; i < n->nstore; i++) {
 		if (n->store[i].to.buffer->place != PLACE_WORK) return false;
+		weights |= twin_of(k, n->store[i].to.buffer) != NULL; /* the rest of a moved result */
+	}
 	return weights;
 }
 
@@ -73,7 +75,8 @@ static const char *signature(Packing *k, const Nest *n)
 	nest_print(n, &t);
 	for (int i = 0; i < n->nload; i++) text_printf(&t, " r%d", source_twin(k, n->load[i].buffer)->id);
 	for (int i = 0; i < n->nstore; i++) {
-		text_add(&t, " w");
+		const Buffer *begun = twin_of(k, n->store[i].to.buffer);
+		text_printf(&t, " w%d ", begun ? begun->id : -1);
 		buffer_layout_text(n->store[i].to.buffer, &t);
 	}
 	return t.data;
@@ -85,15 +88,20 @@ static void move_step(Packing *k, const Step *step)
 	const char *text = signature(k, n);
 	for (int i = 0; i < k->moved.n; i++) {
 		if (strcmp(k->moved.at[i].signature, text)) continue;
-		for (int s = 0; s < n->nstore; s++) add_twin(k, n->store[s].to.buffer, k->moved.at[i].nest->store[s].to.buffer);
+		for (int s = 0; s < n->nstore; s++)
+			if (!twin_of(k, n->store[s].to.buffer))
+				add_twin(k, n->store[s].to.buffer, k->moved.at[i].nest->store[s].to.buffer);
 		return;
 	}
 	Nest *copy = NEW(k->arena, Nest);
 	*copy = *n;
 	for (int i = 0; i < n->nload; i++) copy->load[i].buffer = source_twin(k, n->load[i].buffer);
 	for (int i = 0; i < n->nstore; i++) {
-		Buffer *b = clone(k, n->store[i].to.buffer, PLACE_WORK);
-		add_twin(k, n->store[i].to.buffer, b);
+		Buffer *b = twin_of(k, n->store[i].to.buffer);
+		if (!b) {
+			b = clone(k, n->store[i].to.buffer, PLACE_WORK);
+			add_twin(k, n->store[i].to.buffer, b);
+		}
 		copy->store[i].to.buffer = b;
 	}
 	struct Moved m = {text, copy};

@@ -132,17 +132,21 @@ static bool may_be_lanes(const Nest *n, int d)
 	return n->nstore > 0;
 }
 
-/* Channels are dim 1 of what leads with a batch, so of two candidates the one wins that is dim 1 of
- * more tensors; in weights' gradients both are, and the first dim of the store wins. */
+/* Channels are dim 1 of what leads with a batch. In a gradient by weights two dims are channels: the
+ * outputs, dim 0 of the store, are preferred, unless they leave more of the last vector empty. */
 static int channel_votes(const Nest *n, int d)
 {
-	int votes = 0;
-	for (int k = 0; k < n->nload; k++)
-		votes += 2 * (n->load[k].buffer->rank >= 2 && access_position(&n->load[k], d) == 1);
+	int64_t extent = n->dim[d].extent, room = (extent + CHANNEL_BLOCK - 1) / CHANNEL_BLOCK * CHANNEL_BLOCK;
 	const Access *to = &n->store[0].to;
-	int at = access_position(to, d);
-	votes += 2 * (to->buffer->rank >= 2 && at == 1);
-	return 2 * votes + (at == 0);
+	int at = access_position(to, d), votes = 0;
+	bool channel = to->buffer->rank >= 2 && at == 1;
+	for (int k = 0; k < n->nload; k++) {
+		bool one = n->load[k].buffer->rank >= 2 && access_position(&n->load[k], d) == 1;
+		if (one && at == 0) votes += 2;
+		channel |= one;
+	}
+	votes += 4 * channel - 3 * (10 * extent < 7 * room);
+	return extent <= PLAIN_CHANNELS ? votes - 100 : votes;
 }
 
 int lane_dim(const Nest *n)
@@ -151,7 +155,6 @@ int lane_dim(const Nest *n)
 	for (int d = 0; d < n->ndim; d++) {
 		if (n->dim[d].reduce || n->dim[d].extent < 2 || !may_be_lanes(n, d)) continue;
 		int votes = channel_votes(n, d);
-		if (n->dim[d].extent <= PLAIN_CHANNELS) votes -= 100;
 		if (votes > most || best < 0) {
 			best = d;
 			most = votes;

@@ -5,7 +5,7 @@
 #include "../program/internal.h"
 #include "schedule.h"
 
-enum { CHANNEL_BLOCK = 16, SMALL_BLOCK = 8, PLAIN_CHANNELS = 4 };
+enum { CHANNEL_BLOCK = 16, PLAIN_CHANNELS = 4 };
 
 /* Accumulates sums of products of two loads: convolution in every variant, its gradients, dense. */
 typedef struct {

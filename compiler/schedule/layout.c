@@ -1,8 +1,8 @@
 /* layout: a layout for every buffer that is ours, and copies where a fixed buffer must be read or
  * written in another form.
  *
- * Channels are blocked: 16 side by side (8 where there are few), so that a block is one vector of the
- * widest target and two or four of the others. Up to four channels stay plain. A ragged last block has
+ * Channels are blocked: 16 side by side, so that a block is one vector of the widest target and two or
+ * four of the others. Up to four channels stay plain. A ragged last block has
  * room for whole vectors: copies fill it with zeros, everything else may leave rubbish there, and sums
  * run over the logical extent only.
  *
@@ -18,8 +18,7 @@ typedef struct {
 
 static int64_t block_of(int64_t channels)
 {
-	if (channels <= PLAIN_CHANNELS) return 1;
-	return channels <= SMALL_BLOCK ? SMALL_BLOCK : CHANNEL_BLOCK;
+	return channels <= PLAIN_CHANNELS ? 1 : CHANNEL_BLOCK;
 }
 
 /* The index at `position` keeps whole blocks together: one dim that steps by one at the most, all else
@@ -98,26 +97,35 @@ static void lay_out(Layout *l, Buffer *b)
 
 /* --- copies of what is fixed ------------------------------------------------------------------------ */
 
-/* to[i...] = from[its place], 0 in the room beyond the shape. */
+static const char *const copy_dims[] = {"a", "b", "c", "d", "e", "f"};
+
+/* to[i...] = from[its place] */
 static Nest *copy_nest(Layout *l, const Buffer *from, const Refined *r, Buffer *to)
 {
-	static const char *const name[] = {"a", "b", "c", "d", "e", "f"};
 	Nest *n = nest_new(l->arena, "pack");
 	n->layer = from->name;
 	Affine at[BUFFER_RANK];
 	Index source[BUFFER_RANK];
 	for (int d = 0; d < from->rank; d++) source[d] = index_of(affine_number(0));
-	bool padded = false;
 	for (int d = 0; d < to->rank; d++) {
-		at[d] = affine_var(nest_dim(n, name[d], to->room[d], false));
+		at[d] = affine_var(nest_dim(n, copy_dims[d], to->shape[d], false));
 		source[r->position[d]].a = affine_add(source[r->position[d]].a, affine_scale(at[d], r->weight[d]));
-		if (to->room[d] == to->shape[d]) continue;
-		nest_guard_range(n, index_of(at[d]), 0, to->shape[d]);
-		padded = true;
 	}
-	Expr *value = e_load(l->arena, nest_load(n, "x", (Buffer *)from, source));
-	if (padded) value = e_acc(l->arena, nest_acc(n, 0, COMBINE_NONE, value));
-	nest_store(n, "y", to, at, value);
+	nest_store(n, "y", to, at, e_load(l->arena, nest_load(n, "x", (Buffer *)from, source)));
+	return n;
+}
+
+/* Zeros in the room that dim `padded` has beyond its shape. */
+static Nest *zero_nest(Layout *l, Buffer *to, int padded)
+{
+	Nest *n = nest_new(l->arena, "zero");
+	n->layer = to->name;
+	Affine at[BUFFER_RANK];
+	for (int d = 0; d < to->rank; d++) {
+		int64_t extent = d == padded ? to->room[d] - to->shape[d] : d < padded ? to->shape[d] : to->room[d];
+		at[d] = affine_plus(affine_var(nest_dim(n, copy_dims[d], extent, false)), d == padded ? to->shape[d] : 0);
+	}
+	nest_store(n, "y", to, at, e_num(l->arena, 0));
 	return n;
 }
 
@@ -147,9 +155,11 @@ static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const cha
 			return l->copy.at[i].to;
 	Buffer *to = part_buffer(l->arena, l->part, from->name, TYPE_REAL, r->rank, r->shape, PLACE_WORK);
 	apply(to, layout);
-	const Nest *n = copy_nest(l, from, r, to);
-	insert_step(l, *at, n, arena_printf(l->arena, "%s: packed for the kernels", from->name));
-	++*at;
+	Nest *n = copy_nest(l, from, r, to);
+	insert_step(l, (*at)++, n, arena_printf(l->arena, "%s: packed for the kernels", from->name));
+	for (int d = 0; d < to->rank; d++)
+		if (to->room[d] > to->shape[d])
+			insert_step(l, (*at)++, zero_nest(l, to, d), arena_printf(l->arena, "%s: the last block's end", from->name));
 	struct Copied c = {from, layout, to, map};
 	vec_push(l->arena, l->copy, c);
 	return to;
@@ -219,13 +229,12 @@ static void relay_store(Layout *l, Nest *n, int k, int lanes, int step)
 	Buffer *own = part_buffer(l->arena, l->part, b->name, TYPE_REAL, b->rank, b->shape, PLACE_WORK);
 	apply(own, blocked_text(l->arena, b->rank, position, block, -1));
 	x->buffer = own;
-	static const char *const name[] = {"a", "b", "c", "d", "e", "f"};
 	Nest *copy = nest_new(l->arena, "unpack");
 	copy->layer = b->name;
 	Affine at[BUFFER_RANK];
 	Index from[BUFFER_RANK];
 	for (int d = 0; d < b->rank; d++) {
-		at[d] = affine_var(nest_dim(copy, name[d], b->shape[d], false));
+		at[d] = affine_var(nest_dim(copy, copy_dims[d], b->shape[d], false));
 		from[d] = index_of(at[d]);
 	}
 	nest_store(copy, "y", b, at, e_load(l->arena, nest_load(copy, "x", own, from)));
