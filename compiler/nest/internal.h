@@ -16,8 +16,6 @@ int64_t floor_div(int64_t a, int64_t b);                  /* b > 0 */
 uint32_t expr_loads(const Expr *e);      /* bit l: load l is read; seeds of E_HASH count */
 int expr_size(const Expr *e, int limit); /* nodes of the printed tree; stops above limit */
 bool expr_is_truth(const Expr *e);
-/* Calls visit for each node until it returns false; false when it did. */
-bool expr_visit(const Expr *e, bool (*visit)(void *self, const Expr *e), void *self);
 /* Prints loads by their names and indices, as `nest` (NULL: by number) has them. */
 void expr_print_in(const Expr *e, const Nest *nest, const char *const *name_of_dim, Text *out);
 

@@ -158,6 +158,8 @@ Expr *e_hash(Arena *a, int seed_load, uint64_t key, Affine element);
 bool expr_uses_load(const Expr *e, int load);
 /* A copy in which `leaf` may replace a node (return NULL to keep it). */
 Expr *expr_rewrite(Arena *a, const Expr *e, Expr *(*leaf)(void *self, const Expr *e), void *self);
+/* Calls visit for each node until it returns false; false when it did. */
+bool expr_visit(const Expr *e, bool (*visit)(void *self, const Expr *e), void *self);
 void expr_print(const Expr *e, const char *const *name_of_dim, Text *out);
 
 /* --- nest.c --------------------------------------------------------------------------------------- */
@@ -231,6 +233,12 @@ const char *nest_verify(Arena *a, const Nest *n);
  * cover it. Returns one new nest equal to the two, keeping the store for other readers if `keep`;
  * NULL when the form does not allow it. Neither argument is changed. */
 Nest *fuse_map(Arena *a, const Nest *into, const Nest *map, bool keep);
+
+/* --- merge.c -------------------------------------------------------------------------------------- */
+
+/* A map whose neighbouring dims walk every buffer like one dim, with one dim instead: vectors then run
+ * over rows' ends. n itself when it is no map. */
+Nest *merge_dims(Arena *a, const Nest *n);
 
 /* --- tree_build.c: schedules ------------------------------------------------------------------------ */
 

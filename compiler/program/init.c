@@ -25,23 +25,19 @@ static Expr *first_value(Arena *a, const State *s, int seed, Affine element)
 static void init_state(Arena *a, Part *p, State *s, Buffer *seed)
 {
 	Place place = s->kind == STATE_SLOT ? PLACE_SLOTS : PLACE_VARS;
-	Buffer *b = part_buffer(a, p, s->name, TYPE_REAL, s->shape.rank, s->shape.dim, place);
+	int64_t count = shape_count(s->shape);
+	Buffer *b = part_buffer(a, p, s->name, TYPE_REAL, 1, &count, place);
 	b->state = s;
 	b->offset = s->offset;
 	Nest *n = nest_new(a, "init");
 	n->layer = s->name;
-	static const char *const name[] = {"a", "b", "c", "d"};
-	Affine at[MAX_RANK] = {0}, element = affine_number(0);
-	for (int d = 0; d < s->shape.rank; d++) {
-		at[d] = affine_var(nest_dim(n, name[d], s->shape.dim[d], false));
-		element = affine_add(affine_scale(element, s->shape.dim[d]), at[d]);
-	}
+	Affine element = affine_var(nest_dim(n, "n", count, false));
 	int load = -1;
 	if (s->init.kind != INIT_CONSTANT) {
 		Index zero[] = {index_of(affine_number(0))};
 		load = nest_load(n, "seed", seed, zero);
 	}
-	nest_store(n, "w", b, at, first_value(a, s, load, element));
+	nest_store(n, "w", b, &element, first_value(a, s, load, element));
 	Step step = {.nest = n, .comment = arena_printf(a, "%s: %s", s->name, shape_text(a, s->shape))};
 	vec_push(a, p->step, step);
 }

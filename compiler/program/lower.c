@@ -80,10 +80,30 @@ Nest *lower_nest(Lower *l, const Node *n, const char *name)
 	return nest;
 }
 
+/* The row-major number of at[] in a tensor of this shape. */
+static Affine flat_index(const Affine *at, int rank, const int64_t *shape)
+{
+	Affine flat = affine_number(0);
+	for (int d = 0; d < rank; d++) flat = affine_add(affine_scale(flat, shape[d]), at[d]);
+	return flat;
+}
+
+/* Whether a buffer keeps tensors of this rank as one row: states of the update do. */
+static bool is_flat(const Buffer *b, int rank) { return b->rank == 1 && rank > 1; }
+
 int lower_load(Lower *l, Nest *nest, const char *as, const Value *v, const Index *at)
 {
 	View *view = placed_view(l, v);
 	Index moved[BUFFER_RANK];
+	if (is_flat(view->buffer, v->shape.rank)) {
+		Affine plain[MAX_RANK];
+		for (int d = 0; d < v->shape.rank; d++) {
+			if (at[d].q != 1) bug("%s reads a row of numbers by quotients", nest->name);
+			plain[d] = at[d].a;
+		}
+		moved[0] = index_of(flat_index(plain, v->shape.rank, v->shape.dim));
+		return nest_load(nest, as, view->buffer, moved);
+	}
 	for (int d = 0; d < view->buffer->rank; d++) {
 		moved[d] = d < v->shape.rank ? at[d] : index_of(affine_number(0));
 		if (moved[d].q == 1) moved[d].a = affine_plus(moved[d].a, view->offset[d]);
@@ -125,6 +145,12 @@ static void move_access(Access *x, const Buffer *from, Buffer *to, const int64_t
 {
 	if (x->buffer != from) return;
 	x->buffer = to;
+	if (is_flat(to, from->rank)) {
+		Affine plain[BUFFER_RANK];
+		for (int d = 0; d < from->rank; d++) plain[d] = x->at[d].a;
+		x->at[0] = index_of(flat_index(plain, from->rank, from->shape));
+		return;
+	}
 	for (int d = 0; d < to->rank; d++) {
 		if (d >= from->rank) x->at[d] = index_of(affine_number(0));
 		x->at[d].a = affine_plus(x->at[d].a, offset[d] * x->at[d].q);
@@ -180,7 +206,10 @@ static Buffer *state_buffer(Lower *l, State *s, Place place)
 {
 	for (int i = 0; i < l->part->buffer.n; i++)
 		if (l->part->buffer.at[i]->state == s && l->part->buffer.at[i]->place == place) return l->part->buffer.at[i];
-	Buffer *b = part_buffer(l->arena, l->part, s->name, TYPE_REAL, s->shape.rank, s->shape.dim, place);
+	int64_t count = shape_count(s->shape);
+	bool row = l->part->kind == ENTRY_UPDATE && s->shape.rank > 1; /* elementwise: its form is no matter */
+	Buffer *b = part_buffer(l->arena, l->part, s->name, TYPE_REAL, row ? 1 : s->shape.rank,
+		row ? &count : s->shape.dim, place);
 	b->state = s;
 	b->offset = s->offset;
 	return b;
@@ -226,12 +255,13 @@ bool nest_reads_in_place(const Nest *n, const Buffer *load, const Buffer *store)
 	if (s < 0 || n->nacc) return false;
 	for (int k = s + 1; k < n->nstore; k++)
 		if (n->store[k].to.buffer == store) return false;
+	Affine to[BUFFER_RANK];
+	for (int d = 0; d < store->rank; d++) to[d] = n->store[s].to.at[d].a;
+	if (is_flat(load, store->rank)) to[0] = flat_index(to, store->rank, store->shape);
 	for (int k = 0; k < n->nload; k++) {
 		if (n->load[k].buffer != load) continue;
-		for (int d = 0; d < store->rank; d++) {
-			const Index *i = &n->load[k].at[d], *j = &n->store[s].to.at[d];
-			if (i->q != 1 || !affine_same(&i->a, &j->a)) return false;
-		}
+		for (int d = 0; d < load->rank; d++)
+			if (n->load[k].at[d].q != 1 || !affine_same(&n->load[k].at[d].a, &to[d])) return false;
 	}
 	return true;
 }
@@ -255,6 +285,7 @@ static bool may_become(Lower *l, const Buffer *b, const Buffer *state)
 
 static void copy_view(Lower *l, const Value *v, Buffer *to, const int64_t *offset, const char *name)
 {
+	if (is_flat(to, v->shape.rank)) bug("%s cannot be assigned in place", name);
 	Nest *nest = add_step(l->arena, l->part, "copy", name, arena_printf(l->arena, "%s: copied", name));
 	Index from[BUFFER_RANK];
 	Affine at[BUFFER_RANK];

@@ -134,7 +134,7 @@ static bool shares(const Choice *c, int d)
 {
 	if (!is_space(c, d) || d == c->lane || is_masked(c, d)) return false;
 	int x = broadcast_load(c);
-	if (!c->contraction.is) return true;
+	if (!c->contraction.is) return c->nest->nacc > 0;
 	if (x < 0) return false;
 	int w = c->contraction.load[0] == x ? c->contraction.load[1] : c->contraction.load[0];
 	return access_moves(&c->nest->load[x], d) && !access_moves(&c->nest->load[w], d);
@@ -231,6 +231,33 @@ static void vector_row(Choice *c, int64_t lane_block, int64_t room)
 	reductions(c);
 }
 
+/* Elements of a task of a flat map: worth a thread's while, and few enough tasks. */
+static int64_t flat_chunk(int64_t extent, int64_t width)
+{
+	enum { LEAST = 8192, TASKS = 64 };
+	int64_t chunk = MAX((extent + TASKS - 1) / TASKS, LEAST);
+	return (chunk + width - 1) / width * width;
+}
+
+/* A map of one dim: chunks for threads, vectors inside; numbers from a hash stay scalar. */
+static bool flat_row(Choice *c)
+{
+	const Nest *n = c->nest;
+	int dim = -1;
+	for (int d = 0; d < n->ndim; d++) {
+		if (n->dim[d].extent == 1) continue;
+		if (n->dim[d].reduce || dim >= 0) return false;
+		dim = d;
+	}
+	if (dim < 0 || n->nacc || n->nguard) return false;
+	bool vectors = dim == c->lane && c->block >= c->lanes && c->lanes > 1;
+	int64_t extent = n->dim[dim].extent, chunk = flat_chunk(extent, MAX(c->lanes, 1));
+	if (chunk < extent) line(c, LINE_PAR, dim, chunk);
+	line(c, LINE_FOR, dim, vectors ? c->lanes : 1);
+	if (vectors) line(c, LINE_VEC, dim, c->lanes);
+	return true;
+}
+
 /* Accumulators that fit beside the operands. */
 static int64_t register_room(const Choice *c)
 {
@@ -272,6 +299,19 @@ static int64_t common_block(const Choice *c)
 	return block == INT64_MAX ? 1 : block;
 }
 
+static bool no_hash(void *self, const Expr *e)
+{
+	(void)self;
+	return e->kind != E_HASH;
+}
+
+static bool hashes(const Nest *n)
+{
+	for (int k = 0; k < n->nstore; k++)
+		if (!expr_visit(n->store[k].value, no_hash, NULL)) return true;
+	return false;
+}
+
 static Scheduled *try_vectors(Arena *a, const Nest *n, const Target *t, int lanes, const char **error)
 {
 	static const int vectors[] = {4, 2, 1};
@@ -279,6 +319,9 @@ static Scheduled *try_vectors(Arena *a, const Nest *n, const Target *t, int lane
 	*error = "no dim fits the lanes";
 	if (probe.lane < 0 || lanes < 2) return NULL;
 	probe.block = common_block(&probe);
+	if (hashes(n)) return NULL;
+	Choice flat = probe;
+	if (flat_row(&flat)) return attempt(a, &flat, error);
 	for (int v = 0; v < COUNT(vectors); v++) {
 		Choice c = probe;
 		int64_t width = vectors[v] * lanes, extent = n->dim[c.lane].extent;
@@ -297,8 +340,10 @@ static Scheduled *try_plain(Arena *a, const Nest *n, const Target *t)
 {
 	const char *error = NULL;
 	Choice c = choice_new(n, t, 0);
-	plain(&c);
-	make_parallel(&c);
+	if (!flat_row(&c)) {
+		plain(&c);
+		make_parallel(&c);
+	}
 	Scheduled *made = attempt(a, &c, &error);
 	if (!made) bug("%s has no schedule: %s", n->name, error);
 	return made;
@@ -345,6 +390,7 @@ void schedule_part(Arena *a, Part *p, const Target *const *target, int ntarget, 
 	for (int i = 0; i < p->step.n; i++)
 		for (int t = 0; t < ntarget; t++) {
 			const Nest *n = p->step.at[i].nest;
+			if (t == 0) p->step.at[i].nest = n = merge_dims(a, n);
 			const char *key = nest_key(a, n, target[t]), *error;
 			Scheduled *made = follow(a, n, d, key);
 			int lanes = target[t]->vector_bytes / (is_double ? 8 : 4);

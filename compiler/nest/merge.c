@@ -1,0 +1,88 @@
+/* merge: neighbouring dims of a map that walk memory like one become one.
+ *
+ * needs: space dims d, d+1; in every index, the factor of d is the factor of d+1 times its extent.
+ * effect: one dim of the product's extent; the set of points and their elements stay the same.
+ * checked by: nest_verify, and check_partition on the trees made of it. */
+#include "internal.h"
+
+typedef struct {
+	Arena *arena;
+	int dim;
+	int64_t extent; /* of dim + 1 */
+	bool good;
+} Merge;
+
+static void look(Merge *m, const Affine *a)
+{
+	m->good &= affine_k(a, m->dim) == affine_k(a, m->dim + 1) * m->extent;
+}
+
+static bool look_expr(void *self, const Expr *e)
+{
+	Merge *m = self;
+	if (e->kind == E_INDEX || e->kind == E_TABLE || e->kind == E_HASH) {
+		look(m, &e->index[0]);
+		look(m, &e->index[1]);
+	}
+	return true;
+}
+
+/* Without dim, whose values go into dim + 1; later dims move down by one. */
+static Affine without(const Affine *a, int dim)
+{
+	Affine out = affine_number(a->c);
+	for (int t = 0; t < a->n; t++) {
+		if (a->t[t].var == dim) continue;
+		int var = a->t[t].var > dim ? a->t[t].var - 1 : a->t[t].var;
+		out = affine_add(out, affine_scale(affine_var(var), a->t[t].k));
+	}
+	return out;
+}
+
+static Expr *rewrite_leaf(void *self, const Expr *e)
+{
+	const Merge *m = self;
+	if (e->kind != E_INDEX && e->kind != E_TABLE && e->kind != E_HASH) return NULL;
+	Expr *copy = NEW(m->arena, Expr);
+	*copy = *e;
+	copy->index[0] = without(&e->index[0], m->dim);
+	copy->index[1] = without(&e->index[1], m->dim);
+	return copy;
+}
+
+static bool may_merge(Merge *m, const Nest *n)
+{
+	m->good = true;
+	for (int k = 0; k < n->nload + n->nstore; k++) {
+		const Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
+		for (int d = 0; d < x->buffer->rank; d++) look(m, &x->at[d].a);
+	}
+	for (int k = 0; k < n->nstore; k++) expr_visit(n->store[k].value, look_expr, m);
+	return m->good;
+}
+
+static void merge_pair(Merge *m, Nest *n)
+{
+	int d = m->dim;
+	for (int k = 0; k < n->nload + n->nstore; k++) {
+		Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
+		for (int i = 0; i < x->buffer->rank; i++) x->at[i].a = without(&x->at[i].a, d);
+	}
+	for (int k = 0; k < n->nstore; k++)
+		n->store[k].value = expr_rewrite(m->arena, n->store[k].value, rewrite_leaf, m);
+	n->dim[d + 1].extent *= n->dim[d].extent; /* no more than the elements of a buffer */
+	for (int i = d; i + 1 < n->ndim; i++) n->dim[i] = n->dim[i + 1];
+	n->ndim--;
+}
+
+Nest *merge_dims(Arena *a, const Nest *n)
+{
+	if (n->nacc || n->nguard) return (Nest *)n;
+	Nest *out = NEW(a, Nest);
+	*out = *n;
+	for (int d = out->ndim - 2; d >= 0; d--) {
+		Merge m = {.arena = a, .dim = d, .extent = out->dim[d + 1].extent};
+		if (!out->dim[d].reduce && !out->dim[d + 1].reduce && may_merge(&m, out)) merge_pair(&m, out);
+	}
+	return out;
+}
