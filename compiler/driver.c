@@ -47,12 +47,14 @@ static bool decisions_line(Compilation *c, char *line, Where where)
 	while (end > line && strchr(" \t", end[-1])) *--end = '\0';
 	if (!*line) return true;
 	char *equals = strstr(line, " = ");
+	const char *text = equals ? equals + 3 : end;
+	if (!equals && end - line > 2 && strcmp(end - 2, " =") == 0) equals = end - 2; /* no loops */
 	if (!equals) {
 		diag_error(c->diag, where, "a decision is 'key = text', not '%s'", line);
 		return false;
 	}
 	*equals = '\0';
-	struct Decision item = {line, equals + 3, true};
+	struct Decision item = {line, text, true};
 	vec_push(c->arena, c->decisions.item, item);
 	return true;
 }

@@ -177,7 +177,7 @@ static const Row table[] = {
     {"--decisions", "FILE", TAKES_VALUE, ROW_SET, set_decisions,
         "layouts and schedules to follow, as --dump=decisions prints them"},
     {"--dump", "STAGE", TAKES_VALUE, ROW_SET, set_dump,
-        "print model, graph, nests, layouts, trees, plan or decisions"},
+        "print model, graph, passes, nests, fused, layouts, trees, plan or decisions"},
     {"--summary", "json", MAY_TAKE_VALUE, ROW_SET, set_summary,
         "print layers, parameters, work and memory"},
     {"--if-changed", NULL, TAKES_NOTHING, ROW_SET, set_if_changed,
@@ -265,7 +265,10 @@ bool options_set(Arena *a, Diag *d, Options *o, const char *name, const char *va
 	if (r->takes == TAKES_VALUE && !value)
 		return complain(&s, "%s wants a value: %s", name, r->value);
 	if (r->takes == TAKES_NOTHING && value) return complain(&s, "%s takes no value", name);
-	return r->set(&s, o, value ? arena_copy(a, value) : NULL);
+	Options trial = *o; /* a wrong value leaves no trace */
+	if (!r->set(&s, &trial, value ? arena_copy(a, value) : NULL)) return false;
+	*o = trial;
+	return true;
 }
 
 /* --- the command line -------------------------------------------------------------------- */

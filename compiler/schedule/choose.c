@@ -13,8 +13,8 @@ typedef struct {
 	int lane;          /* the dim along them */
 	int64_t block;     /* values of it that lie side by side */
 	Contraction contraction;
+	int64_t unroll;    /* channels summed in one piece of straight text */
 	Schedule s;
-	bool done[NEST_DIMS]; /* dims that have their last line */
 	bool full;         /* more lines than a schedule holds */
 } Choice;
 
@@ -78,7 +78,7 @@ static int64_t blocked(const Choice *c, int d)
 static void plain_dims(Choice *c, bool reduce)
 {
 	for (int d = 0; d < c->nest->ndim; d++) {
-		if (c->nest->dim[d].reduce != reduce || c->nest->dim[d].extent == 1 || c->done[d]) continue;
+		if (c->nest->dim[d].reduce != reduce || c->nest->dim[d].extent == 1) continue;
 		int64_t phases = phase_of(c, d);
 		if (is_masked(c, d)) line(c, LINE_PHASE, d, c->nest->dim[d].extent);
 		else if (phases > 1) line(c, LINE_PHASE, d, phases);
@@ -101,24 +101,24 @@ static void make_parallel(Choice *c)
 
 /* --- vectors ------------------------------------------------------------------------------------------ */
 
-/* Lines for reduction dims, channels in blocks outside, the rest, then four channels unrolled. */
+/* Lines for reduction dims, channels in blocks outside, the rest, then a few channels unrolled. */
 static void reductions(Choice *c)
 {
 	const Nest *n = c->nest;
 	int channel = -1;
 	for (int d = 0; d < n->ndim && !n->ordered && c->contraction.is; d++)
-		if (is_reduced(c, d) && !c->done[d] && !is_guarded(c, d) && blocked(c, d) == CHANNEL_BLOCK) channel = d;
+		if (is_reduced(c, d) && !is_guarded(c, d) && blocked(c, d) == CHANNEL_BLOCK) channel = d;
 	if (channel >= 0 && n->dim[channel].extent > CHANNEL_BLOCK) line(c, LINE_FOR, channel, CHANNEL_BLOCK);
 	for (int d = 0; d < n->ndim; d++) {
-		if (!is_reduced(c, d) || d == channel || c->done[d]) continue;
+		if (!is_reduced(c, d) || d == channel) continue;
 		int64_t phases = phase_of(c, d);
 		if (phases > 1) line(c, LINE_PHASE, d, phases);
 		if (n->ordered) line(c, LINE_UNROLL, d, 1);
 		else line(c, is_guarded(c, d) ? LINE_CUT : LINE_FOR, d, 1);
 	}
 	if (channel < 0) return;
-	line(c, LINE_FOR, channel, 4);
-	line(c, LINE_UNROLL, channel, 1);
+	line(c, LINE_FOR, channel, c->unroll);
+	if (c->unroll > 1) line(c, LINE_UNROLL, channel, 1);
 }
 
 /* The load that the lanes do not move, -1. */
@@ -280,6 +280,24 @@ static Scheduled *attempt(Arena *a, Choice *c, const char **error)
 	return made && !*error ? made : NULL;
 }
 
+/* Updates that the text spells out, over all tiles: what the unroll budget counts. */
+static int64_t text_of(const Tree *t, int64_t instances)
+{
+	if (t->kind == TREE_LEAF) return t->dead ? 0 : instances * instance_count(t->reg, t->nreg);
+	if (t->kind == TREE_TILE) instances = instance_count(t->reg, t->nreg);
+	int64_t sum = t->kid.n ? 0 : instances;
+	for (int i = 0; i < t->kid.n; i++) sum += text_of(t->kid.at[i], instances);
+	return sum;
+}
+
+static bool in_budget(const Scheduled *s)
+{
+	enum { UPDATES = 2400 }; /* about 100 KB for each kernel and target */
+	int64_t sum = 0;
+	for (int i = 0; i < s->root.n; i++) sum += text_of(s->root.at[i], 1);
+	return sum <= UPDATES;
+}
+
 static Choice choice_new(const Nest *n, const Target *t, int lanes)
 {
 	Choice c = {.nest = n, .target = t, .lanes = lanes, .lane = lane_dim(n), .contraction = contraction_of(n)};
@@ -322,18 +340,22 @@ static Scheduled *try_vectors(Arena *a, const Nest *n, const Target *t, int lane
 	if (hashes(n)) return NULL;
 	Choice flat = probe;
 	if (flat_row(&flat)) return attempt(a, &flat, error);
-	for (int v = 0; v < COUNT(vectors); v++) {
-		Choice c = probe;
-		int64_t width = vectors[v] * lanes, extent = n->dim[c.lane].extent;
-		int64_t most = c.target->registers > 16 ? 2 * CHANNEL_BLOCK : CHANNEL_BLOCK;
-		if (width > most || (width > c.block && c.block < CHANNEL_BLOCK)) continue;
-		if (width > CHANNEL_BLOCK && (extent % width || !c.contraction.is)) continue;
-		vector_row(&c, width, MAX(register_room(&c) / vectors[v], 1));
-		make_parallel(&c);
-		Scheduled *made = attempt(a, &c, error);
-		if (made) return made;
-	}
-	return NULL;
+	Scheduled *large = NULL;
+	for (int v = 0; v < COUNT(vectors); v++)
+		for (int64_t unroll = 4; unroll; unroll /= 4) {
+			Choice c = probe;
+			int64_t width = vectors[v] * lanes, extent = n->dim[c.lane].extent;
+			int64_t most = c.target->registers > 16 ? 2 * CHANNEL_BLOCK : CHANNEL_BLOCK;
+			if (width > most || (width > c.block && c.block < CHANNEL_BLOCK)) continue;
+			if (width > CHANNEL_BLOCK && (extent % width || !c.contraction.is)) continue;
+			c.unroll = unroll;
+			vector_row(&c, width, MAX(register_room(&c) / vectors[v], 1));
+			make_parallel(&c);
+			Scheduled *made = attempt(a, &c, error);
+			if (made && in_budget(made)) return made;
+			if (made) large = made;
+		}
+	return large;
 }
 
 static Scheduled *try_plain(Arena *a, const Nest *n, const Target *t)
@@ -385,6 +407,22 @@ static Scheduled *follow(Arena *a, const Nest *n, const Decisions *d, const char
 	return NULL;
 }
 
+/* Of a contraction over its whole domain, less what a link table leaves out. */
+static int64_t multiply_adds(const Nest *n)
+{
+	int64_t points = contraction_of(n).is;
+	for (int d = 0; d < n->ndim; d++)
+		if (!mul_fits(points, n->dim[d].extent, &points)) return INT64_MAX;
+	for (int g = 0; g < n->nguard; g++) {
+		const Guard *guard = &n->guard[g];
+		if (guard->kind != GUARD_MASK || guard->e[0].a.n != 1 || guard->e[1].a.n != 1) continue;
+		int64_t rows = n->dim[guard->e[0].a.t[0].var].extent, links = 0;
+		for (int64_t i = 0; i < rows * guard->cols; i++) links += guard->table[i] != 0;
+		points = points / (rows * guard->cols) * links;
+	}
+	return points;
+}
+
 void schedule_part(Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, Decisions *d)
 {
 	for (int i = 0; i < p->step.n; i++)
@@ -397,6 +435,7 @@ void schedule_part(Arena *a, Part *p, const Target *const *target, int ntarget, 
 			if (!made) made = try_vectors(a, n, target[t], lanes, &error);
 			if (!made) made = try_plain(a, n, target[t]);
 			p->step.at[i].tree[t] = made;
+			p->step.at[i].macs = multiply_adds(n);
 			record(d, made, key);
 		}
 }

@@ -78,7 +78,8 @@ static int wanted_position(const Part *p, const Buffer *b)
 	for (int s = 0; s < p->step.n; s++) {
 		const Nest *n = p->step.at[s].nest;
 		int k = nest_store_of(n, b), d = k < 0 ? -1 : lane_dim(n);
-		if (d >= 0 && contraction_of(n).is) return access_position(&n->store[k].to, d);
+		int at = d >= 0 && contraction_of(n).is ? access_position(&n->store[k].to, d) : -1;
+		if (at == 0 || at == 1) return at; /* outputs of weights, channels of images: never columns */
 	}
 	return b->rank >= 2 ? 1 : b->rank - 1;
 }
