@@ -1,5 +1,5 @@
 #!/bin/sh
-# check.sh PROGRAM FOLDER: trains PROGRAM for three epochs, whole and in parts, with one thread and with
+# check.sh PROGRAM FOLDER: trains PROGRAM for eight epochs, whole and in parts, with one thread and with
 # three, and wants the same weights to the bit; then it wants 85 % of the test digits.
 program=$1 folder=$2
 rm -rf "$folder"
@@ -10,7 +10,7 @@ die() {
 	exit 1
 }
 train() {
-	"$program" --epochs 3 "$@" >"$folder/log" 2>&1 || { cat "$folder/log"; die "failed: $*"; }
+	"$program" --epochs 8 "$@" >"$folder/log" 2>&1 || { cat "$folder/log"; die "failed: $*"; }
 }
 
 train --threads 1 --weights "$folder/whole"
@@ -24,4 +24,4 @@ cmp "$folder/whole" "$folder/parts" || die "a resumed training ends elsewhere th
 train --epochs 0 --load "$folder/whole"
 right=$(sed -n 's/^test accuracy.*: \([0-9]*\) of 360$/\1/p' "$folder/log")
 [ "${right:-0}" -ge 306 ] || die "only ${right:-none} of 360 digits are right"
-echo "$program: the same bits whole, resumed and threaded; $right of 360 right after three epochs"
+echo "$program: the same bits whole, resumed and threaded; $right of 360 right after eight epochs"
