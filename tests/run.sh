@@ -6,17 +6,20 @@ passed=0 failed=0
 : "${BUILD:=build}"
 export BUILD
 log="$BUILD/test-output.txt"
+limit=900 # seconds for one program
 [ $# -gt 0 ] || { echo "tests/run.sh: no test programs given" >&2; echo "0 passed, 1 failed"; exit 1; }
 
 for program; do
 	start=$(date +%s)
-	"$program" >"$log" 2>&1
+	timeout -k 10 "$limit" "$program" >"$log" 2>&1 </dev/null
 	status=$?
 	ok=$(grep -c '^\[       OK \]' "$log")
 	bad=$(sed -n 's/^\[  FAILED  \] \(.*: \)\{0,1\}\([0-9][0-9]*\) test(s), listed below:.*/\2/p' "$log" |
 		awk '{ n += $1 } END { print n + 0 }')
 	note=
-	if [ "$status" -gt 128 ]; then
+	if [ "$status" -eq 124 ]; then
+		note=" TOOK MORE THAN $limit s" bad=$((bad + 1))
+	elif [ "$status" -gt 128 ]; then
 		note=" CRASHED with signal $((status - 128))" bad=$((bad + 1))
 	elif [ $((ok + bad)) -eq 0 ]; then
 		note=" RAN NOTHING (status $status)" bad=1

@@ -312,6 +312,20 @@ static void piped_lines_are_a_session(void **state)
 
 /* --- a terminal -------------------------------------------------------------------------- */
 
+/* Waits for the end; kills what goes on for ten seconds. */
+static int wait_end(pid_t child)
+{
+	int status;
+	for (int i = 0; i < 1000; i++) {
+		if (waitpid(child, &status, WNOHANG) == child) return status;
+		poll(NULL, 0, 10);
+	}
+	kill(child, SIGKILL);
+	waitpid(child, &status, 0);
+	fail_msg("cnnc did not end");
+	return status;
+}
+
 /* Starts cnnc on a terminal of its own; returns its process and the other end. */
 static pid_t open_terminal(Spawn *s, int *fd)
 {
@@ -319,6 +333,7 @@ static pid_t open_terminal(Spawn *s, int *fd)
 	assert_true(*fd >= 0);
 	assert_int_equal(grantpt(*fd), 0);
 	assert_int_equal(unlockpt(*fd), 0);
+	assert_int_equal(fcntl(*fd, F_SETFD, FD_CLOEXEC), 0); /* cnnc is to see it close */
 	const char *name = ptsname(*fd);
 	assert_non_null(name);
 	pid_t child = fork();
@@ -334,12 +349,19 @@ static pid_t open_terminal(Spawn *s, int *fd)
 	_exit(127);
 }
 
-/* Reads until the text is seen; gives up after ten seconds. */
-static void wait_for(int fd, const char *text)
+static bool seen_both(const char *seen, const char *text, const char *prompt)
+{
+	const char *at = strstr(seen, text);
+	return at && strstr(at + strlen(text), prompt);
+}
+
+/* Reads until the text and then the prompt are seen; gives up after ten seconds. Keys are typed
+ * after a prompt only: between two lines the terminal is not cnnc's. */
+static void wait_for(int fd, const char *text, const char *prompt)
 {
 	char seen[65536] = "";
 	size_t n = 0;
-	while (!strstr(seen, text)) {
+	while (!seen_both(seen, text, prompt)) {
 		struct pollfd p = {fd, POLLIN, 0};
 		if (poll(&p, 1, 10000) <= 0) fail_msg("no '%s' in: %s", text, seen);
 		ssize_t got = read(fd, seen + n, sizeof seen - 1 - n);
@@ -357,23 +379,23 @@ static void type(int fd, const char *text)
 static void a_terminal_has_prompts_interrupts_and_history(void **state)
 {
 	Spawn *s = *state;
-	int fd, status;
+	int fd;
 	pid_t child = open_terminal(s, &fd);
-	wait_for(fd, "> ");
+	wait_for(fd, "", "> ");
 	type(fd, "6 * 7\n");
-	wait_for(fd, "42");
+	wait_for(fd, "42", "> ");
 	type(fd, "for i = 1, 1 do\n");
-	wait_for(fd, ">> ");
+	wait_for(fd, "", ">> ");
 	type(fd, "print('in' .. 'side') end\n");
-	wait_for(fd, "inside");
+	wait_for(fd, "inside", "> ");
 	type(fd, "print('bu' .. 'sy') while true do end\n");
-	wait_for(fd, "busy");
+	wait_for(fd, "busy", "");
 	assert_int_equal(kill(child, SIGINT), 0);
-	wait_for(fd, "interrupted");
+	wait_for(fd, "interrupted", "> ");
 	type(fd, "print('al' .. 'ive')\n");
-	wait_for(fd, "alive");
+	wait_for(fd, "alive", "> ");
 	type(fd, "\004");
-	assert_int_equal(waitpid(child, &status, 0), child);
+	int status = wait_end(child);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	close(fd);
 	const char *history = spawn_read(s, ".cnnc_history");
