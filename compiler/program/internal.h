@@ -19,6 +19,8 @@ int nest_store_of(const Nest *n, const Buffer *b);
 /* Every load of b in n is at the index of its only store to b, so that b may be read and written in
  * place; loads inside a reduction are refused. */
 bool nest_reads_in_place(const Nest *n, const Buffer *load, const Buffer *store);
+/* A new step at position `at`; those from there on move. */
+void part_insert(Arena *a, Part *p, int at, const Nest *n, const char *comment);
 Buffer *part_buffer(Arena *a, Part *p, const char *name, Type type, int rank, const int64_t *shape, Place place);
 
 #endif

@@ -30,6 +30,14 @@ Buffer *part_buffer(Arena *a, Part *p, const char *name, Type type, int rank, co
 	return b;
 }
 
+void part_insert(Arena *a, Part *p, int at, const Nest *n, const char *comment)
+{
+	Step made = {.nest = n, .comment = comment};
+	vec_push(a, p->step, made);
+	for (int s = p->step.n - 1; s > at; s--) p->step.at[s] = p->step.at[s - 1];
+	p->step.at[at] = made;
+}
+
 static View *view_of(Lower *l, const Value *v)
 {
 	int at = v->node->id * MAX_OUT + v->index;

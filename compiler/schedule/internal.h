@@ -23,6 +23,9 @@ typedef struct {
 	int64_t weight[BUFFER_RANK]; /* of this digit in the old index */
 } Refined;
 
+/* unmask.c */
+void unmask_part(Arena *a, Part *p);
+
 /* form.c */
 Contraction contraction_of(const Nest *n);
 bool access_moves(const Access *x, int dim);

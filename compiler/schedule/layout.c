@@ -132,10 +132,7 @@ static Nest *zero_nest(Layout *l, Buffer *to, int padded)
 
 static void insert_step(Layout *l, int at, const Nest *n, const char *comment)
 {
-	Step made = {.nest = n, .comment = comment};
-	vec_push(l->arena, l->part->step, made);
-	for (int s = l->part->step.n - 1; s > at; s--) l->part->step.at[s] = l->part->step.at[s - 1];
-	l->part->step.at[at] = made;
+	part_insert(l->arena, l->part, at, n, comment);
 }
 
 static const char *map_text(Layout *l, const Refined *r)
@@ -176,8 +173,10 @@ static int second_position(const Nest *n, const Refined *r, int lane)
 	return -1;
 }
 
+/* A copy of a state that changes would be of either value. */
 static bool is_state_written(const Part *p, const Buffer *b)
 {
+	if (!b->state) return false;
 	for (int s = 0; s < p->step.n; s++)
 		if (nest_store_of(p->step.at[s].nest, b) >= 0) return true;
 	return false;
@@ -273,6 +272,7 @@ void layout_part(Arena *a, Part *p, Decisions *d)
 {
 	Layout l = {.arena = a, .part = p};
 	(void)d;
+	unmask_part(a, p);
 	for (int i = 0; i < p->buffer.n; i++)
 		if (!p->buffer.at[i]->fixed) lay_out(&l, p->buffer.at[i]);
 	for (int s = 0; s < p->step.n; s++) relay_step(&l, &s);
