@@ -148,6 +148,7 @@ static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *n
 	fuse_part(c->arena, p);
 	if (dumps(c, "fused")) dump_nests(p, c->dump);
 	layout_part(c->arena, p, &c->decisions);
+	inplace_part(c->arena, p);
 	if (dumps(c, "layouts")) dump_layouts(p, c->dump);
 	return p;
 }

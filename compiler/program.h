@@ -58,8 +58,7 @@ Part *lower_init(Arena *a, const Model *m);
  * once, in packed memory; equal nests of several batch sizes are shared. NULL when there is nothing. */
 Part *hoist_pack(Arena *a, Part *const *infer, int n, int64_t *packed);
 
-/* plan.c: places every WORK buffer. Liveness per step; buffers of steps never alive together may
- * share; an elementwise step may write over an operand that dies there, at the same index. */
+/* plan.c: places every WORK buffer. Liveness per step; buffers never alive together may share. */
 void plan_memory(Arena *a, Part *p, int64_t element_bytes);
 
 /* verify_program.c: NULL or what is wrong. Two live buffers that overlap; a state written before its

@@ -2,8 +2,7 @@
  *
  * A buffer lives from the first step that mentions it to the last. Buffers are placed largest first,
  * each at the lowest offset where it meets no buffer that lives at the same time (first fit by
- * decreasing size). An elementwise step may write over an operand that dies there: same layout, same
- * index, nothing else. Offsets are multiples of a cache line. */
+ * decreasing size). Offsets are multiples of a cache line. */
 #include "internal.h"
 
 enum { LINE_BYTES = 64 };

@@ -1,0 +1,63 @@
+/* inplace: a map writes over an operand that dies there.
+ *
+ * needs: a map (no sum, no guard) that stores a buffer of ours for the first time and reads another, of
+ *   the same shape and layout, for the last time, at the very index it stores.
+ * effect: the stored buffer is the operand's: one place less alive at that step.
+ * checked by: check_stores (a stored buffer is read only at the same index), verify_part. */
+#include "internal.h"
+
+static bool same_form(const Buffer *x, const Buffer *y)
+{
+	if (x->rank != y->rank || x->ncomp != y->ncomp || x->size != y->size || x->type != y->type) return false;
+	for (int d = 0; d < x->rank; d++)
+		if (x->shape[d] != y->shape[d]) return false;
+	for (int i = 0; i < x->ncomp; i++) {
+		const Component *p = &x->comp[i], *q = &y->comp[i];
+		if (p->dim != q->dim || p->div != q->div || p->mod != q->mod || p->stride != q->stride) return false;
+	}
+	return true;
+}
+
+static bool is_ours(const Buffer *b) { return b->place == PLACE_WORK && !b->fixed; }
+
+/* Later steps know the operand's buffer instead. */
+static void rename_buffer(Arena *a, Part *p, int from_step, const Buffer *old, Buffer *new)
+{
+	for (int s = from_step; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		if (nest_load_of(n, old) < 0 && nest_store_of(n, old) < 0) continue;
+		Nest *copy = NEW(a, Nest);
+		*copy = *n;
+		for (int k = 0; k < n->nload; k++)
+			if (copy->load[k].buffer == old) copy->load[k].buffer = new;
+		for (int k = 0; k < n->nstore; k++)
+			if (copy->store[k].to.buffer == old) copy->store[k].to.buffer = new;
+		p->step.at[s].nest = copy;
+	}
+}
+
+static bool try_store(Arena *a, Part *p, const Life *life, int s, Buffer *y)
+{
+	const Nest *n = p->step.at[s].nest;
+	if (!is_ours(y) || life[y->id].first != s || life[y->id].last_store != s) return false;
+	for (int k = 0; k < n->nload; k++) {
+		Buffer *x = n->load[k].buffer;
+		if (!is_ours(x) || life[x->id].last != s || !same_form(x, y) || nest_store_of(n, x) >= 0) continue;
+		if (!nest_reads_in_place(n, x, y)) continue;
+		rename_buffer(a, p, s, y, x);
+		((Nest *)p->step.at[s].nest)->inplace = true; /* the copy that rename_buffer made */
+		return true;
+	}
+	return false;
+}
+
+void inplace_part(Arena *a, Part *p)
+{
+	Life *life = NEWS(a, Life, p->buffer.n + 1);
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		if (n->nacc || n->nguard || n->nstore != 1) continue;
+		part_lives(p, life);
+		try_store(a, p, life, s, n->store[0].to.buffer);
+	}
+}
