@@ -145,6 +145,7 @@ static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *n
 	}
 	Part *p = lower_graph(c->arena, g, kind, name);
 	if (dumps(c, "nests")) dump_nests(p, c->dump);
+	prune_part(c->arena, p);
 	fuse_part(c->arena, p);
 	if (dumps(c, "fused")) dump_nests(p, c->dump);
 	layout_part(c->arena, p, &c->decisions);

@@ -11,6 +11,8 @@ typedef struct {
 	Vec(struct Decision { const char *key; const char *text; bool given; }) item;
 } Decisions;
 
+/* prune.c: without stores that nobody reads. */
+void prune_part(Arena *a, Part *p);
 /* fuse.c: maps into the nests that produce their inputs. */
 void fuse_part(Arena *a, Part *p);
 /* layout.c: a layout for every buffer that is ours, and copies where a fixed buffer must be read or

@@ -1,0 +1,89 @@
+/* prune: stores that nobody reads, and what was computed for them alone.
+ *
+ * needs: nothing.  guarantees: every work buffer that is stored is read.
+ *   max_pool stores the place of each maximum for its gradient; in inference that store and its
+ *   accumulator go. */
+#include "internal.h"
+
+typedef struct {
+	Arena *arena;
+	int number[NEST_ACCS]; /* the accumulator's new number, -1: gone */
+} Renumber;
+
+static bool is_dead(const Part *p, const Buffer *b)
+{
+	if (b->place != PLACE_WORK) return false;
+	for (int s = 0; s < p->step.n; s++)
+		if (nest_load_of(p->step.at[s].nest, b) >= 0) return false;
+	return true;
+}
+
+static bool mark_acc(void *self, const Expr *e)
+{
+	bool *used = self;
+	if (e->kind == E_ACC) used[e->id] = true;
+	return true;
+}
+
+/* Accumulators that a store uses, or the update of one that is used. */
+static void used_accs(const Nest *n, bool *used)
+{
+	for (int k = 0; k < n->nstore; k++) expr_visit(n->store[k].value, mark_acc, used);
+	for (int round = 0; round < n->nacc; round++)
+		for (int k = 0; k < n->nacc; k++)
+			if (used[k]) expr_visit(n->acc[k].update, mark_acc, used);
+}
+
+static Expr *renumber_leaf(void *self, const Expr *e)
+{
+	const Renumber *r = self;
+	return e->kind == E_ACC ? e_acc(r->arena, r->number[e->id]) : NULL;
+}
+
+static void drop_accs(Arena *a, Nest *n)
+{
+	bool used[NEST_ACCS] = {false};
+	Renumber r = {.arena = a};
+	int kept = 0;
+	used_accs(n, used);
+	for (int k = 0; k < n->nacc; k++) r.number[k] = used[k] ? kept++ : -1;
+	if (kept == n->nacc || kept == 0) return;
+	for (int k = 0; k < n->nacc; k++) {
+		if (!used[k]) continue;
+		Acc acc = n->acc[k];
+		acc.update = expr_rewrite(a, acc.update, renumber_leaf, &r);
+		n->acc[r.number[k]] = acc;
+	}
+	n->nacc = kept;
+	for (int k = 0; k < n->nstore; k++) n->store[k].value = expr_rewrite(a, n->store[k].value, renumber_leaf, &r);
+}
+
+/* The step without its dead stores; NULL when nothing is left of it. */
+static const Nest *pruned(Arena *a, const Part *p, const Nest *n)
+{
+	Nest *copy = NEW(a, Nest);
+	*copy = *n;
+	copy->nstore = 0;
+	for (int k = 0; k < n->nstore; k++)
+		if (!is_dead(p, n->store[k].to.buffer)) copy->store[copy->nstore++] = n->store[k];
+	if (copy->nstore == n->nstore) return n;
+	if (copy->nstore == 0) return NULL;
+	drop_accs(a, copy);
+	return copy;
+}
+
+void prune_part(Arena *a, Part *p)
+{
+	for (bool changed = true; changed;) {
+		int kept = 0;
+		changed = false;
+		for (int s = 0; s < p->step.n; s++) {
+			Step step = p->step.at[s];
+			step.nest = pruned(a, p, step.nest);
+			changed |= step.nest != p->step.at[s].nest;
+			p->step.at[s] = step.nest ? step : p->step.at[s];
+			if (step.nest) p->step.at[kept++] = step;
+		}
+		p->step.n = kept;
+	}
+}
