@@ -28,6 +28,7 @@ TEST_SRC := $(wildcard tests/test_*.c)
 # What several tests share: every other .c of tests/.
 HELP_SRC := $(filter-out $(TEST_SRC),$(wildcard tests/*.c))
 BENCH_SRC := $(wildcard tests/bench/*.c)
+BENCH_HELP := $(wildcard tests/bench/common/*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 
 obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
@@ -38,7 +39,7 @@ CNNC     := $(BUILD)/cnnc
 TESTS    := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCHES  := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/bench/%)
 FUZZERS  := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
-ALL_SRC  := $(LIB_SRC) compiler/main.c $(RT_SRC) $(TEST_SRC) $(HELP_SRC) $(BENCH_SRC) $(FUZZ_SRC)
+ALL_SRC  := $(LIB_SRC) compiler/main.c $(RT_SRC) $(TEST_SRC) $(HELP_SRC) $(BENCH_SRC) $(BENCH_HELP) $(FUZZ_SRC)
 
 .PHONY: all tests deps demo check check-full check-san fuzz bench bench-kernels golden fmt lint layers \
 	install clean
@@ -68,7 +69,7 @@ $(CNNC): $(call obj,compiler/main.c) $(LIB) $(RT)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP) $(LIB) $(RT)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
-$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIB) $(RT)
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(call obj,$(BENCH_HELP)) $(LIB) $(RT)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(HELP) $(LIB) $(RT)
@@ -105,10 +106,12 @@ FUZZ_SECONDS ?= 60
 fuzz: $(CNNC) $(FUZZERS)
 	@for f in $(FUZZERS); do echo "$$f $(FUZZ_SECONDS)"; BUILD=$(BUILD) $$f $(FUZZ_SECONDS) || exit 1; done
 
-bench: $(CNNC) $(BENCHES)
-	@for b in $(filter-out %/bench_kernels,$(BENCHES)); do BUILD=$(BUILD) $$b || exit 1; done
-bench-kernels: $(filter %/bench_kernels,$(BENCHES))
-	@for b in $^; do BUILD=$(BUILD) $$b || exit 1; done
+# Whole networks beside PyTorch: rewrites the table in docs/benchmarks.md. Single layers, as shares of
+# the machine's peak; KERNELS="--filter 3x3 --batch 1".
+bench: $(filter-out %/kernels,$(BENCHES))
+	@BUILD=$(BUILD) python3 tests/bench/bench.py
+bench-kernels: $(filter %/kernels,$(BENCHES))
+	@$< $(KERNELS)
 
 # Learns the digits of examples/ in the open, in a few seconds.
 demo: $(CNNC) $(RT)

@@ -1,0 +1,175 @@
+/* What the README and the manual promise: examples are run as they stand there, options exist.
+ *
+ * A block of README.md that follows a line `<!-- test: NAME -->` is taken out of it. */
+#define _XOPEN_SOURCE 700
+#include "spawn.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { PAGE = 1 << 16 };
+
+typedef struct {
+	Spawn spawn;
+	char page[PAGE], block[PAGE];
+} Fixture;
+
+static void read_page(Fixture *f, const char *path)
+{
+	FILE *file = fopen(path, "rb");
+	if (!file) fail_msg("cannot read %s", path);
+	size_t n = fread(f->page, 1, PAGE - 1, file);
+	f->page[n] = '\0';
+	fclose(file);
+	assert_true(n > 0 && n < PAGE - 1);
+}
+
+static int setup(void **state)
+{
+	Fixture *f = calloc(1, sizeof *f);
+	char here[4096];
+	*state = f;
+	if (!f || !spawn_open(&f->spawn) || !getcwd(here, sizeof here)) return -1;
+	if (spawn(&f->spawn, "ln -s '%s/networks' networks", here) != 0) return -1;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	Fixture *f = *state;
+	spawn_close(&f->spawn);
+	free(f);
+	return 0;
+}
+
+/* The README's block of this name, in f->block. */
+static const char *block(Fixture *f, const char *name)
+{
+	char mark[64];
+	read_page(f, "README.md");
+	snprintf(mark, sizeof mark, "<!-- test: %s -->\n```", name);
+	const char *start = strstr(f->page, mark);
+	if (!start) fail_msg("no block %s in README.md", name);
+	start = strchr(start + strlen(mark), '\n') + 1;
+	const char *end = strstr(start, "\n```\n");
+	if (!end) fail_msg("the block %s has no end", name);
+	snprintf(f->block, sizeof f->block, "%.*s", (int)(end + 1 - start), start);
+	return f->block;
+}
+
+static void run(Fixture *f, const char *command)
+{
+	if (spawn(&f->spawn, "%s", command) != 0)
+		fail_msg("status %d of: %s\n%s%s", f->spawn.status, command, f->spawn.out, f->spawn.err);
+}
+
+static void the_program_around_emitted_c_is_true(void **state)
+{
+	Fixture *f = *state;
+	spawn_write(&f->spawn, "bars.c", block(f, "bars.c"));
+	char commands[2048];
+	snprintf(commands, sizeof commands, "set -e\n%s", block(f, "sh"));
+	run(f, commands);
+	assert_string_equal(f->spawn.out, block(f, "output"));
+	run(f, "cc -std=c11 -Wall -Wextra -Wconversion -Werror -fsyntax-only bars.c");
+	run(f, "c++ -std=c++17 -Wall -Wextra -Werror -fsyntax-only -x c++ lenet.c");
+}
+
+static void the_network_compiles(void **state)
+{
+	Fixture *f = *state;
+	spawn_write(&f->spawn, "net.lua", block(f, "net.lua"));
+	run(f, "cnnc net.lua && cc -c net.c");
+	/* And the message about a mistake is the one that is shown. */
+	run(f, "sed -i 's/kernel = 5}):relu():max_pool{2}$/kernel = 5, paddig = 2}):relu()/; 3,$d' "
+	       "net.lua");
+	assert_int_equal(spawn(&f->spawn, "cnnc net.lua"), 1);
+	read_page(f, "README.md");
+	char *end = strchr(f->spawn.err, '\n');
+	assert_non_null(end);
+	*end = '\0';
+	if (!strstr(f->page, f->spawn.err)) fail_msg("README.md has no '%s'", f->spawn.err);
+}
+
+/* Lines behind "> " go in; all others are what comes out. */
+static void the_prompt_answers_as_shown(void **state)
+{
+	Fixture *f = *state;
+	char in[4096] = "", out[4096] = "";
+	for (char *line = (char *)block(f, "repl"); *line;) {
+		char *end = strchr(line, '\n') + 1, *to = strncmp(line, "> ", 2) ? out : in;
+		if (to == in) line += 2;
+		strncat(to, line, (size_t)(end - line));
+		line = end;
+	}
+	spawn_write(&f->spawn, "in.txt", in);
+	run(f, "cnnc <in.txt && test -s lenet.safetensors");
+	assert_string_equal(f->spawn.out, out);
+	assert_string_equal(f->spawn.err, "");
+}
+
+/* Roff writes the dash of an option as \-. */
+static void without_escapes(char *s)
+{
+	char *to = s;
+	for (; *s; s++)
+		if (*s != '\\') *to++ = *s;
+	*to = '\0';
+}
+
+static void the_manual_knows_every_option(void **state)
+{
+	Fixture *f = *state;
+	int options = 0;
+	run(f, "cnnc --help");
+	read_page(f, "docs/cnnc.1");
+	without_escapes(f->page);
+	for (char *line = strtok(f->spawn.out, "\n"); line; line = strtok(NULL, "\n")) {
+		if (strncmp(line, "  -", 3)) continue;
+		line[2 + strcspn(line + 2, " =[")] = '\0';
+		if (!strstr(f->page, line + 2)) fail_msg("docs/cnnc.1 has no %s", line + 2);
+		options++;
+	}
+	assert_true(options > 15);
+}
+
+/* The other way round: long options named in the pages are understood. */
+static void every_option_in_the_pages_exists(void **state)
+{
+	static const char *const page[] = {"README.md", "docs/cnnc.1"};
+	Fixture *f = *state;
+	run(f, "cnnc --help");
+	for (int i = 0; i < 2; i++) {
+		read_page(f, page[i]);
+		without_escapes(f->page);
+		for (const char *at = f->page; (at = strstr(at, "--")) != NULL;) {
+			char option[32];
+			size_t n = 2 + strspn(at + 2, "abcdefghijklmnopqrstuvwxyz-");
+			bool word =
+			    n > 3 && n < sizeof option && at[2] != '-' && (at == f->page || at[-1] != '!');
+			snprintf(option, sizeof option, "%.*s", word ? (int)n : 0, at);
+			if (word && !strstr(f->spawn.out, option)) fail_msg("%s: no %s", page[i], option);
+			at += n;
+		}
+	}
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    TEST(the_program_around_emitted_c_is_true),
+	    TEST(the_network_compiles),
+	    TEST(the_prompt_answers_as_shown),
+	    TEST(the_manual_knows_every_option),
+	    TEST(every_option_in_the_pages_exists),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
