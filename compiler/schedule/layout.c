@@ -72,6 +72,16 @@ static void apply(Buffer *b, const char *layout)
 
 /* --- our own buffers ------------------------------------------------------------------------------- */
 
+/* Planes of a multiple of 4096 bytes would fall on one set of the first-level cache: a line more. */
+static void lay_blocks(Buffer *b, const char *layout, int position)
+{
+	enum { PAGE = 1024, LINE = 16 }; /* elements of 4 bytes */
+	int64_t plane = CHANNEL_BLOCK;
+	apply(b, layout);
+	for (int d = 2; d < b->rank; d++) plane *= b->shape[d];
+	if (position == 1 && b->rank > 2 && b->shape[1] > CHANNEL_BLOCK && plane % PAGE == 0) buffer_layout(b, layout, LINE);
+}
+
 /* Which dim of b its writers would have along the lanes. */
 static int wanted_position(const Part *p, const Buffer *b)
 {
@@ -91,7 +101,7 @@ static void lay_out(Layout *l, Buffer *b)
 	if (position < 0) return;
 	for (int64_t block = block_of(b->shape[position]); block > PLAIN_CHANNELS; block /= 2)
 		if (all_fit(l->part, b, position, block)) {
-			apply(b, blocked_text(l->arena, b->rank, position, block, -1));
+			lay_blocks(b, blocked_text(l->arena, b->rank, position, block, -1), position);
 			return;
 		}
 }
