@@ -208,6 +208,16 @@ static void chunks(Choice *c)
 	if (row >= 0 && points > 2 * POINTS) line(c, LINE_FOR, row, MAX(1, POINTS / row_points));
 }
 
+/* The largest step that a summed dim makes in load x: a strided window passes over rows. */
+static int64_t stride_of(const Nest *n, int x)
+{
+	int64_t stride = 1;
+	for (int d = 0; d < n->ndim; d++)
+		for (int i = 0; i < n->load[x].buffer->rank && n->dim[d].reduce; i++)
+			stride = MAX(stride, affine_k(&n->load[x].at[i].a, d));
+	return MIN(stride, 8);
+}
+
 /* What is read once from far away is asked for ahead: the operand that lanes do not run along in a sum
  * over images, weights larger than the second-level cache elsewhere. Distances were measured. */
 const Nest *ask_ahead(Arena *a, const Nest *n)
@@ -222,7 +232,7 @@ const Nest *ask_ahead(Arena *a, const Nest *n)
 	if (bytes < (images ? LEAST_IMAGES : LEAST_WEIGHTS)) return n;
 	Nest *copy = NEW(a, Nest);
 	*copy = *n;
-	copy->load[images ? x : w].prefetch = images ? AHEAD_IMAGES : AHEAD_WEIGHTS;
+	copy->load[images ? x : w].prefetch = images ? AHEAD_IMAGES * (int)stride_of(n, x) : AHEAD_WEIGHTS;
 	return copy;
 }
 
