@@ -37,19 +37,19 @@ bool is_word(const char *s)
 
 /* The access's name, made to differ from loops, other arrays and what the printer names itself.
  * Names of loads are the array's with a number, of offsets with _ and a number: so none ends in a
- * digit. */
+ * digit or in _. */
 static const char *array_name(const Kernel *k, const char *as)
 {
 	const char *name = as && *as ? as : "m";
 	for (;;) {
 		size_t n = strlen(name);
-		bool taken = is_word(name) || (name[n - 1] >= '0' && name[n - 1] <= '9');
+		bool taken = is_word(name) || strchr("_0123456789", name[n - 1]);
 		for (int i = 0; i < k->nbuffer && !taken; i++)
 			taken = k->array[i] && !strcmp(k->array[i], name);
 		for (int d = 0; d < k->nest->ndim && !taken; d++)
 			taken = !strcmp(k->nest->dim[d].name, name);
 		if (!taken) return name;
-		name = arena_printf(k->arena, "%s_", name);
+		name = arena_printf(k->arena, "%s_b", name);
 	}
 }
 

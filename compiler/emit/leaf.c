@@ -397,7 +397,9 @@ static void print_leaf(
 /* --- loops
  * --------------------------------------------------------------------------------------------- */
 
-static void print_list(Scope *s, const Tile *t, Tree *const *node, int n, const Conditions *given);
+/* `block`: the text is in a block of its own already. */
+static void print_list(
+    Scope *s, const Tile *t, Tree *const *node, int n, const Conditions *given, bool block);
 
 static void print_node(
     Scope *s, const Tile *t, const Tree *node, const Conditions *given, bool alone)
@@ -409,11 +411,12 @@ static void print_node(
 		return;
 	}
 	LoopText loop = loop_begin(s, node, NULL);
-	print_list(s, t, node->kid.at, node->kid.n, given);
+	print_list(s, t, node->kid.at, node->kid.n, given, true);
 	loop_end(s, &loop, node->count);
 }
 
-static void print_list(Scope *s, const Tile *t, Tree *const *node, int n, const Conditions *given)
+static void print_list(
+    Scope *s, const Tile *t, Tree *const *node, int n, const Conditions *given, bool block)
 {
 	Arena *a = s->k->arena;
 	Conditions common = {0}, more = {0}, all = {0};
@@ -430,7 +433,7 @@ static void print_list(Scope *s, const Tile *t, Tree *const *node, int n, const 
 		add_all(a, &inner, &rest, NULL);
 		bool wrap = rest.n && node[i]->kind == TREE_LOOP;
 		if (wrap) begin_if(s, &rest);
-		print_node(s, t, node[i], wrap ? &inner : &all, n == 1);
+		print_node(s, t, node[i], wrap ? &inner : &all, n == 1 && (block || more.n));
 		if (wrap) end_if(s);
 	}
 	if (more.n) end_if(s);
@@ -439,5 +442,5 @@ static void print_list(Scope *s, const Tile *t, Tree *const *node, int n, const 
 void print_reduction(Scope *s, const Tile *t)
 {
 	Conditions none = {0};
-	print_list(s, t, t->tree->kid.at, t->tree->kid.n, &none);
+	print_list(s, t, t->tree->kid.at, t->tree->kid.n, &none, false);
 }

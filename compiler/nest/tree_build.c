@@ -443,7 +443,7 @@ static int64_t common_divisor(int64_t a, int64_t b)
 }
 
 /* An index k*d + rest meets a component that divides by div wherever d is a multiple of the block:
- * the common divisor of div and the rest's factors, over k. */
+ * the common divisor of div and the rest's factors, over k. Dims of one value have no part in it. */
 static void add_blocks(Builder *b, const Access *x)
 {
 	for (int i = 0; i < x->buffer->ncomp; i++) {
@@ -454,7 +454,8 @@ static void add_blocks(Builder *b, const Access *x)
 			int64_t block = common_divisor(c->div * x->at[c->dim].q, e->c);
 			int64_t factor = e->t[t].k < 0 ? -e->t[t].k : e->t[t].k;
 			for (int o = 0; o < e->n; o++)
-				if (o != t) block = common_divisor(block, e->t[o].k);
+				if (o != t && b->out->extent[e->t[o].var] > 1)
+					block = common_divisor(block, e->t[o].k);
 			if (block % factor || block / factor == 1) continue;
 			block /= factor;
 			while (k < b->nblock[d] && b->block[d][k] != block) k++;
