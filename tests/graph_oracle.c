@@ -51,52 +51,84 @@ static void dot_reference(const Node *n, const double *const *in, double *const 
 	for (int64_t e = 0; e < shape_count(n->in[0]->shape); e++) out[0][0] += in[0][e] * in[1][e];
 }
 
+static void dot_lower(Lower *l, const Node *n)
+{
+	static const char *const names[MAX_RANK] = {"a", "b", "c", "d"};
+	Arena *a = lower_arena(l);
+	Nest *nest = lower_nest(l, n, "dot");
+	Index at[MAX_RANK];
+	for (int d = 0; d < n->in[0]->shape.rank; d++)
+		at[d] = index_of(affine_var(nest_dim(nest, names[d], n->in[0]->shape.dim[d], true)));
+	Expr *x = e_load(a, lower_load(l, nest, "x", n->in[0], at));
+	Expr *y = e_load(a, lower_load(l, nest, "y", n->in[1], at));
+	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), e_op(a, E_MUL, x, y)));
+	lower_store(l, nest, "loss", n->out[0], NULL, e_acc(a, 0));
+}
+
 static const OpDesc dot = {.name = "dot",
     .min_in = 2,
     .max_in = 2,
     .infer = dot_infer,
+    .lower = dot_lower,
     .gradient = dot_gradient,
     .reference = dot_reference};
 
-/* A sample as a network: operands of numbers are weights, labels are inputs. */
-typedef struct {
-	Model model;
-	Graph *graph;
-	State state[SAMPLE_OPERANDS];
-	double *memory[SAMPLE_OPERANDS + 1]; /* the last: mix */
-	const Value *loss;
-} Network;
-
 static double *given(void *self, const Node *n)
 {
-	Network *net = self;
+	OracleNetwork *net = self;
 	return net->memory[n->kind == NODE_READ ? n->state - net->state : n->slot];
 }
 
-static const char *build(Network *net, Arena *a, Diag *d, const OpDesc *op, const Sample *s)
+static Value *operand(OracleNetwork *net, const Sample *s, int i)
 {
-	Graph *g = net->graph = graph_new(a, d, 1, MODE_TRAIN);
+	if (s->type[i] == TYPE_LABEL)
+		return graph_input(net->graph, "label", i, TYPE_LABEL, s->shape[i]);
+	vec_push(net->model.arena, net->model.state, &net->state[i]);
+	return graph_read(net->graph, &net->state[i]);
+}
+
+static const char *build(OracleNetwork *net, const OpDesc *op, const Sample *s)
+{
 	Value *in[SAMPLE_OPERANDS];
-	net->model = (Model){.arena = a, .diag = d, .graph = g};
 	for (int i = 0; i < s->nin; i++) {
-		net->state[i] = (State){.name = "x", .kind = STATE_WEIGHT, .shape = s->shape[i]};
-		if (s->type[i] == TYPE_LABEL) {
-			in[i] = graph_input(g, "label", i, TYPE_LABEL, s->shape[i]);
-		} else {
-			in[i] = graph_read(g, &net->state[i]);
-			vec_push(a, net->model.state, &net->state[i]);
-		}
+		net->state[i] = (State){.name = "x", .shape = s->shape[i], .offset = net->vars};
+		net->vars += shape_count(s->shape[i]);
+		in[i] = operand(net, s, i);
 	}
+	Graph *g = net->graph;
 	Node *n = graph_op(g, op, in, s->nin, s->attr);
 	if (n->poisoned) return "infer refuses the sample";
+	StateSpec spec[MAX_STATES];
+	int states = op->state_specs ? op->state_specs(g, n, spec) : 0;
+	for (int k = 0; k < states; k++) net->state[s->nin - states + k].kind = spec[k].kind;
 	Value *y = n->out[0], *mix = graph_input(g, "mix", SAMPLE_OPERANDS, TYPE_REAL, y->shape);
 	net->loss = graph_op(g, &dot, (Value *[]){y, mix}, 2, NULL)->out[0];
 	graph_output(g, "loss", OUT_LOSS, 0, NULL, graph_add_n(g, (Value *[]){(Value *)net->loss}, 1));
 	return NULL;
 }
 
+const char *oracle_network(
+    OracleNetwork *net, Arena *a, const OpDesc *op, const Sample *s, uint64_t *seed)
+{
+	Diag *d = NEW(a, Diag);
+	diag_init(d, a);
+	*net = (OracleNetwork){.graph = graph_new(a, d, 1, MODE_TRAIN)};
+	net->model = (Model){.arena = a, .diag = d, .graph = net->graph};
+	const char *wrong = build(net, op, s);
+	if (wrong) return wrong;
+	for (int i = 0; i < s->nin; i++) net->memory[i] = sample_numbers(a, s, i, seed);
+	const Node *y = net->loss->node->in[0]->node;
+	int64_t count = shape_count(y->out[0]->shape);
+	double *mix = net->memory[SAMPLE_OPERANDS] = NEWS(a, double, count);
+	for (int64_t e = 0; e < count; e++) mix[e] = sample_uniform(seed);
+	net->forward = *net->graph; /* keeps its length while the backward pass is appended */
+	graph_backward(net->graph, &net->model);
+	wrong = graph_verify(net->graph);
+	return !wrong && d->errors ? "autodiff reports an error" : wrong;
+}
+
 /* What the loss is with x[0] moved by this much. In an arena of its own: it is asked for often. */
-static double loss_moved(Network *net, const Graph *forward, double *x, double by)
+static double loss_moved(OracleNetwork *net, double *x, double by)
 {
 	jmp_buf out_of_memory;
 	Arena *a = arena_new(0);
@@ -104,52 +136,45 @@ static double loss_moved(Network *net, const Graph *forward, double *x, double b
 	arena_guard(a, &out_of_memory);
 	double was = *x;
 	*x = was + by;
-	OracleRun r = oracle_run(a, forward, given, net);
+	OracleRun r = oracle_run(a, &net->forward, given, net);
 	*x = was;
 	double loss = oracle_value(&r, net->loss)[0];
 	arena_free(a);
 	return loss;
 }
 
-static const char *compare(
-    Network *net, Arena *a, const Graph *forward, const Node *gradient, const double *got)
+/* By five points: the error is of order h^4, so that h need not be near rounding. */
+static double difference(OracleNetwork *net, double *x)
 {
 	const double h = 1e-4;
-	int operand = (int)(gradient->state - net->state);
-	int64_t count = shape_count(gradient->state->shape), stride = count / 24 + 1;
+	double one = loss_moved(net, x, h) - loss_moved(net, x, -h);
+	double two = loss_moved(net, x, 2 * h) - loss_moved(net, x, -2 * h);
+	return (8 * one - two) / (12 * h);
+}
+
+const char *oracle_differences(OracleNetwork *net, Arena *a, int k, const double *gradient)
+{
+	int64_t count = shape_count(net->state[k].shape), stride = count / 24 + 1;
 	for (int64_t e = 0; e < count; e += stride) {
-		double *x = &net->memory[operand][e];
-		double up = loss_moved(net, forward, x, h), down = loss_moved(net, forward, x, -h);
-		double want = (up - down) / (2 * h);
-		if (!(fabs(got[e] - want) <= 1e-6 * MAX(1, fabs(want))))
-			return arena_printf(a, "operand %d, element %lld: %.12g, differences give %.12g",
-			    operand, (long long)e, got[e], want);
+		double want = difference(net, &net->memory[k][e]);
+		if (!(fabs(gradient[e] - want) <= 1e-6 * MAX(1, fabs(want))))
+			return arena_printf(a, "operand %d, element %lld: %.12g, differences give %.12g", k,
+			    (long long)e, gradient[e], want);
 	}
 	return NULL;
 }
 
 const char *oracle_gradients(Arena *a, const OpDesc *op, const Sample *s, uint64_t *seed)
 {
-	Diag diag;
-	Network *net = NEW(a, Network);
-	diag_init(&diag, a);
-	const char *wrong = build(net, a, &diag, op, s);
+	OracleNetwork *net = NEW(a, OracleNetwork);
+	const char *wrong = oracle_network(net, a, op, s, seed);
 	if (wrong) return wrong;
-	for (int i = 0; i < s->nin; i++) net->memory[i] = sample_numbers(a, s, i, seed);
-	const Node *y = net->loss->node->in[0]->node;
-	int64_t count = shape_count(y->out[0]->shape);
-	double *mix = net->memory[SAMPLE_OPERANDS] = NEWS(a, double, count);
-	for (int64_t e = 0; e < count; e++) mix[e] = sample_uniform(seed);
-
-	Graph forward = *net->graph; /* keeps its length while the backward pass is appended */
-	graph_backward(net->graph, &net->model);
-	wrong = graph_verify(net->graph);
-	if (wrong || diag.errors) return wrong ? wrong : "autodiff reports an error";
 	OracleRun r = oracle_run(a, net->graph, given, net);
-	for (int i = forward.node.n; i < net->graph->node.n && !wrong; i++) {
+	for (int i = net->forward.node.n; i < net->graph->node.n && !wrong; i++) {
 		const Node *n = net->graph->node.at[i];
 		if (n->kind == NODE_OUTPUT && n->output == OUT_GRADIENT)
-			wrong = compare(net, a, &forward, n, oracle_value(&r, n->in[0]));
+			wrong = oracle_differences(
+			    net, a, (int)(n->state - net->state), oracle_value(&r, n->in[0]));
 	}
 	return wrong;
 }

@@ -17,8 +17,26 @@ double *oracle_value(const OracleRun *r, const Value *v);
 /* The results of one node on these operands. */
 double **oracle_node(Arena *a, const Node *n, const double *const *in);
 
-/* The gradient of (result 0 . random numbers) by every operand of numbers, elements sampled,
- * against differences. NULL, or what differs. */
+/* A sample as a network: operands of numbers are weights, or buffers where the operator says so,
+ * and labels are inputs; the loss is result 0 times random numbers `mix`, summed, so that it sees
+ * every element with a weight of its own. */
+typedef struct {
+	Model model;
+	Graph *graph;                 /* with the backward pass */
+	Graph forward;                /* what was there before */
+	State state[SAMPLE_OPERANDS]; /* by operand; offsets into vars and grads */
+	int64_t vars;
+	double *memory[SAMPLE_OPERANDS + 1]; /* by operand; the last: mix, input SAMPLE_OPERANDS */
+	const Value *loss;
+} OracleNetwork;
+
+/* NULL, or what is wrong. */
+const char *oracle_network(
+    OracleNetwork *net, Arena *a, const OpDesc *op, const Sample *s, uint64_t *seed);
+/* The network's gradient by operand k, some elements of it, against central differences of the
+ * oracles' loss. NULL, or what differs. */
+const char *oracle_differences(OracleNetwork *net, Arena *a, int k, const double *gradient);
+/* The same for all operands, with the gradients that the oracles of the backward pass give. */
 const char *oracle_gradients(Arena *a, const OpDesc *op, const Sample *s, uint64_t *seed);
 
 #endif

@@ -1,4 +1,5 @@
 /* The command line as users meet it: options, messages, statuses, and what is written where. */
+#define _XOPEN_SOURCE 700
 #include "spawn.h"
 
 #include <stdarg.h>
@@ -254,8 +255,8 @@ static void a_summary_is_printed_and_nothing_written(void **state)
 static void every_stage_can_be_dumped(void **state)
 {
 	Spawn *s = *state;
-	static const char *const stage[] = {"model", "graph", "passes", "nests", "fused", "layouts", "trees",
-	    "plan", "decisions"};
+	static const char *const stage[] = {
+	    "model", "graph", "passes", "nests", "fused", "layouts", "trees", "plan", "decisions"};
 	for (size_t i = 0; i < sizeof stage / sizeof *stage; i++) {
 		expect(s, 0, "cnnc net.lua --dump=%s", stage[i]);
 		if (strlen(s->out) < 20) fail_msg("--dump=%s says '%s'", stage[i], s->out);
@@ -267,6 +268,163 @@ static void every_stage_can_be_dumped(void **state)
 	spawn_write(s, "d.txt", "# fine\nnot a decision\n");
 	expect(s, 1, "cnnc net.lua --decisions d.txt");
 	contains(s->err, "d.txt:2: error: ");
+}
+
+/* --- mistakes, disks and broken files ---------------------------------------------------- */
+
+/* What is in the folder, of ours and of others. */
+static void only_the_network_is_there(Spawn *s)
+{
+	expect(s, 0, "ls -A");
+	assert_string_equal(s->out, ".bin\n.err\n.out\nnet.lua\n");
+}
+
+static void mistakes_are_told_with_their_line(void **state)
+{
+	Spawn *s = *state;
+#define X "local x, label = image('x', 3, 8, 8), class('label', 3)\n"
+	static const struct {
+		const char *text, *says;
+	} mistake[] = {
+	    {X "return network{output = {y = x:conv(param.c1, 4, {kernel = 9})}}\n",
+	        "net.lua:2: error: c1: input is 8x8 with 0x0 of padding at each border, too small for "
+	        "a kernel of 9x9\n"},
+	    {X "local a = x:conv(param.c1, 4, {kernel = 3})\n"
+	       "local b = x:conv(param.c2, 4, {kernel = 5})\nreturn network{output = {y = a + b}}\n",
+	        "net.lua:4: error: add: 1x4x6x6 and 1x4x4x4 do not go together: axis 2 is 6 in one and "
+	        "4 in the other\n"},
+	    {X "local w = share(param.w)\nlocal a = x:conv(w, 4, {kernel = 3})\n"
+	       "return network{output = {y = a:conv(w, 4, {kernel = 3})}}\n",
+	        "net.lua:4: error: w: input has 4 channels, weight expects 3\n"},
+	    {X "return network{output = {y = x:conv(param.c1, 4, {kernal = 3})}}\n",
+	        "net.lua:2: error: c1: conv has no option 'kernal'; did you mean kernel?\n"},
+	    {X "return network{output = {y = x:konv(param.c1, 4)}}\n", "net.lua:2: error: "},
+	    {X "return network{output = {y = x:flatten():dense(param.d, 4000000000)}}\n",
+	        "net.lua:2: error: d: out is 4000000000, must be at least 1 and at most "},
+	    {"local x = image('x', 3, 2000, 2000)\n"
+	     "return network{output = {y = x:flatten():dense(param.d, 1000000)}}\n",
+	        "net.lua:2: error: d: the weight would be 1000000x12000000, too many elements\n"},
+	    {X "\nwhile true do end\n", "net.lua:3: error: too many instructions"},
+	    {X "local t = {}\nfor i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end\n",
+	        "net.lua:3: error: not enough memory"},
+	    {X "for i = 1, 1e6 do x = x:relu() end\nreturn network{output = {y = x}}\n",
+	        "net.lua:2: error: a network of more than"},
+	};
+	for (size_t i = 0; i < sizeof mistake / sizeof *mistake; i++) {
+		spawn_write(s, "net.lua", mistake[i].text);
+		expect(s, 1, "timeout 100 cnnc net.lua -MD");
+		assert_string_equal(s->out, "");
+		if (strncmp(s->err, mistake[i].says, strlen(mistake[i].says)) != 0)
+			fail_msg("expected: %s\nit says:  %s", mistake[i].says, s->err);
+		assert_null(strstr(strchr(s->err, '\n'), "error: "));
+		only_the_network_is_there(s);
+	}
+}
+
+static void what_cannot_be_written_leaves_nothing(void **state)
+{
+	Spawn *s = *state;
+	expect(s, 1, "cnnc net.lua -MF no/such/net.d");
+	contains(s->err, "cnnc: error: cannot write no/such/net.d: No such file or directory\n");
+	expect(s, 1, "cnnc net.lua -o net.lua/net.c");
+	contains(s->err, "Not a directory\n");
+	expect(s, 1, "mkdir net.c && cnnc net.lua; a=$?; rmdir net.c && exit $a");
+	contains(s->err, "cnnc: error: cannot write net.c: Is a directory\n");
+	static const char *const option[] = {"--dump=trees", "--dump=decisions", "--summary", "-o -"};
+	for (size_t i = 0; i < sizeof option / sizeof *option; i++) {
+		expect(s, 1, "cnnc net.lua %s >/dev/full", option[i]);
+		contains(s->err, "No space left on device\n");
+	}
+	only_the_network_is_there(s);
+}
+
+static void broken_weights_and_labels_are_refused(void **state)
+{
+	Spawn *s = *state;
+	spawn_write(s, "cut.lua",
+	    "local net = cnnc.load('net.lua')\nnet:save('whole')\n"
+	    "local file = io.open('whole', 'rb') local all = file:read('a') file:close()\n"
+	    "for _, n in ipairs{0, 7, 8, 50, #all // 2, #all - 1} do\n"
+	    "  file = io.open('cut', 'wb') file:write(all:sub(1, n)) file:close()\n"
+	    "  local before = tostring(net:get('fc1.weight'))\n"
+	    "  local ok, why = pcall(net.load, net, 'cut')\n"
+	    "  assert(not ok and why:find('cut: ', 1, true), why)\n"
+	    "  assert(before == tostring(net:get('fc1.weight')))\nend\n");
+	expect(s, 0, "cnnc --run cut.lua");
+	static const struct {
+		const char *code, *says;
+	} mistake[] = {
+	    {"net:load 'cut'", "cut: "},
+	    {"net:save '/dev/full'", "/dev/full"},
+	    {"net:save 'no/such/file'", "no/such/file: cannot write: No such file or directory"},
+	    {"net:step(cnnc.zeros(1, 1, 4, 4), 3)",
+	        "step: label 1 is 3.0, expected a whole number from 0 to 2"},
+	    {"net:gradients(cnnc.zeros(1, 1, 4, 4), -1)",
+	        "gradients: label 1 is -1.0, expected a whole number from 0 to 2"},
+	    {"net:forward(cnnc.zeros(1, 1, 4, 5))", "x has shape 1x1x4x5, expected 1x1x4x4"},
+	};
+	for (size_t i = 0; i < sizeof mistake / sizeof *mistake; i++) {
+		expect(s, 1, "cnnc -i net.lua -e \"%s\"", mistake[i].code);
+		contains(s->err, mistake[i].says);
+		assert_string_equal(s->out, "");
+	}
+	assert_false(spawn_exists(s, "no"));
+}
+
+/* examples/digits as a user builds it, of plain C so that it compiles at once. */
+static void build_digits(Spawn *s)
+{
+	char *source = realpath(".", NULL);
+	assert_non_null(source);
+	expect(s, 0,
+	    "ln -s '%s' source && cnnc source/networks/lenet.lua -D variant=modern --target=generic "
+	    "-b infer=1,64 -b train=64 && cc -std=c11 -I. source/examples/digits/*.c "
+	    "source/runtime/*.c source/runtime/formats/*.c lenet.c -ljansson -lz -lm -lpthread -o "
+	    "digits "
+	    "&& mkdir data && for f in source/examples/digits/data/*.gz; "
+	    "do gzip -dc $f >data/$(basename $f .gz) || exit 1; done",
+	    source);
+	free(source);
+}
+
+static void the_example_refuses_what_is_broken(void **state)
+{
+	Spawn *s = *state;
+	static const struct {
+		const char *first, *options, *says;
+	} broken[] = {
+	    {"head -c 70000 data/train-images-idx3-ubyte >bad/train-images-idx3-ubyte", "--data bad",
+	        "bad/train-images-idx3-ubyte: "},
+	    {"head -c 3 data/t10k-labels-idx1-ubyte >bad/t10k-labels-idx1-ubyte", "--data bad",
+	        "bad/t10k-labels-idx1-ubyte: "},
+	    {"rm bad/t10k-labels-idx1-ubyte", "--data bad", "bad: no t10k-labels-idx1-ubyte there"},
+	    {"printf '\\012' | dd of=bad/train-labels-idx1-ubyte bs=1 seek=13 conv=notrunc",
+	        "--data bad", "bad: train: label 5 is 10, but there are 10 classes\n"},
+	    {"./digits --data data --epochs 0 --weights whole && head -c 200000 whole >cut",
+	        "--load cut", "cut: "},
+	    {":", "--weights no/such/file", "no/such/file: cannot write: No such file or directory\n"},
+	    {":", "--weights /dev/full", "/dev/full: not a regular file"},
+	    {":", "--checkpoint data", "data: "},
+	    {":", "--batch 32", "batch size 32 is not compiled in; there is 64."},
+	    {":", "--rate 1e6", "the loss is not finite; try a lower --rate\n"},
+	};
+	build_digits(s);
+	for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+		expect(s, 1,
+		    "rm -rf bad && cp -r data bad && { %s; } >/dev/null 2>&1 || exit 9; "
+		    "./digits --data data %s",
+		    broken[i].first, broken[i].options);
+		contains(s->err, broken[i].says);
+		assert_ptr_equal(strchr(s->err, '\n'), s->err + strlen(s->err) - 1);
+	}
+	expect(s, 1, "(trap '' XFSZ; ulimit -f 100; ./digits --data data --epochs 0 --weights big)");
+	contains(s->err, "big: cannot write: File too large\n");
+	expect(s, 2, "./digits --rate x");
+	contains(s->err, "--rate cannot be 'x'");
+	expect(s, 0, "ls");
+	assert_null(strstr(s->out, "big"));
+	assert_null(strstr(s->out, "tmp"));
+	expect(s, 1, "./digits --data data --epochs 0 >/dev/full");
 }
 
 int main(void)
@@ -287,6 +445,10 @@ int main(void)
 	    TEST(the_same_network_gives_the_same_bytes_anywhere),
 	    TEST(a_summary_is_printed_and_nothing_written),
 	    TEST(every_stage_can_be_dumped),
+	    TEST(mistakes_are_told_with_their_line),
+	    TEST(what_cannot_be_written_leaves_nothing),
+	    TEST(broken_weights_and_labels_are_refused),
+	    TEST(the_example_refuses_what_is_broken),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,169 @@
+/* Whole networks, every entry: the naive nests of the plain graphs, to which nothing was done, say
+ * what must come out; the schedules of every target, run by the interpreter, and emitted C of every
+ * compiler there is must give it, in double to 1e-11 of a tensor's largest number. */
+#define _POSIX_C_SOURCE 200809L
+#include "entries.h"
+#include "jobs.h"
+#include "machine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static const struct {
+	const char *name, *file, *define;
+} networks[] = {
+    {"toy", "tests/networks/toy.lua", NULL},
+    {"lenet", "networks/lenet.lua", "variant=paper"},
+    {"lenet, modern", "networks/lenet.lua", "variant=modern"},
+};
+enum { NETWORKS = COUNT(networks) };
+
+static const char *const targets[] = {"avx512", "avx2", "x86-64", "generic"};
+enum { TARGETS = COUNT(targets) };
+
+typedef struct {
+	Arena *arena;
+	Net in_double[NETWORKS], in_float[NETWORKS];
+	Results want[NETWORKS];
+} Networks;
+
+static int setup(void **state)
+{
+	static jmp_buf out_of_memory;
+	Networks *n = calloc(1, sizeof *n);
+	n->arena = arena_new(0);
+	*state = n;
+	if (!n->arena || setjmp(out_of_memory)) return -1;
+	arena_guard(n->arena, &out_of_memory);
+	for (int i = 0; i < NETWORKS; i++) {
+		const char *file = networks[i].file, *define = networks[i].define;
+		const char *wrong = net_open(&n->in_double[i], n->arena, file, define, "auto", true);
+		if (!wrong) wrong = net_open(&n->in_float[i], n->arena, file, define, "auto", false);
+		if (wrong) fail_msg("%s: %s", networks[i].name, wrong);
+		n->want[i] = net_naive(&n->in_double[i], n->arena);
+	}
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	Networks *n = *state;
+	arena_free(n->arena);
+	free(n);
+	return 0;
+}
+
+typedef struct {
+	Networks *all;
+	int network, target;
+	bool is_double;
+	const char *compiler; /* NULL: libtcc */
+} EntryJob;
+
+static void run_jobs(Networks *n, const JobSpec *spec, int count)
+{
+	const char *wrong = jobs_run(n->arena, spec, count);
+	if (wrong) fail_msg("%s", wrong);
+}
+
+static const char *trees_job(Job *job, Arena *a, void *self)
+{
+	EntryJob *w = self;
+	(void)job;
+	const Net *net = w->is_double ? &w->all->in_double[w->network] : &w->all->in_float[w->network];
+	Results got = net_trees(net, a, w->target);
+	return results_differ(a, &got, &w->all->want[w->network], 1e-11);
+}
+
+static void schedules_mean_what_the_naive_nests_mean(void **state)
+{
+	Networks *n = *state;
+	EntryJob job[2 * TARGETS * NETWORKS];
+	JobSpec spec[2 * TARGETS * NETWORKS];
+	for (int i = 0; i < COUNT(job); i++) {
+		job[i] = (EntryJob){n, i / TARGETS % NETWORKS, i % TARGETS, i / TARGETS / NETWORKS, NULL};
+		const char *name =
+		    arena_printf(n->arena, "%s, schedules for %s, %s", networks[job[i].network].name,
+		        targets[job[i].target], job[i].is_double ? "double" : "float");
+		spec[i] = (JobSpec){name, &job[i], trees_job};
+	}
+	run_jobs(n, spec, COUNT(job));
+}
+
+static const char *c_job(Job *job, Arena *a, void *self)
+{
+	EntryJob *w = self;
+	Net net;
+	Results got;
+	job_at(job, "compiling");
+	const char *wrong = net_open(&net, a, networks[w->network].file, networks[w->network].define,
+	    w->target < 0 ? "auto" : targets[w->target], w->is_double);
+	if (!wrong) wrong = net_c(&net, a, w->compiler, &got);
+	if (wrong) return wrong;
+	return results_differ(a, &got, &w->all->want[w->network], w->is_double ? 1e-11 : 1e-3);
+}
+
+/* Every network by this compiler for a target, -1: for all of them, of which the best is taken. */
+static int add_jobs(
+    Networks *n, const char *compiler, int target, bool is_double, EntryJob *job, JobSpec *spec)
+{
+	if (target >= 0 && !target_runs(targets[target])) return 0;
+	for (int i = 0; i < NETWORKS; i++) {
+		job[i] = (EntryJob){n, i, target, is_double, compiler};
+		const char *name =
+		    arena_printf(n->arena, "%s, %s, %s, %s", networks[i].name, compiler ? compiler : "tcc",
+		        target < 0 ? "all targets" : targets[target], is_double ? "double" : "float");
+		spec[i] = (JobSpec){name, &job[i], c_job};
+	}
+	return NETWORKS;
+}
+
+enum { MOST = (TARGETS + 2) * NETWORKS };
+
+#define WARNINGS " -Wall -Wextra -Wconversion -Wshadow -Wundef -Wdouble-promotion -Werror"
+
+static void so_does_c_by_gcc(void **state)
+{
+	Networks *n = *state;
+	EntryJob job[MOST];
+	JobSpec spec[MOST];
+	int count = 0;
+	if (!have_program("gcc")) skip();
+	for (int t = 0; t < TARGETS; t++)
+		count += add_jobs(n, "gcc -std=c11 -O2", t, true, job + count, spec + count);
+	count += add_jobs(n, "gcc -std=c11 -O2" WARNINGS, -1, false, job + count, spec + count);
+	run_jobs(n, spec, count);
+}
+
+static void so_does_c_by_clang(void **state)
+{
+	Networks *n = *state;
+	EntryJob job[MOST];
+	JobSpec spec[MOST];
+	if (!have_program("clang")) skip();
+	run_jobs(n, spec, add_jobs(n, "clang -std=c11 -O2" WARNINGS, -1, true, job, spec));
+}
+
+static void so_does_c_by_tcc(void **state)
+{
+	Networks *n = *state;
+	EntryJob job[MOST];
+	JobSpec spec[MOST];
+	int count = add_jobs(n, NULL, -1, true, job, spec);
+	count += add_jobs(n, NULL, -1, false, job + count, spec + count);
+	run_jobs(n, spec, count);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(schedules_mean_what_the_naive_nests_mean),
+	    cmocka_unit_test(so_does_c_by_gcc),
+	    cmocka_unit_test(so_does_c_by_clang),
+	    cmocka_unit_test(so_does_c_by_tcc),
+	};
+	return cmocka_run_group_tests_name("entries", tests, setup, teardown);
+}
