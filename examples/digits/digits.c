@@ -2,8 +2,7 @@
  *
  * Everything about the network is in lenet.c, which needs no library; this program adds data, a
  * learning rate, a progress bar and files, from the runtime. Ctrl-C ends a training after the step
- * in hand, and
- * --checkpoint takes it up again later, to the same bits as if it had never stopped. */
+ * in hand, and --checkpoint takes it up again later, to the same bits as if it had never stopped. */
 #define _POSIX_C_SOURCE 200809L
 #include "trainer.h"
 
@@ -36,7 +35,7 @@ static void listen(void)
 static void introduce(const Trainer *t)
 {
 	size_t dropped = feed_dropped(&t->train, t->size->batch);
-	printf("%s: %d parameters, %d thread%s\n", NETWORK_NAME, (int)LENET_WEIGHTS,
+	printf("%s: %d parameters, %d thread%s\n", NETWORK_NAME, (int)LENET_WEIGHTS - ABSENT,
 	    pool_threads(t->pool), pool_threads(t->pool) == 1 ? "" : "s");
 	printf("%zu images to train with, %zu to test with; %zux%zu fitted to %dx%d\n", t->train.images,
 	    t->test.images, t->train.height, t->train.width, SIDE, SIDE);
