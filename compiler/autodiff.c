@@ -1,21 +1,22 @@
-/* autodiff: the backward pass as a graph transformation, done early, so that every later pass serves
- * training as much as inference.
+/* autodiff: the backward pass as a graph transformation, done early, so that every later pass
+ * serves training as much as inference.
  *
- * Reverse mode: dL/dx = sum over the readers of x of (dL/dy)(dy/dx). Nodes are walked backwards; each
- * operator's `gradient` asks for the gradient of its results and adds contributions to its operands.
- * Contributions to one value become one n-ary sum, in the order of the readers in the forward graph. */
+ * Reverse mode: dL/dx = sum over the readers of x of (dL/dy)(dy/dx). Nodes are walked backwards;
+ * each operator's `gradient` asks for the gradient of its results and adds contributions to its
+ * operands. Contributions to one value become one n-ary sum, in the order of the readers in the
+ * forward graph. */
 #include "ir.h"
 #include "op.h"
 
 struct Grad {
 	Graph *graph;
-	int nodes;              /* forward nodes: those before the backward pass */
-	bool *wanted;           /* by node id: leads to a weight that is not frozen */
+	int nodes;    /* forward nodes: those before the backward pass */
+	bool *wanted; /* by node id: leads to a weight that is not frozen */
 	struct Parts {
-		Vec(Value *) part;  /* contributions, last reader first */
+		Vec(Value *) part; /* contributions, last reader first */
 		Value *sum;
 		bool done;
-	} *of;                  /* by node id * MAX_OUT + result */
+	} * of; /* by node id * MAX_OUT + result */
 };
 
 Graph *grad_graph(Grad *g) { return g->graph; }
@@ -39,7 +40,7 @@ void grad_add(Grad *g, const Node *n, int i, Value *dx)
 	if (!dx || dx->node->poisoned) return;
 	if (!shape_same(dx->shape, x->shape))
 		bug("%s gives operand %d a gradient of %s, it is %s", n->op->name, i,
-			shape_text(g->graph->arena, dx->shape), shape_text(g->graph->arena, x->shape));
+		    shape_text(g->graph->arena, dx->shape), shape_text(g->graph->arena, x->shape));
 	struct Parts *p = &g->of[x->node->id * MAX_OUT + x->index];
 	if (p->done) bug("%s adds to a gradient that was read already", n->op->name);
 	vec_push(g->graph->arena, p->part, dx);
@@ -62,8 +63,8 @@ static void differentiate(Grad *g, const Node *n)
 	if (!any || !g->wanted[n->id]) return;
 	graph_at(g->graph, n->layer, n->where);
 	if (!n->op->gradient) {
-		diag_error(g->graph->diag, n->where, "%s has no gradient, and a loss depends on a weight through it",
-			n->op->name);
+		diag_error(g->graph->diag, n->where,
+		    "%s has no gradient, and a loss depends on a weight through it", n->op->name);
 		return;
 	}
 	n->op->gradient(g, n);
@@ -130,7 +131,8 @@ Graph *graph_update(const Model *m)
 		in[1]->node->state = s; /* an input that has a state is that weight's place in grads */
 		in[2] = hyper;
 		int n = 3, first = slot;
-		while (slot < m->slot.n && m->slot.at[slot]->of == s) in[n++] = graph_read(g, m->slot.at[slot++]);
+		while (slot < m->slot.n && m->slot.at[slot]->of == s)
+			in[n++] = graph_read(g, m->slot.at[slot++]);
 		Node *next = graph_op(g, op, in, n, m->optimizer.attr);
 		if (next->poisoned) continue;
 		graph_assign(g, s, next->out[0]);

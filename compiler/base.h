@@ -1,7 +1,8 @@
 /* base: what every room stands on: an arena, growable arrays, text, hashes and checked files.
  *
- * One arena lives as long as one compilation and is freed whole. Allocation never returns NULL: when
- * memory is short it jumps to the place that arena_guard() named, which is the API boundary. */
+ * One arena lives as long as one compilation and is freed whole. Allocation never returns NULL:
+ * when memory is short it jumps to the place that arena_guard() named, which is the API boundary.
+ */
 #ifndef CNNC_BASE_H
 #define CNNC_BASE_H
 
@@ -33,8 +34,8 @@ NORETURN void bug_at(const char *file, int line, const char *format, ...) PRINTF
 
 /* arena.c */
 typedef struct Arena Arena;
-Arena *arena_new(size_t limit);                      /* NULL when memory is short; limit 0: none */
-void arena_free(Arena *a);                           /* NULL is fine */
+Arena *arena_new(size_t limit); /* NULL when memory is short; limit 0: none */
+void arena_free(Arena *a);      /* NULL is fine */
 /* Must be set before the first allocation. Returns the former guard, so that guards nest. */
 jmp_buf *arena_guard(Arena *a, jmp_buf *out_of_memory);
 void *arena_alloc(Arena *a, size_t count, size_t size); /* zeroed, 16-byte aligned, never NULL */
@@ -44,7 +45,8 @@ char *arena_printf(Arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
 #define NEW(arena, T) ((T *)arena_alloc(arena, 1, sizeof(T)))
 #define NEWS(arena, T, n) ((T *)arena_alloc(arena, (size_t)(n), sizeof(T)))
 
-/* Growable array in an arena: `Vec(Node *) nodes;  vec_push(arena, nodes, n);  nodes.at[i], nodes.n` */
+/* Growable array in an arena: `Vec(Node *) nodes;  vec_push(arena, nodes, n);  nodes.at[i],
+ * nodes.n` */
 #define Vec(T)                                                                                     \
 	struct {                                                                                       \
 		T *at;                                                                                     \
@@ -60,7 +62,8 @@ char *arena_printf(Arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
 		(v).at[(v).n++] = (x);                                                                     \
 	} while (0)
 
-/* text.c: a growable string in an arena. `data` is always terminated and never NULL after text_init. */
+/* text.c: a growable string in an arena. `data` is always terminated and never NULL after
+ * text_init. */
 typedef struct {
 	Arena *arena;
 	char *data;
@@ -71,7 +74,8 @@ void text_add(Text *t, const char *s);
 void text_addn(Text *t, const char *s, size_t n);
 void text_printf(Text *t, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_vprintf(Text *t, const char *format, va_list args);
-void text_number(Text *t, double x, bool is_double); /* a C literal that reads back to the same bits */
+void text_number(
+    Text *t, double x, bool is_double); /* a C literal that reads back to the same bits */
 
 /* Arithmetic that refuses to wrap: false when the result does not fit. */
 bool mul_fits(int64_t a, int64_t b, int64_t *product);
@@ -82,10 +86,11 @@ uint64_t hash_str(const char *s);
 
 /* file.c: both return NULL on success, else a message in the arena that names the file. */
 const char *file_read(Arena *a, const char *path, size_t limit, char **data, size_t *size);
-/* Writes beside the target and renames, so that no half-written file is ever seen. With if_changed an
- * equal file is left alone, time stamp and all. */
+/* Writes beside the target and renames, so that no half-written file is ever seen. With if_changed
+ * an equal file is left alone, time stamp and all. */
 const char *file_write(Arena *a, const char *path, const char *data, size_t size, bool if_changed);
-/* Several at once: all are written beside their targets before the first is renamed, in this order. */
+/* Several at once: all are written beside their targets before the first is renamed, in this order.
+ */
 typedef struct {
 	const char *path, *data;
 	size_t size;

@@ -12,14 +12,15 @@ enum { CNNC_DONE = 0, CNNC_INPUT_ERROR = 1, CNNC_USAGE_ERROR = 2, CNNC_INTERNAL_
 
 typedef struct cnnc_state cnnc_state;
 
-cnnc_state *cnnc_new(void);          /* NULL when memory is short */
-void cnnc_free(cnnc_state *c);       /* NULL is fine */
+cnnc_state *cnnc_new(void);    /* NULL when memory is short */
+void cnnc_free(cnnc_state *c); /* NULL is fine */
 /* Options as on the command line: cnnc_option(c, "-b", "infer=1,64"); value NULL for flags. */
 int cnnc_option(cnnc_state *c, const char *name, const char *value);
 /* Reads a network file and compiles it. Returns a status; messages by cnnc_messages. */
 int cnnc_compile_file(cnnc_state *c, const char *path);
-const char *cnnc_messages(const cnnc_state *c); /* "file:line: error: ..." lines; "" when there are none */
-const char *cnnc_c_text(const cnnc_state *c);   /* after success; owned by c */
+const char *cnnc_messages(
+    const cnnc_state *c); /* "file:line: error: ..." lines; "" when there are none */
+const char *cnnc_c_text(const cnnc_state *c); /* after success; owned by c */
 const char *cnnc_h_text(const cnnc_state *c);
 /* What --dump and --summary ask for: "" when they were not given. After success; owned by c. */
 const char *cnnc_report(const cnnc_state *c);

@@ -1,14 +1,15 @@
-/* diag: what is said to the user. A mistake of the user is reported with the line of the Lua that made
- * it; several are collected in one run; nothing here prints or exits. */
+/* diag: what is said to the user. A mistake of the user is reported with the line of the Lua that
+ * made it; several are collected in one run; nothing here prints or exits. */
 #ifndef CNNC_DIAG_H
 #define CNNC_DIAG_H
 
 #include "base.h"
 
 typedef struct {
-	const char *file;        /* NULL: the message has no place in a file */
+	const char *file; /* NULL: the message has no place in a file */
 	int line;
-	const char *caller_file; /* the call that led there (a block function called 16 times) or NULL */
+	const char
+	    *caller_file; /* the call that led there (a block function called 16 times) or NULL */
 	int caller_line;
 } Where;
 
@@ -34,6 +35,7 @@ void diag_error(Diag *d, Where where, const char *format, ...) PRINTF_LIKE(3, 4)
 void diag_warning(Diag *d, Where where, const char *format, ...) PRINTF_LIKE(3, 4);
 void diag_note(Diag *d, Where where, const char *format, ...) PRINTF_LIKE(3, 4);
 void diag_print(const Diag *d, Text *out); /* one message a line, as compilers write them */
-const char *diag_nearest(const char *word, const char *const *choices, int n); /* or NULL: for hints */
+const char *diag_nearest(
+    const char *word, const char *const *choices, int n); /* or NULL: for hints */
 
 #endif

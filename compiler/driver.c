@@ -128,7 +128,8 @@ static void dump_plan(const Part *p, Text *out)
 	}
 }
 
-/* An entry's graph, checked and simplified, becomes nests, fused and laid out. NULL after errors. */
+/* An entry's graph, checked and simplified, becomes nests, fused and laid out. NULL after errors.
+ */
 static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *name)
 {
 	if (c->diag->errors) return NULL;
@@ -159,7 +160,8 @@ static void finish_part(Compilation *c, Part *p)
 {
 	Program *program = c->program;
 	if (!p) return;
-	schedule_part(c->arena, p, program->target, program->ntarget, program->is_double, &c->decisions);
+	schedule_part(
+	    c->arena, p, program->target, program->ntarget, program->is_double, &c->decisions);
 	if (dumps(c, "trees")) dump_trees(program, p, c->dump);
 	plan_memory(c->arena, p, program->is_double ? 8 : 4);
 	if (dumps(c, "plan")) dump_plan(p, c->dump);

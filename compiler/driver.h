@@ -5,8 +5,8 @@
 #include "options.h"
 #include "program.h"
 
-/* Lua file to program: frontend, instances, autodiff, passes, lower, fuse, layout, schedule, plan, each
- * verified. NULL after errors. With opt->dump, the stage's text goes to `dump`. */
+/* Lua file to program: frontend, instances, autodiff, passes, lower, fuse, layout, schedule, plan,
+ * each verified. NULL after errors. With opt->dump, the stage's text goes to `dump`. */
 Program *compile_model(Arena *a, Diag *d, const Options *opt, Text *dump);
 /* The same from a model that is there already. */
 Program *compile_program(Arena *a, Diag *d, const Options *opt, Model *m, Text *dump);
@@ -15,7 +15,8 @@ Program *compile_program(Arena *a, Diag *d, const Options *opt, Model *m, Text *
  * programs. */
 void summary_print(const Program *p, bool json, Text *out);
 
-/* api.c: the same compilation for main, which has its options as data already. They must outlive c. */
+/* api.c: the same compilation for main, which has its options as data already. They must outlive c.
+ */
 struct cnnc_state;
 int cnnc_compile_options(struct cnnc_state *c, const Options *opt);
 

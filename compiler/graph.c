@@ -1,4 +1,5 @@
-/* graph: building. Nodes are appended in an order in which each reads only what stands before it. */
+/* graph: building. Nodes are appended in an order in which each reads only what stands before it.
+ */
 #include "ir.h"
 #include "op.h"
 

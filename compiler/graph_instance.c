@@ -1,7 +1,7 @@
 /* graph_instance: a model's graph again, for a batch size and a mode.
  *
- * Every operator infers anew, so no shape is patched; those with an `expand` hook (batch norm, dropout)
- * put in what the mode asks for. What no output or assign reaches is left to dce. */
+ * Every operator infers anew, so no shape is patched; those with an `expand` hook (batch norm,
+ * dropout) put in what the mode asks for. What no output or assign reaches is left to dce. */
 #include "ir.h"
 #include "op.h"
 
@@ -17,10 +17,10 @@ static Expr *weighted_gradient(Arena *a, Expr *const *x, const double *p)
 }
 
 static const MapExpr weighted = {
-	.name = "weighted",
-	.operands = 1,
-	.value = weighted_value,
-	.gradient = {{weighted_gradient, 1u << 2}},
+    .name = "weighted",
+    .operands = 1,
+    .value = weighted_value,
+    .gradient = {{weighted_gradient, 1u << 2}},
 };
 
 typedef struct {
@@ -45,7 +45,8 @@ static void copy_op(Copy *c, Node *n)
 		in[i] = mapped(c, n->in[i]);
 		/* what only regroups dims is passed over where the reader does not care: flatten, dense */
 		const Node *maker = in[i]->node;
-		if (i == 0 && n->op->flags & OP_ANY_DIMS && maker->kind == NODE_OP && maker->op->flags & OP_REGROUP)
+		if (i == 0 && n->op->flags & OP_ANY_DIMS && maker->kind == NODE_OP &&
+		    maker->op->flags & OP_REGROUP)
 			in[i] = maker->in[0];
 		if (n->in[i]->node->kind == NODE_READ) state[i] = n->in[i]->node->state;
 	}
@@ -102,12 +103,12 @@ Graph *graph_instance(const Model *m, int64_t batch, Mode mode, bool want_loss)
 {
 	Graph *g = graph_new(m->arena, m->diag, batch, mode);
 	Copy c = {.to = g, .value = NEWS(m->arena, Value *, MAX_OUT * (m->graph->next_id + 1))};
-	if (mode == MODE_TRAIN)
-		c.seed = graph_input(g, "seed", -1, TYPE_SEED, shape_of(1, (int64_t)2));
+	if (mode == MODE_TRAIN) c.seed = graph_input(g, "seed", -1, TYPE_SEED, shape_of(1, (int64_t)2));
 	for (int i = 0; i < m->graph->node.n; i++) copy_node(&c, m->graph->node.at[i]);
 	graph_at(g, NULL, (Where){0});
 	if (want_loss) add_losses(&c, m);
 	for (int i = 0; i < m->output.n; i++)
-		graph_output(g, m->output.at[i].name, OUT_TENSOR, i, NULL, mapped(&c, m->output.at[i].value));
+		graph_output(
+		    g, m->output.at[i].name, OUT_TENSOR, i, NULL, mapped(&c, m->output.at[i].value));
 	return g;
 }

@@ -39,7 +39,7 @@ static void print_head(Text *out, const Node *n)
 void graph_print(const Graph *g, Text *out)
 {
 	text_printf(out, "graph: batch %lld, %s, %d nodes\n", (long long)g->batch,
-		g->mode == MODE_TRAIN ? "training" : "inference", g->node.n);
+	    g->mode == MODE_TRAIN ? "training" : "inference", g->node.n);
 	for (int i = 0; i < g->node.n; i++) {
 		const Node *n = g->node.at[i];
 		for (int k = 0; k < n->nout; k++) {

@@ -1,4 +1,5 @@
-/* graph_verify: what every graph must be, whoever made it. Returns the first fault found, in words. */
+/* graph_verify: what every graph must be, whoever made it. Returns the first fault found, in words.
+ */
 #include "ir.h"
 #include "op.h"
 
@@ -6,12 +7,14 @@ static const char *verify_operands(const Graph *g, const Node *n, const bool *ma
 {
 	for (int k = 0; k < n->nin; k++) {
 		const Value *v = n->in[k];
-		if (!v || !v->node) return arena_printf(g->arena, "node %d: operand %d is nothing", n->id, k);
+		if (!v || !v->node)
+			return arena_printf(g->arena, "node %d: operand %d is nothing", n->id, k);
 		if (v->node->id < 0 || v->node->id >= g->next_id || !made[v->node->id])
-			return arena_printf(g->arena, "node %d reads %s before it is made", n->id,
-				value_text(g->arena, v));
+			return arena_printf(
+			    g->arena, "node %d reads %s before it is made", n->id, value_text(g->arena, v));
 		if (v->index >= v->node->nout || v->node->out[v->index] != v)
-			return arena_printf(g->arena, "node %d: operand %d is no result of its maker", n->id, k);
+			return arena_printf(
+			    g->arena, "node %d: operand %d is no result of its maker", n->id, k);
 	}
 	return NULL;
 }
@@ -26,15 +29,17 @@ static const char *verify_shapes(const Graph *g, const Node *n)
 	Node again = *n;
 	again.nout = 0;
 	if (!n->op->infer(&scratch, &again))
-		return arena_printf(g->arena, "node %d: %s no longer accepts its operands", n->id, n->op->name);
+		return arena_printf(
+		    g->arena, "node %d: %s no longer accepts its operands", n->id, n->op->name);
 	if (again.nout != n->nout)
 		return arena_printf(g->arena, "node %d: %s has %d results, infers %d", n->id, n->op->name,
-			n->nout, again.nout);
+		    n->nout, again.nout);
 	for (int k = 0; k < n->nout; k++)
-		if (!shape_same(again.out[k]->shape, n->out[k]->shape) || again.out[k]->type != n->out[k]->type)
+		if (!shape_same(again.out[k]->shape, n->out[k]->shape) ||
+		    again.out[k]->type != n->out[k]->type)
 			return arena_printf(g->arena, "node %d: result %d of %s is %s, infers %s", n->id, k,
-				n->op->name, shape_text(g->arena, n->out[k]->shape),
-				shape_text(g->arena, again.out[k]->shape));
+			    n->op->name, shape_text(g->arena, n->out[k]->shape),
+			    shape_text(g->arena, again.out[k]->shape));
 	return NULL;
 }
 
@@ -43,7 +48,7 @@ static const char *verify_assign(const Graph *g, int at)
 	const Node *n = g->node.at[at];
 	if (!shape_same(n->state->shape, n->in[0]->shape))
 		return arena_printf(g->arena, "%s is %s and is assigned %s", n->state->name,
-			shape_text(g->arena, n->state->shape), shape_text(g->arena, n->in[0]->shape));
+		    shape_text(g->arena, n->state->shape), shape_text(g->arena, n->in[0]->shape));
 	for (int i = 0; i < at; i++)
 		if (g->node.at[i]->kind == NODE_ASSIGN && g->node.at[i]->state == n->state)
 			return arena_printf(g->arena, "%s is assigned twice", n->state->name);
@@ -55,7 +60,8 @@ const char *graph_verify(const Graph *g)
 	bool *made = NEWS(g->arena, bool, g->next_id + 1);
 	for (int i = 0; i < g->node.n; i++) {
 		const Node *n = g->node.at[i];
-		if (n->id < 0 || n->id >= g->next_id) return arena_printf(g->arena, "node %d is foreign", n->id);
+		if (n->id < 0 || n->id >= g->next_id)
+			return arena_printf(g->arena, "node %d is foreign", n->id);
 		if (made[n->id]) return arena_printf(g->arena, "node %d stands twice", n->id);
 		const char *fault = verify_operands(g, n, made);
 		if (!fault && n->kind == NODE_OP && !n->poisoned) fault = verify_shapes(g, n);

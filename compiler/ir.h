@@ -4,9 +4,9 @@
  * yields values; a value has a shape. The batch leads and is part of the shape: graph_instance()
  * rebuilds a model's graph for a batch size and a mode by asking every operator again.
  *
- * State is in SSA form: a NODE_READ yields the old value of a State, a NODE_ASSIGN gives it the next
- * one. An assign takes effect only after the last reader of the old value; verify_program() proves it
- * on the final order. */
+ * State is in SSA form: a NODE_READ yields the old value of a State, a NODE_ASSIGN gives it the
+ * next one. An assign takes effect only after the last reader of the old value; verify_program()
+ * proves it on the final order. */
 #ifndef CNNC_IR_H
 #define CNNC_IR_H
 
@@ -27,14 +27,16 @@ typedef struct Node Node;
 typedef struct Graph Graph;
 typedef struct OpDesc OpDesc; /* op.h */
 
-/* --- state: what a network keeps between calls --------------------------------------------------- */
+/* --- state: what a network keeps between calls ---------------------------------------------------
+ */
 
 typedef enum { STATE_WEIGHT, STATE_BUFFER, STATE_SLOT } StateKind; /* buffers travel with weights */
 
 typedef enum {
 	INIT_CONSTANT, /* every element is `value` */
-	INIT_UNIFORM,  /* [-value, value): LeCun's 2.4/fan_in, Glorot's sqrt(6/(in+out)), He's sqrt(6/in) */
-	INIT_NORMAL    /* standard deviation `value` */
+	INIT_UNIFORM, /* [-value, value): LeCun's 2.4/fan_in, Glorot's sqrt(6/(in+out)), He's sqrt(6/in)
+	               */
+	INIT_NORMAL   /* standard deviation `value` */
 } InitKind;
 
 typedef struct {
@@ -47,13 +49,14 @@ typedef struct State {
 	StateKind kind;
 	Shape shape;
 	Init init;
-	bool frozen;      /* no gradient, no update */
-	int64_t offset;   /* in elements: weights and buffers index vars, slots index slots */
+	bool frozen;            /* no gradient, no update */
+	int64_t offset;         /* in elements: weights and buffers index vars, slots index slots */
 	const struct State *of; /* a slot: the weight it serves */
 	Where where;
 } State;
 
-/* --- values and nodes ---------------------------------------------------------------------------- */
+/* --- values and nodes ----------------------------------------------------------------------------
+ */
 
 struct Value {
 	Node *node; /* its maker */
@@ -78,11 +81,11 @@ typedef union {
 	int64_t i;
 	double r;
 	bool b;
-	int64_t pair[2];             /* height, width: given as one number or {h, w} */
+	int64_t pair[2]; /* height, width: given as one number or {h, w} */
 	const struct LinkTable *links;
-	const struct MapExpr *map;   /* op.h: the body of an elementwise node */
+	const struct MapExpr *map; /* op.h: the body of an elementwise node */
 	const char *s;
-	uint32_t axes;               /* bit d: axis d */
+	uint32_t axes; /* bit d: axis d */
 } AttrValue;
 
 /* Which maps of the input each map of the output sees: row o, column i. */
@@ -96,9 +99,9 @@ enum { MAX_OUT = 4 };
 
 struct Node {
 	NodeKind kind;
-	int id;              /* dense, unique in its graph; not an order */
-	const OpDesc *op;    /* NODE_OP */
-	AttrValue *attr;     /* parallel to op->attr */
+	int id;           /* dense, unique in its graph; not an order */
+	const OpDesc *op; /* NODE_OP */
+	AttrValue *attr;  /* parallel to op->attr */
 	Value **in;
 	int nin, nout;
 	Value *out[MAX_OUT];
@@ -108,9 +111,9 @@ struct Node {
 	int slot;            /* NODE_INPUT, NODE_OUTPUT: position among the entry's arguments */
 	int64_t classes;     /* NODE_INPUT of TYPE_LABEL: valid labels are 0..classes-1 */
 	const char *name;    /* NODE_INPUT, NODE_OUTPUT: the argument's name */
-	const char *layer;   /* the layer it belongs to ("conv1"), for people; NULL where there is none */
-	Where where;         /* the Lua line that made it */
-	bool poisoned;       /* an error was reported here; what depends on it stays silent */
+	const char *layer; /* the layer it belongs to ("conv1"), for people; NULL where there is none */
+	Where where;       /* the Lua line that made it */
+	bool poisoned;     /* an error was reported here; what depends on it stays silent */
 };
 
 typedef enum { MODE_TRAIN, MODE_INFER } Mode;
@@ -127,7 +130,8 @@ struct Graph {
 	Where where;
 };
 
-/* --- the model: what the frontend hands over ------------------------------------------------------ */
+/* --- the model: what the frontend hands over
+ * ------------------------------------------------------ */
 
 typedef struct {
 	const char *name;
@@ -141,7 +145,8 @@ typedef struct {
 } OptionValue;
 
 typedef struct {
-	const char *kind; /* name of a descriptor with the optimizer flag: sgd, adam; NULL: no training */
+	const char
+	    *kind; /* name of a descriptor with the optimizer flag: sgd, adam; NULL: no training */
 	AttrValue *attr;
 	double rate, momentum, decay; /* defaults of the arguments, written to the banner */
 	Where where;
@@ -150,23 +155,24 @@ typedef struct {
 typedef struct {
 	Arena *arena;
 	Diag *diag;
-	const char *name;      /* C identifier prefix: from the file's name or --prefix */
+	const char *name; /* C identifier prefix: from the file's name or --prefix */
 	const char *file;
-	const char *title;     /* the head comment's first line, for the banner; may be NULL */
-	Graph *graph;          /* batch 1, as described: forward and loss terms, training flavour */
-	Vec(State *) state;    /* weights and buffers, in order of appearance = order in vars */
-	Vec(Node *) input;     /* NODE_INPUT of images and labels, in order of declaration */
+	const char *title;  /* the head comment's first line, for the banner; may be NULL */
+	Graph *graph;       /* batch 1, as described: forward and loss terms, training flavour */
+	Vec(State *) state; /* weights and buffers, in order of appearance = order in vars */
+	Vec(Node *) input;  /* NODE_INPUT of images and labels, in order of declaration */
 	Vec(Named) output;
-	Vec(Named) loss;       /* the total is the weighted sum */
+	Vec(Named) loss; /* the total is the weighted sum */
 	Optimizer optimizer;
 	Vec(OptionValue) option;
-	Vec(const char *) file_read; /* for the depfile */
+	Vec(const char *) file_read;    /* for the depfile */
 	int64_t vars, weights, buffers; /* elements: see model_layout() */
-	Vec(State *) slot;     /* the optimiser's, in order of slots: see model_layout() */
+	Vec(State *) slot;              /* the optimiser's, in order of slots: see model_layout() */
 	int64_t slots;
 } Model;
 
-/* --- graph.c: building ---------------------------------------------------------------------------- */
+/* --- graph.c: building
+ * ---------------------------------------------------------------------------- */
 
 Graph *graph_new(Arena *a, Diag *d, int64_t batch, Mode mode);
 /* New nodes take this layer name and source line; returns the former for restoring. */
@@ -182,19 +188,21 @@ Node *graph_op(Graph *g, const OpDesc *op, Value *const *in, int nin, const Attr
 AttrValue *graph_attrs(Arena *a, const OpDesc *op); /* a fresh table of defaults */
 
 Shape shape_of(int rank, ...); /* int64_t each */
-int64_t shape_count(Shape s);  /* elements; checked, bug() on overflow: sizes are checked by infer */
+int64_t shape_count(Shape s); /* elements; checked, bug() on overflow: sizes are checked by infer */
 bool shape_same(Shape a, Shape b);
-const char *shape_text(Arena *a, Shape s); /* "6x28x28" */
+const char *shape_text(Arena *a, Shape s);        /* "6x28x28" */
 const char *value_text(Arena *a, const Value *v); /* "%12 conv[1x6x28x28]" */
 
-/* --- graph_copy.c --------------------------------------------------------------------------------- */
+/* --- graph_copy.c
+ * --------------------------------------------------------------------------------- */
 
 /* The model's graph again, for another batch size and mode: operators with an `expand` hook (batch
  * norm, dropout) put in what the mode asks for. Outputs come first, then losses, by flag.
  * `want_loss`: keep the loss terms and yield the total and each term as NODE_OUTPUT OUT_LOSS. */
 Graph *graph_instance(const Model *m, int64_t batch, Mode mode, bool want_loss);
 
-/* --- autodiff.c ----------------------------------------------------------------------------------- */
+/* --- autodiff.c
+ * ----------------------------------------------------------------------------------- */
 
 /* Appends the gradient of the graph's total loss by every weight that is not frozen, as NODE_OUTPUT
  * OUT_GRADIENT in the order of the states. Where a value fans out, its gradient is one n-ary sum in
@@ -203,18 +211,20 @@ void graph_backward(Graph *g, const Model *m);
 /* A graph of its own: reads grads (inputs), weights, slots; assigns weights and slots. */
 Graph *graph_update(const Model *m);
 
-/* --- model.c -------------------------------------------------------------------------------------- */
+/* --- model.c
+ * -------------------------------------------------------------------------------------- */
 
-/* Decides where every state lies: weights first, in order of appearance, then buffers, in vars; grads
- * follow the weights' offsets; the slots that the optimiser wants for each weight that is not frozen.
- * Reports sizes that do not fit. */
+/* Decides where every state lies: weights first, in order of appearance, then buffers, in vars;
+ * grads follow the weights' offsets; the slots that the optimiser wants for each weight that is not
+ * frozen. Reports sizes that do not fit. */
 bool model_layout(Model *m);
 
-/* --- graph_print.c, graph_verify.c ---------------------------------------------------------------- */
+/* --- graph_print.c, graph_verify.c
+ * ---------------------------------------------------------------- */
 
-void graph_print(const Graph *g, Text *out);  /* --dump=graph, one node a line */
-/* NULL, or what is wrong: use before definition, shapes that infer would not give, two assigns of one
- * state, a result nobody made, a foreign node. */
+void graph_print(const Graph *g, Text *out); /* --dump=graph, one node a line */
+/* NULL, or what is wrong: use before definition, shapes that infer would not give, two assigns of
+ * one state, a result nobody made, a foreign node. */
 const char *graph_verify(const Graph *g);
 
 #endif

@@ -1,4 +1,5 @@
-/* model: where every state lies. Weights first, then buffers, so that a gradient has its weight's offset. */
+/* model: where every state lies. Weights first, then buffers, so that a gradient has its weight's
+ * offset. */
 #include "ir.h"
 #include "op.h"
 
@@ -20,8 +21,12 @@ static bool add_slots(Model *m, const OpDesc *op, State *weight)
 {
 	Graph *g = graph_new(m->arena, m->diag, 1, MODE_TRAIN);
 	Value *w = graph_read(g, weight);
-	Node probe = {.kind = NODE_OP, .op = op, .attr = m->optimizer.attr, .in = &w, .nin = 1,
-		.where = m->optimizer.where};
+	Node probe = {.kind = NODE_OP,
+	    .op = op,
+	    .attr = m->optimizer.attr,
+	    .in = &w,
+	    .nin = 1,
+	    .where = m->optimizer.where};
 	StateSpec spec[MAX_STATES];
 	int n = op->state_specs ? op->state_specs(g, &probe, spec) : 0;
 	for (int k = 0; k < n; k++) {

@@ -1,5 +1,6 @@
-/* op: what an operator is. One constant descriptor says everything; ops.def lists them; no other file
- * names an operator. The field's words: a kernel has height and width, a pad has four sides. */
+/* op: what an operator is. One constant descriptor says everything; ops.def lists them; no other
+ * file names an operator. The field's words: a kernel has height and width, a pad has four sides.
+ */
 #ifndef CNNC_OP_H
 #define CNNC_OP_H
 
@@ -18,12 +19,13 @@ typedef enum {
 } AttrType;
 
 typedef struct {
-	const char *name;   /* NULL ends the list */
+	const char *name; /* NULL ends the list */
 	AttrType type;
-	double value;       /* default, for both members of a pair */
-	double min, max;    /* inclusive range; min > max: any. A default outside it means "not given" */
-	bool required;      /* no default: the Lua method insists */
-	int position;       /* 1: also the first number after the path, or [1] of the option table; 0: by name only */
+	double value;    /* default, for both members of a pair */
+	double min, max; /* inclusive range; min > max: any. A default outside it means "not given" */
+	bool required;   /* no default: the Lua method insists */
+	int position; /* 1: also the first number after the path, or [1] of the option table; 0: by name
+	                 only */
 	const char *doc;
 	const char *choices; /* ATTR_NAME: "mean sum none", default the first */
 } Attr;
@@ -42,10 +44,12 @@ enum { MAX_STATES = 6 };
 typedef struct {
 	int64_t connections; /* the 1998 paper's count: one per weight use, biases included */
 	int64_t macs;
-	int64_t parameters;  /* trainable numbers in use: a link table uses fewer than its weight holds */
+	int64_t
+	    parameters; /* trainable numbers in use: a link table uses fewer than its weight holds */
 } Cost;
 
-/* --- services for descriptors ---------------------------------------------------------------------- */
+/* --- services for descriptors
+ * ---------------------------------------------------------------------- */
 
 /* infer: report against the node's line and return false. The message need not name the layer. */
 bool infer_error(Graph *g, Node *n, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -63,7 +67,8 @@ typedef struct Lower Lower;
 Arena *lower_arena(Lower *l);
 /* A new nest, appended to the program in this order. Name: the kernel's stem. */
 Nest *lower_nest(Lower *l, const Node *n, const char *name);
-/* An access to a graph value at indices over the value's own dims: handles views. Returns the load. */
+/* An access to a graph value at indices over the value's own dims: handles views. Returns the load.
+ */
 int lower_load(Lower *l, Nest *nest, const char *as, const Value *v, const Index *at);
 void lower_store(Lower *l, Nest *nest, const char *as, const Value *v, const Affine *at, Expr *e);
 /* A temporary between the nests of one node. */
@@ -88,16 +93,17 @@ typedef struct {
 	Graph *graph;
 	Mode mode;
 	Value *const *in;
-	Value *seed; /* the entry's {seed, step}, for random operators; NULL in MODE_INFER */
+	Value *seed;         /* the entry's {seed, step}, for random operators; NULL in MODE_INFER */
 	State *const *state; /* the states that in[] were read from, NULL where in[i] is no read */
 } Expand;
 
-/* --- elementwise bodies ----------------------------------------------------------------------------- */
+/* --- elementwise bodies
+ * ----------------------------------------------------------------------------- */
 
-/* A map's body as a function of its operands; one text serves interpreter, double, scalar C, vectors.
- * p: the node's numbers (attributes). gradient[i]: dy times the derivative by operand i, of the operands
- * x[0..n-1], the result x[n] and dy x[n+1]; NULL: no gradient flows to that operand. `reads` tells which
- * of x a gradient looks at, so that the others may die: bit i. */
+/* A map's body as a function of its operands; one text serves interpreter, double, scalar C,
+ * vectors. p: the node's numbers (attributes). gradient[i]: dy times the derivative by operand i,
+ * of the operands x[0..n-1], the result x[n] and dy x[n+1]; NULL: no gradient flows to that
+ * operand. `reads` tells which of x a gradient looks at, so that the others may die: bit i. */
 typedef struct MapExpr {
 	const char *name;
 	int operands;
@@ -108,11 +114,12 @@ typedef struct MapExpr {
 	} gradient[3];
 } MapExpr;
 
-/* y = body(in...): operands of smaller rank or of size 1 are broadcast (a rank-1 operand [C] runs along
- * the channels, dim 1). For operators and gradients built from elementwise pieces. */
+/* y = body(in...): operands of smaller rank or of size 1 are broadcast (a rank-1 operand [C] runs
+ * along the channels, dim 1). For operators and gradients built from elementwise pieces. */
 Value *graph_map(Graph *g, const MapExpr *body, Value *const *in, int nin, const double *p, int np);
 /* Shared by the descriptors of elementwise operators, which set `body` and these: p are the node's
- * ATTR_REAL attributes in order. Broadcast operands get their gradient summed back to their shape. */
+ * ATTR_REAL attributes in order. Broadcast operands get their gradient summed back to their shape.
+ */
 bool map_infer(Graph *g, Node *n);
 void map_lower(Lower *l, const Node *n);
 void map_gradient(Grad *g, const Node *n);
@@ -121,32 +128,35 @@ const MapExpr *map_body(const Node *n);
 /* Sum of x over the axes in which `shape` is smaller (or absent): the gradient of a broadcast. */
 Value *graph_sum_to(Graph *g, Value *x, Shape shape);
 Value *graph_add_n(Graph *g, Value *const *x, int n); /* n-ary sum; n == 1: x[0] itself */
-/* y = x*scale + shift, operands x, scale [C], shift [C]: what batch norm is in inference, and the form
- * that the fold pass offers to OpDesc.absorb. */
+/* y = x*scale + shift, operands x, scale [C], shift [C]: what batch norm is in inference, and the
+ * form that the fold pass offers to OpDesc.absorb. */
 extern const MapExpr map_scale_shift;
 
-/* --- the descriptor ---------------------------------------------------------------------------------- */
+/* --- the descriptor
+ * ---------------------------------------------------------------------------------- */
 
 typedef enum {
-	OP_METHOD = 1,   /* offered to Lua as a method of tensors */
-	OP_LOSS = 2,     /* result 0 is a scalar loss, the mean over the batch */
-	OP_OPTIMIZER = 4,/* offered as sgd{...} */
-	OP_STATEFUL = 8, /* the method's first argument is a parameter path */
+	OP_METHOD = 1,         /* offered to Lua as a method of tensors */
+	OP_LOSS = 2,           /* result 0 is a scalar loss, the mean over the batch */
+	OP_OPTIMIZER = 4,      /* offered as sgd{...} */
+	OP_STATEFUL = 8,       /* the method's first argument is a parameter path */
 	OP_GRADIENT_ONLY = 16, /* made by gradients, never differentiated: gradient may be NULL */
-	OP_REGROUP = 32,  /* result 0 is operand 0 with the dims after the batch written as one: flatten */
-	OP_ANY_DIMS = 64  /* operand 0 may have any dims after the batch; it looks at their product: dense */
+	OP_REGROUP =
+	    32, /* result 0 is operand 0 with the dims after the batch written as one: flatten */
+	OP_ANY_DIMS =
+	    64 /* operand 0 may have any dims after the batch; it looks at their product: dense */
 } OpFlag;
 
 struct OpDesc {
-	const char *name;      /* also the Lua method's */
-	const char *doc;       /* one sentence; REPL help */
+	const char *name; /* also the Lua method's */
+	const char *doc;  /* one sentence; REPL help */
 	unsigned flags;
-	int min_in, max_in;    /* operands that are values, states included */
-	int states;            /* how many of the operands, the last ones, are states made by the method */
-	const Attr *attr;      /* ends with a NULL name; may be NULL */
-	const MapExpr *body;   /* elementwise operators; else NULL */
-	/* States the method creates for operands `in` (only the non-state ones are set). Returns how many,
-	 * or -1 after an error was reported and the node poisoned. */
+	int min_in, max_in; /* operands that are values, states included */
+	int states;         /* how many of the operands, the last ones, are states made by the method */
+	const Attr *attr;   /* ends with a NULL name; may be NULL */
+	const MapExpr *body; /* elementwise operators; else NULL */
+	/* States the method creates for operands `in` (only the non-state ones are set). Returns how
+	 * many, or -1 after an error was reported and the node poisoned. */
 	int (*state_specs)(Graph *g, Node *n, StateSpec *spec);
 	bool (*infer)(Graph *g, Node *n);
 	Value **(*expand)(Expand *x, Node *n); /* NULL: copied as it is in every mode */
@@ -154,16 +164,17 @@ struct OpDesc {
 	void (*gradient)(Grad *g, const Node *n);
 	/* The oracle: plain double C over row-major tensors, written apart from lower. */
 	void (*reference)(const Node *n, const double *const *in, double *const *out);
-	Cost (*cost)(const Node *n);           /* NULL: nothing counted */
-	/* Offers y = op(x)*scale[C] + shift[C] as one node with other weights, so that batch norm folds;
-	 * returns the new value or NULL. */
+	Cost (*cost)(const Node *n); /* NULL: nothing counted */
+	/* Offers y = op(x)*scale[C] + shift[C] as one node with other weights, so that batch norm
+	 * folds; returns the new value or NULL. */
 	Value *(*absorb)(Graph *g, Node *n, Value *scale, Value *shift);
 	/* Small cases for tests, fuzzing and documentation, one a line:
 	 * "x=2x3x8x8 w=4x3x3x3 b=4 | stride=2 pad=1". Operands by name in order, then attributes;
-	 * `label` operands as "label=2<10" (batch 2, classes 10). Attributes: pairs "3" or "3x5", booleans
-	 * "true" or "false", names as they are, links "0,1/1,2/0,2": the inputs of each output map. Real
-	 * operands of a special kind: "var=3>0" all positive, "arg=2x4%9" whole numbers 0..8. */
-	const char *operands;  /* "x w b", names of the operands in order */
+	 * `label` operands as "label=2<10" (batch 2, classes 10). Attributes: pairs "3" or "3x5",
+	 * booleans "true" or "false", names as they are, links "0,1/1,2/0,2": the inputs of each output
+	 * map. Real operands of a special kind: "var=3>0" all positive, "arg=2x4%9" whole numbers 0..8.
+	 */
+	const char *operands; /* "x w b", names of the operands in order */
 	const char *samples;
 };
 
@@ -174,7 +185,7 @@ struct OpDesc {
 
 extern const OpDesc *const op_table[];
 extern const int op_count;
-const OpDesc *op_find(const char *name); /* or NULL */
+const OpDesc *op_find(const char *name);            /* or NULL */
 int attr_index(const OpDesc *op, const char *name); /* bug() when absent */
 /* Attributes of node n by name, for descriptors. */
 int64_t attr_int(const Node *n, const char *name);
@@ -183,7 +194,8 @@ bool attr_bool(const Node *n, const char *name);
 const int64_t *attr_pair(const Node *n, const char *name);
 const char *attr_name(const Node *n, const char *name);
 const LinkTable *attr_links(const Node *n, const char *name); /* NULL: none given */
-/* A fresh table for `op` with every attribute that n has under the same name and type; for gradients. */
+/* A fresh table for `op` with every attribute that n has under the same name and type; for
+ * gradients. */
 AttrValue *attrs_like(Arena *a, const OpDesc *op, const Node *n);
 void attr_set_int(const OpDesc *op, AttrValue *attr, const char *name, int64_t i);
 void attr_set_bool(const OpDesc *op, AttrValue *attr, const char *name, bool b);

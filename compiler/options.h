@@ -1,5 +1,5 @@
-/* options: what the command line or the embedding API asks for. Plain data, filled by main, checked by
- * the driver. */
+/* options: what the command line or the embedding API asks for. Plain data, filled by main, checked
+ * by the driver. */
 #ifndef CNNC_OPTIONS_H
 #define CNNC_OPTIONS_H
 
@@ -9,18 +9,18 @@
 enum { BATCH_LIMIT = 8 };
 
 typedef struct Options {
-	const char *file;            /* NET.lua */
-	const char *output;          /* NULL: the file's name with .c, here */
-	const char *prefix;          /* NULL: from the file's name */
-	Vec(const char *) define;    /* "name=value", from -D */
-	Vec(const char *) freeze;    /* patterns over state names, from --freeze: 'layer1.*' */
+	const char *file;         /* NET.lua */
+	const char *output;       /* NULL: the file's name with .c, here */
+	const char *prefix;       /* NULL: from the file's name */
+	Vec(const char *) define; /* "name=value", from -D */
+	Vec(const char *) freeze; /* patterns over state names, from --freeze: 'layer1.*' */
 	int infer_batches, train_batches;
 	int64_t infer_batch[BATCH_LIMIT], train_batch[BATCH_LIMIT]; /* none given: 1 */
-	bool inference_only;         /* no eval, gradients, update, step */
-	bool is_double;              /* --real=double */
-	const char *target;          /* auto (all of x86, else the plain one), or a name of target_table */
-	const char *dump;            /* stage, or NULL */
-	const char *decisions;       /* file of decisions to follow, or NULL */
+	bool inference_only;   /* no eval, gradients, update, step */
+	bool is_double;        /* --real=double */
+	const char *target;    /* auto (all of x86, else the plain one), or a name of target_table */
+	const char *dump;      /* stage, or NULL */
+	const char *decisions; /* file of decisions to follow, or NULL */
 	bool summary, summary_json;
 	bool depfile, depfile_phony; /* -MD, -MP */
 	const char *depfile_name;    /* -MF */
@@ -51,12 +51,14 @@ bool options_set(Arena *a, Diag *d, Options *o, const char *name, const char *va
 bool options_check(Diag *d, const Options *o);
 void options_help(Text *out);
 
-/* Where the results go: by -o, else the file's name, here. "-": the standard output, header inside. */
+/* Where the results go: by -o, else the file's name, here. "-": the standard output, header inside.
+ */
 const char *options_output(Arena *a, const Options *o);
 const char *options_header(Arena *a, const Options *o);  /* beside it, with .h */
 const char *options_depfile(Arena *a, const Options *o); /* -MF, else beside it, with .d */
 /* The depfile's text: `target: read...`, and with -MP an empty rule for each file but the first. */
-void options_depfile_text(const Options *o, const char *target, const char *const *read, int n, Text *out);
+void options_depfile_text(
+    const Options *o, const char *target, const char *const *read, int n, Text *out);
 
 extern const char *const option_stages[]; /* what --dump knows, in the order of the pipeline */
 extern const int option_stage_count;

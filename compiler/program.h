@@ -8,15 +8,23 @@
 #include "nest/nest.h"
 #include "targets/target.h"
 
-typedef enum { ENTRY_INIT, ENTRY_PACK, ENTRY_INFER, ENTRY_EVAL, ENTRY_GRADIENTS, ENTRY_UPDATE, ENTRY_STEP } EntryKind;
+typedef enum {
+	ENTRY_INIT,
+	ENTRY_PACK,
+	ENTRY_INFER,
+	ENTRY_EVAL,
+	ENTRY_GRADIENTS,
+	ENTRY_UPDATE,
+	ENTRY_STEP
+} EntryKind;
 
 /* An argument of an entry other than vars, packed, slots, grads, work, pool. */
 typedef struct {
 	const char *name;
 	Type type;
-	Shape shape;      /* with the batch */
+	Shape shape; /* with the batch */
 	bool output;
-	int64_t classes;  /* labels: range 0..classes-1, checked at entry; 0 for the others */
+	int64_t classes; /* labels: range 0..classes-1, checked at entry; 0 for the others */
 } Argument;
 
 /* One kernel call. `tree[t]` is the nest scheduled for target t of the program's list. */
@@ -30,12 +38,12 @@ typedef struct {
 /* A compiled part: one entry's work. */
 typedef struct {
 	EntryKind kind;
-	const char *name;      /* infer_b1, gradients_b64: without the prefix */
+	const char *name; /* infer_b1, gradients_b64: without the prefix */
 	int64_t batch;
-	Vec(Argument) arg;     /* Buffer.slot of INPUT and OUTPUT indexes this list */
-	Vec(Buffer *) buffer;  /* by id */
+	Vec(Argument) arg;    /* Buffer.slot of INPUT and OUTPUT indexes this list */
+	Vec(Buffer *) buffer; /* by id */
 	Vec(Step) step;
-	int64_t work;          /* bytes of the arena, alignment included */
+	int64_t work;             /* bytes of the arena, alignment included */
 	int64_t work_lower_bound; /* most bytes live at one step */
 } Part;
 
@@ -55,20 +63,21 @@ Part *lower_graph(Arena *a, const Graph *g, EntryKind kind, const char *name);
 /* init.c: first values of all states. */
 Part *lower_init(Arena *a, const Model *m);
 /* pack.c: what depends on weights alone moves from the inference parts to one `pack` part, written
- * once, in packed memory; equal nests of several batch sizes are shared. NULL when there is nothing. */
+ * once, in packed memory; equal nests of several batch sizes are shared. NULL when there is
+ * nothing. */
 Part *hoist_pack(Arena *a, Part *const *infer, int n, int64_t *packed);
 
 /* plan.c: places every WORK buffer. Liveness per step; buffers never alive together may share. */
 void plan_memory(Arena *a, Part *p, int64_t element_bytes);
 
-/* verify_program.c: NULL or what is wrong. Two live buffers that overlap; a state written before its
- * last reader; a read of what nobody wrote; an access out of place; a racing store. */
+/* verify_program.c: NULL or what is wrong. Two live buffers that overlap; a state written before
+ * its last reader; a read of what nobody wrote; an access out of place; a racing store. */
 const char *verify_part(Arena *a, const Part *p);
 
 /* interp: runs a part in double, all buffers by place. Canonical memories are the caller's. */
 typedef struct {
 	double *vars, *slots, *grads, *packed;
-	double **arg;           /* by slot; labels as doubles */
+	double **arg; /* by slot; labels as doubles */
 	uint64_t seed, step;
 } Memory;
 bool part_run(Arena *a, const Part *p, const Memory *m, int tree_of_target); /* -1: naive nests */

@@ -45,7 +45,7 @@ static void print_calls(const Compiled *c, int n, const char *real, Text *out)
 		text_add(out, ", work, pool);\n}\n");
 	}
 	text_printf(out, "call *const calls[%d] = {", n);
-	for (int i = 0; i < n; i++) text_printf(out, "%scall_%d", i % 8 ? ", " : ",\n\t" + !i, i);
+	for (int i = 0; i < n; i++) text_printf(out, "%s\n\tcall_%d", i ? "," : "", i);
 	text_add(out, "};\n");
 }
 

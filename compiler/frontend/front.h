@@ -112,8 +112,8 @@ typedef struct Tensor {
 } Tensor;
 
 #define TENSOR "tensor"
-void front_tensor_open(lua_State *L);     /* needs method_open's table on top, takes it */
-void arithmetic_open(lua_State *L); /* the operators, into the metatable on top */
+void front_tensor_open(lua_State *L); /* needs method_open's table on top, takes it */
+void arithmetic_open(lua_State *L);   /* the operators, into the metatable on top */
 Tensor *front_tensor_new(lua_State *L, int terms);
 void tensor_push(lua_State *L, Value *v);
 int tensor_push_poison(lua_State *L);   /* returns 1 */

@@ -82,7 +82,8 @@ Nest *merge_dims(Arena *a, const Nest *n)
 	*out = *n;
 	for (int d = out->ndim - 2; d >= 0; d--) {
 		Merge m = {.arena = a, .dim = d, .extent = out->dim[d + 1].extent};
-		if (!out->dim[d].reduce && !out->dim[d + 1].reduce && may_merge(&m, out)) merge_pair(&m, out);
+		if (!out->dim[d].reduce && !out->dim[d + 1].reduce && may_merge(&m, out))
+			merge_pair(&m, out);
 	}
 	return out;
 }

@@ -1,11 +1,12 @@
 /* nest: one loop-nest form for every operator.
  *
  * Meaning of a Nest: for each point of the space dims: every accumulator starts at `init`; for each
- * point of the reduction dims where all guards hold, all accumulators are updated at once; then every
- * store happens. Gather form only: each space point writes its own elements, so space dims are
- * independent, reduction dims commute (unless `ordered`), and there is no dependence analysis.
- * A nest without reduction dims runs its updates once for each point where the guards hold. All store
- * values of a point are computed before its first store, so a value reads what was there before.
+ * point of the reduction dims where all guards hold, all accumulators are updated at once; then
+ * every store happens. Gather form only: each space point writes its own elements, so space dims
+ * are independent, reduction dims commute (unless `ordered`), and there is no dependence analysis.
+ * A nest without reduction dims runs its updates once for each point where the guards hold. All
+ * store values of a point are computed before its first store, so a value reads what was there
+ * before.
  *
  *   Nest + Schedule ─ tree_build ─▶ Tree ─ check_partition, check_bounds, check_stores ─▶ emit
  *
@@ -17,7 +18,7 @@
 #include "../ir.h"
 
 enum {
-	NEST_DIMS = 12,   /* dims of one nest */
+	NEST_DIMS = 12, /* dims of one nest */
 	NEST_LOADS = 16,
 	NEST_STORES = 4,
 	NEST_ACCS = 4,
@@ -28,7 +29,8 @@ enum {
 	SCHEDULE_LINES = 32
 };
 
-/* --- affine.c: c + sum k*var. In a Nest a var is a dim's index, in a Tree a loop's number. -------- */
+/* --- affine.c: c + sum k*var. In a Nest a var is a dim's index, in a Tree a loop's number.
+ * -------- */
 
 typedef struct {
 	int var;
@@ -52,7 +54,8 @@ bool affine_same(const Affine *a, const Affine *b);
 Affine affine_subst(const Affine *a, const Affine *of_var); /* var v becomes of_var[v] */
 Affine affine_fix(const Affine *a, int var, int64_t value);
 int64_t affine_eval(const Affine *a, const int64_t *value_of_var);
-void affine_range(const Affine *a, const int64_t *count_of_var, int64_t *lo, int64_t *hi); /* vars in 0..count-1 */
+void affine_range(const Affine *a, const int64_t *count_of_var, int64_t *lo,
+    int64_t *hi); /* vars in 0..count-1 */
 /* floor(a/q) as an affine form: the terms that q divides, the rest must be constant; else false. */
 bool affine_div(const Affine *a, int64_t q, const int64_t *count_of_var, Affine *quotient);
 void affine_print(const Affine *a, const char *const *name_of_var, Text *out);
@@ -66,7 +69,8 @@ typedef struct {
 Index index_of(Affine a);
 Index index_div(Affine a, int64_t q);
 
-/* --- buffer.c: logical shape and layout ----------------------------------------------------------- */
+/* --- buffer.c: logical shape and layout
+ * ----------------------------------------------------------- */
 
 /* One physical dimension, outer to inner: (i[dim]/div) % mod; mod 0: no modulus. */
 typedef struct {
@@ -76,9 +80,11 @@ typedef struct {
 } Component;
 
 typedef enum {
-	PLACE_NONE,   /* not yet decided */
-	PLACE_WORK,   /* the arena of the entry */
-	PLACE_VARS, PLACE_SLOTS, PLACE_GRADS, /* canonical, at State.offset */
+	PLACE_NONE, /* not yet decided */
+	PLACE_WORK, /* the arena of the entry */
+	PLACE_VARS,
+	PLACE_SLOTS,
+	PLACE_GRADS,  /* canonical, at State.offset */
 	PLACE_PACKED, /* written by pack, read by infer */
 	PLACE_INPUT,  /* an argument: images, labels, seed, hyperparameters */
 	PLACE_OUTPUT, /* an argument: loss, outputs */
@@ -86,49 +92,59 @@ typedef enum {
 } Place;
 
 typedef struct Buffer {
-	const char *name;     /* for people: the layer's or state's name */
+	const char *name; /* for people: the layer's or state's name */
 	Type type;
 	int rank;
 	int64_t shape[BUFFER_RANK]; /* logical */
 	int64_t room[BUFFER_RANK];  /* >= shape: what the layout has place for */
 	int ncomp;
 	Component comp[COMPONENTS];
-	int64_t size;         /* elements, layout and all */
+	int64_t size; /* elements, layout and all */
 	Place place;
-	int64_t offset;       /* elements from the place's start; WORK: set by the planner */
-	int slot;             /* INPUT, OUTPUT: which argument */
-	State *state;         /* VARS, SLOTS, GRADS: whose */
-	const double *table;  /* TABLE */
-	bool fixed;           /* its layout is not ours to choose: all but WORK and PACKED */
-	int id;               /* dense within its program part; set by lower */
+	int64_t offset;      /* elements from the place's start; WORK: set by the planner */
+	int slot;            /* INPUT, OUTPUT: which argument */
+	State *state;        /* VARS, SLOTS, GRADS: whose */
+	const double *table; /* TABLE */
+	bool fixed;          /* its layout is not ours to choose: all but WORK and PACKED */
+	int id;              /* dense within its program part; set by lower */
 } Buffer;
 
 Buffer *buffer_new(Arena *a, const char *name, Type type, int rank, const int64_t *shape);
 void buffer_row_major(Buffer *b);
-/* Layout from text over the dims a b c d ... outer to inner: "a b/16 c d b%16". With `skew`, that many
- * elements are added to the stride of each component that steps over whole planes (div > 1, mod 0),
- * so that planes do not fall on one cache set. false: the text does not cover every dim exactly. */
+/* Layout from text over the dims a b c d ... outer to inner: "a b/16 c d b%16". With `skew`, that
+ * many elements are added to the stride of each component that steps over whole planes (div > 1,
+ * mod 0), so that planes do not fall on one cache set. false: the text does not cover every dim
+ * exactly. */
 bool buffer_layout(Buffer *b, const char *layout, int64_t skew);
 void buffer_layout_text(const Buffer *b, Text *out); /* reads back with buffer_layout */
 /* Physical offset of logical indices as an affine form over the same vars; false: not affine. */
-bool buffer_address(const Buffer *b, const Affine *at, const int64_t *count_of_var, Affine *address);
+bool buffer_address(
+    const Buffer *b, const Affine *at, const int64_t *count_of_var, Affine *address);
 int64_t buffer_offset(const Buffer *b, const int64_t *at);
 
-/* --- expr.c: bodies ------------------------------------------------------------------------------- */
+/* --- expr.c: bodies
+ * ------------------------------------------------------------------------------- */
 
 typedef enum {
-	E_ACC,    /* accumulator `id` */
-	E_LOAD,   /* load `id` of the nest */
-	E_NUM,    /* number */
-	E_INDEX,  /* the value of an affine form */
-	E_TABLE,  /* table[index0][index1], constant when scheduled */
-	E_ADD, E_SUB, E_MUL, E_DIV,
-	E_MAX,    /* a > b ? a : b, exactly: max(0, x) passes NaN, as x86's max does */
-	E_MIN,    /* a < b ? a : b, exactly */
-	E_GT, E_EQ, E_NE, E_OR, E_AND, /* truth: only as a condition */
+	E_ACC,   /* accumulator `id` */
+	E_LOAD,  /* load `id` of the nest */
+	E_NUM,   /* number */
+	E_INDEX, /* the value of an affine form */
+	E_TABLE, /* table[index0][index1], constant when scheduled */
+	E_ADD,
+	E_SUB,
+	E_MUL,
+	E_DIV,
+	E_MAX, /* a > b ? a : b, exactly: max(0, x) passes NaN, as x86's max does */
+	E_MIN, /* a < b ? a : b, exactly */
+	E_GT,
+	E_EQ,
+	E_NE,
+	E_OR,
+	E_AND,    /* truth: only as a condition */
 	E_SELECT, /* arg0 ? arg1 : arg2 */
 	E_CALL,   /* function `fn` of arg0 (and arg1) */
-	E_HASH    /* uniform in [0, 1), 24 bits: of the seed buffer (load `id`), `key`, element `index0` */
+	E_HASH /* uniform in [0, 1), 24 bits: of the seed buffer (load `id`), `key`, element `index0` */
 } ExprKind;
 
 typedef enum { FN_EXP, FN_LOG, FN_SQRT, FN_TANH, FN_ABS, FN_POW } Function;
@@ -162,7 +178,8 @@ Expr *expr_rewrite(Arena *a, const Expr *e, Expr *(*leaf)(void *self, const Expr
 bool expr_visit(const Expr *e, bool (*visit)(void *self, const Expr *e), void *self);
 void expr_print(const Expr *e, const char *const *name_of_dim, Text *out);
 
-/* --- nest.c --------------------------------------------------------------------------------------- */
+/* --- nest.c
+ * --------------------------------------------------------------------------------------- */
 
 typedef struct {
 	const char *name;
@@ -174,14 +191,14 @@ typedef struct {
 	Buffer *buffer;
 	const char *as; /* its name in the kernel: x, w, dy */
 	Index at[BUFFER_RANK];
-	int prefetch;   /* elements ahead, 0: none */
+	int prefetch; /* elements ahead, 0: none */
 } Access;
 
 typedef enum { GUARD_RANGE, GUARD_DIVIDES, GUARD_MASK } GuardKind;
 
 typedef struct {
 	GuardKind kind;
-	Index e[2];            /* RANGE: lo <= e0 < hi; DIVIDES: q | e0.a; MASK: table[e0][e1] != 0 */
+	Index e[2]; /* RANGE: lo <= e0 < hi; DIVIDES: q | e0.a; MASK: table[e0][e1] != 0 */
 	int64_t lo, hi, q;
 	const uint8_t *table;
 	int cols;
@@ -196,21 +213,21 @@ typedef struct {
 } Acc;
 
 typedef struct {
-	Access to;   /* at[] with q == 1 */
+	Access to; /* at[] with q == 1 */
 	Expr *value;
 } Store;
 
 typedef struct {
-	const char *name;    /* class, the kernel's name stem: conv, conv_dw, map */
-	const char *layer;   /* for people */
+	const char *name;  /* class, the kernel's name stem: conv, conv_dw, map */
+	const char *layer; /* for people */
 	int ndim, nload, nguard, nacc, nstore;
 	Dim dim[NEST_DIMS];
 	Access load[NEST_LOADS];
 	Guard guard[NEST_GUARDS];
 	Acc acc[NEST_ACCS];
 	Store store[NEST_STORES];
-	bool ordered;        /* reduction must run in dim order: max-pool's first maximum */
-	bool inplace;        /* a store may share its buffer with a load at the same index */
+	bool ordered; /* reduction must run in dim order: max-pool's first maximum */
+	bool inplace; /* a store may share its buffer with a load at the same index */
 	Where where;
 } Nest;
 
@@ -223,37 +240,41 @@ void nest_guard_mask(Nest *n, Affine row, Affine col, const uint8_t *table, int 
 int nest_acc(Nest *n, double init, Combine combine, Expr *update);
 void nest_store(Nest *n, const char *as, Buffer *b, const Affine *at, Expr *value);
 void nest_print(const Nest *n, Text *out); /* --dump=nests */
-/* NULL, or what is wrong with its form: dims out of range, reduction dim in a store, quotient without
- * its guard, accumulator used before it is declared. */
+/* NULL, or what is wrong with its form: dims out of range, reduction dim in a store, quotient
+ * without its guard, accumulator used before it is declared. */
 const char *nest_verify(Arena *a, const Nest *n);
 
-/* --- fuse.c --------------------------------------------------------------------------------------- */
+/* --- fuse.c
+ * --------------------------------------------------------------------------------------- */
 
 /* `map` (no reduction, no guard, no accumulator) reads the only store of `into` at plain dims that
  * cover it. Returns one new nest equal to the two, keeping the store for other readers if `keep`;
  * NULL when the form does not allow it. Neither argument is changed. */
 Nest *fuse_map(Arena *a, const Nest *into, const Nest *map, bool keep);
 
-/* --- merge.c -------------------------------------------------------------------------------------- */
+/* --- merge.c
+ * -------------------------------------------------------------------------------------- */
 
-/* A map whose neighbouring dims walk every buffer like one dim, with one dim instead: vectors then run
- * over rows' ends. n itself when it is no map. */
+/* A map whose neighbouring dims walk every buffer like one dim, with one dim instead: vectors then
+ * run over rows' ends. n itself when it is no map. */
 Nest *merge_dims(Arena *a, const Nest *n);
 
-/* --- tree_build.c: schedules ------------------------------------------------------------------------ */
+/* --- tree_build.c: schedules
+ * ------------------------------------------------------------------------ */
 
 typedef enum {
-	LINE_FOR,    /* loop in units of `by`; a ragged end becomes its own piece. A loop that would cross
-	              * the blocks of a layout becomes two: over blocks, then inside one */
-	LINE_PAR,    /* as FOR, space only: its iterations may run at once; leading lines only */
-	LINE_TILE,   /* as FOR in balanced units; units where a range guard is undecided are pieces */
-	LINE_PHASE,  /* the `by` residues, each a piece; a residue whose guards are false is dead */
-	LINE_REG,    /* an instance of the tile for each unit of `by` values: its own accumulators. With 16
-	              * left, `reg oc 8 | vec oc 8` are two instances of 8 lanes; `reg ow` is one for each
-	              * value. A ragged end becomes a tile of its own */
-	LINE_VEC,    /* `by` lanes; when fewer values are left, an instance for each of them */
-	LINE_CUT,    /* runs of values over which every guard has one truth: each a piece */
-	LINE_UNROLL  /* a copy in the leaf for each unit of `by` values; reduction dims inside the tile */
+	LINE_FOR,  /* loop in units of `by`; a ragged end becomes its own piece. A loop that would cross
+	            * the blocks of a layout becomes two: over blocks, then inside one */
+	LINE_PAR,  /* as FOR, space only: its iterations may run at once; leading lines only */
+	LINE_TILE, /* as FOR in balanced units; units where a range guard is undecided are pieces */
+	LINE_PHASE, /* the `by` residues, each a piece; a residue whose guards are false is dead */
+	LINE_REG, /* an instance of the tile for each unit of `by` values: its own accumulators. With 16
+	           * left, `reg oc 8 | vec oc 8` are two instances of 8 lanes; `reg ow` is one for each
+	           * value. A ragged end becomes a tile of its own */
+	LINE_VEC, /* `by` lanes; when fewer values are left, an instance for each of them */
+	LINE_CUT, /* runs of values over which every guard has one truth: each a piece */
+	LINE_UNROLL /* a copy in the leaf for each unit of `by` values; reduction dims inside the tile
+	             */
 } LineKind;
 
 typedef struct {
@@ -273,9 +294,9 @@ typedef struct {
 const char *schedule_parse(Arena *a, const Nest *n, const char *text, Schedule *s);
 void schedule_print(const Nest *n, const Schedule *s, Text *out);
 
-/* The tile closes (accumulators live from there on) at the first line after the reg and vec lines, or,
- * in a schedule without these, where only reduction lines are left. Reduction lines above the tile make
- * it see its reduction in chunks: see tile_chunks(). */
+/* The tile closes (accumulators live from there on) at the first line after the reg and vec lines,
+ * or, in a schedule without these, where only reduction lines are left. Reduction lines above the
+ * tile make it see its reduction in chunks: see tile_chunks(). */
 
 typedef enum { TREE_LOOP, TREE_TILE, TREE_LEAF } TreeKind;
 
@@ -296,15 +317,15 @@ enum {
 typedef struct Tree Tree;
 struct Tree {
 	TreeKind kind;
-	Vec(Tree *) kid;          /* LOOP: what is inside; TILE: reduction loops and leaves */
-	int var, dim;             /* LOOP */
+	Vec(Tree *) kid; /* LOOP: what is inside; TILE: reduction loops and leaves */
+	int var, dim;    /* LOOP */
 	int64_t count;
 	LineKind line;
-	int nreg;                 /* TILE: instances; LEAF: unrolled copies */
+	int nreg; /* TILE: instances; LEAF: unrolled copies */
 	Reg reg[TILE_REGS];
-	Affine *sub;              /* TILE, LEAF: each dim over the loop vars; TILE: first values */
-	int64_t span[NEST_DIMS];  /* TILE: largest minus first value of each dim inside the tile */
-	bool dead;                /* LEAF: no guard holds here; kept for the partition check only */
+	Affine *sub;             /* TILE, LEAF: each dim over the loop vars; TILE: first values */
+	int64_t span[NEST_DIMS]; /* TILE: largest minus first value of each dim inside the tile */
+	bool dead;               /* LEAF: no guard holds here; kept for the partition check only */
 };
 
 /* A scheduled nest. Loop vars are numbered across the whole tree; count[var] is the trip count. */
@@ -318,26 +339,31 @@ typedef struct {
 	Vec(const char *) var_name;
 } Scheduled;
 
-/* NULL with *error set when the schedule does not fit the nest (not affine, ragged register tile). */
+/* NULL with *error set when the schedule does not fit the nest (not affine, ragged register tile).
+ */
 Scheduled *tree_build(Arena *a, const Nest *n, const Schedule *s, const char **error);
 void tree_print(const Scheduled *s, Text *out); /* --dump=trees */
-int64_t tree_blocks(const Scheduled *s); /* iterations of the leading par loops, over all pieces; 1: serial */
+int64_t tree_blocks(
+    const Scheduled *s); /* iterations of the leading par loops, over all pieces; 1: serial */
 
-/* A dim of which a tile sees only a part at a time. `base` is its first value there over the loop vars
- * (reg vars at 0). The chunk is the first when base == 0 for every such dim, the last when base == last
- * for every one. First: accumulators start at `init`, else at what waits in the place of store k; not
- * last: raw accumulators are written there instead of the stores. Private accumulators (reg or vec of
- * a reduction dim): only instance 0 starts at what waits, and they are combined before the writing. */
+/* A dim of which a tile sees only a part at a time. `base` is its first value there over the loop
+ * vars (reg vars at 0). The chunk is the first when base == 0 for every such dim, the last when
+ * base == last for every one. First: accumulators start at `init`, else at what waits in the place
+ * of store k; not last: raw accumulators are written there instead of the stores. Private
+ * accumulators (reg or vec of a reduction dim): only instance 0 starts at what waits, and they are
+ * combined before the writing. */
 typedef struct {
 	int dim;
 	Affine base;
 	int64_t last;
 } Chunk;
 
-int tile_chunks(const Scheduled *s, const Tree *tile, Chunk *chunk /* [NEST_DIMS] */); /* 0: whole */
+int tile_chunks(
+    const Scheduled *s, const Tree *tile, Chunk *chunk /* [NEST_DIMS] */); /* 0: whole */
 
 /* Instances of a tile or copies of a leaf: one for each combination of the regs that are not lanes,
- * numbered with the last reg fastest. instance_fix() sets these regs in sub[ndim]; lanes stay vars. */
+ * numbered with the last reg fastest. instance_fix() sets these regs in sub[ndim]; lanes stay vars.
+ */
 int instance_count(const Reg *reg, int nreg);
 void instance_fix(const Reg *reg, int nreg, int instance, const Affine *sub, int ndim, Affine *out);
 
@@ -347,18 +373,21 @@ Truth guard_truth(const Guard *g, const Affine *sub, const int64_t *count_of_var
 /* An index after substitution; false when a quotient is not exact there. */
 bool index_resolve(const Index *i, const Affine *sub, Affine *out);
 
-/* --- check_*.c: proofs, each independent of the builder. NULL, or what could not be proven. --------- */
+/* --- check_*.c: proofs, each independent of the builder. NULL, or what could not be proven.
+ * --------- */
 
 const char *check_partition(Arena *a, const Scheduled *s); /* each domain point exactly once */
-const char *check_bounds(Arena *a, const Scheduled *s);    /* each access inside its buffer's room */
-const char *check_stores(Arena *a, const Scheduled *s);    /* store maps injective, no racing par */
-const char *check_order(Arena *a, const Scheduled *s);     /* chunks first to last; ordered nests in order */
+const char *check_bounds(Arena *a, const Scheduled *s); /* each access inside its buffer's room */
+const char *check_stores(Arena *a, const Scheduled *s); /* store maps injective, no racing par */
+const char *check_order(
+    Arena *a, const Scheduled *s); /* chunks first to last; ordered nests in order */
 const char *check_all(Arena *a, const Scheduled *s);
 
-/* --- interp.c: the meaning, in double ---------------------------------------------------------------- */
+/* --- interp.c: the meaning, in double
+ * ---------------------------------------------------------------- */
 
-/* memory[b->id] holds b->size doubles for each buffer mentioned (labels as doubles). A seed buffer is
- * not read: E_HASH takes seed and step from here. */
+/* memory[b->id] holds b->size doubles for each buffer mentioned (labels as doubles). A seed buffer
+ * is not read: E_HASH takes seed and step from here. */
 typedef struct {
 	double **memory;
 	uint64_t seed, step;

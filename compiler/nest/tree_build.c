@@ -253,8 +253,8 @@ static void build_units(Builder *b, int i, Tree *parent, Tree *tile)
 	if (ragged) add_piece(b, i, next, parent, tile, (Piece){full * unit, 1, ragged}, looped);
 }
 
-/* Lanes are one register: they take all that is left. A ragged end, fewer values than lanes, becomes
- * instances of one value each. */
+/* Lanes are one register: they take all that is left. A ragged end, fewer values than lanes,
+ * becomes instances of one value each. */
 static void build_vec(Builder *b, int i, Tree *parent, Tree *tile)
 {
 	Line line = b->schedule->line[i];
@@ -443,7 +443,8 @@ static int64_t common_divisor(int64_t a, int64_t b)
 }
 
 /* An index k*d + rest meets a component that divides by div wherever d is a multiple of the block:
- * the common divisor of div and the rest's factors, over k. Dims of one value have no part in it. */
+ * the common divisor of div and the rest's factors, over k. Dims of one value have no part in it.
+ */
 static void add_blocks(Builder *b, const Access *x)
 {
 	for (int i = 0; i < x->buffer->ncomp; i++) {

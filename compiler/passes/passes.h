@@ -1,4 +1,5 @@
-/* passes: graph to graph, each in a file of its own. Each leaves a graph that graph_verify accepts. */
+/* passes: graph to graph, each in a file of its own. Each leaves a graph that graph_verify accepts.
+ */
 #ifndef CNNC_PASSES_H
 #define CNNC_PASSES_H
 

@@ -1,7 +1,8 @@
 /* init: first values of weights, buffers and slots, as nests like any others.
  *
  * Numbers come from (seed, name of the state, element) by integer arithmetic: the same everywhere.
- * A normal variable is the sum of twelve uniform ones minus six (Irwin-Hall): variance one, no libm. */
+ * A normal variable is the sum of twelve uniform ones minus six (Irwin-Hall): variance one, no
+ * libm. */
 #include "internal.h"
 
 static Expr *uniform(Arena *a, int seed, uint64_t key, Affine element)

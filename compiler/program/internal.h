@@ -7,7 +7,7 @@
 
 /* Steps that load or store a buffer, -1: none. */
 typedef struct {
-	int first, last;             /* any mention */
+	int first, last; /* any mention */
 	int first_store, last_store;
 	int last_load;
 } Life;
@@ -21,6 +21,7 @@ int nest_store_of(const Nest *n, const Buffer *b);
 bool nest_reads_in_place(const Nest *n, const Buffer *load, const Buffer *store);
 /* A new step at position `at`; those from there on move. */
 void part_insert(Arena *a, Part *p, int at, const Nest *n, const char *comment);
-Buffer *part_buffer(Arena *a, Part *p, const char *name, Type type, int rank, const int64_t *shape, Place place);
+Buffer *part_buffer(
+    Arena *a, Part *p, const char *name, Type type, int rank, const int64_t *shape, Place place);
 
 #endif

@@ -1,8 +1,9 @@
 /* lower: the only place where nodes become nests.
  *
- * Every value gets a view: a buffer and, for each of its dims, where the value begins in it. Slices and
- * concatenations are views of one buffer; outputs, gradients and assigned states take the place of the
- * buffer that holds them where the order of the nests allows it, else a copy is added at the end. */
+ * Every value gets a view: a buffer and, for each of its dims, where the value begins in it. Slices
+ * and concatenations are views of one buffer; outputs, gradients and assigned states take the place
+ * of the buffer that holds them where the order of the nests allows it, else a copy is added at the
+ * end. */
 #include "internal.h"
 
 typedef struct {
@@ -20,7 +21,8 @@ struct Lower {
 
 Arena *lower_arena(Lower *l) { return l->arena; }
 
-Buffer *part_buffer(Arena *a, Part *p, const char *name, Type type, int rank, const int64_t *shape, Place place)
+Buffer *part_buffer(
+    Arena *a, Part *p, const char *name, Type type, int rank, const int64_t *shape, Place place)
 {
 	Buffer *b = buffer_new(a, name, type, rank, shape);
 	b->place = place;
@@ -69,7 +71,8 @@ static const char *step_comment(Lower *l, const Node *n)
 	const char *from = n->nin ? shape_text(l->arena, n->in[0]->shape) : "";
 	const char *to = n->nout ? shape_text(l->arena, n->out[0]->shape) : "";
 	const char *op = n->op ? n->op->name : n->name;
-	return arena_printf(l->arena, "%s%s%s %s -> %s", n->layer ? n->layer : "", n->layer ? ": " : "", op, from, to);
+	return arena_printf(
+	    l->arena, "%s%s%s %s -> %s", n->layer ? n->layer : "", n->layer ? ": " : "", op, from, to);
 }
 
 static Nest *add_step(Arena *a, Part *p, const char *name, const char *layer, const char *comment)
@@ -114,8 +117,10 @@ int lower_load(Lower *l, Nest *nest, const char *as, const Value *v, const Index
 	}
 	for (int d = 0; d < view->buffer->rank; d++) {
 		moved[d] = d < v->shape.rank ? at[d] : index_of(affine_number(0));
-		if (moved[d].q == 1) moved[d].a = affine_plus(moved[d].a, view->offset[d]);
-		else if (view->offset[d]) moved[d].a = affine_plus(moved[d].a, view->offset[d] * moved[d].q);
+		if (moved[d].q == 1)
+			moved[d].a = affine_plus(moved[d].a, view->offset[d]);
+		else if (view->offset[d])
+			moved[d].a = affine_plus(moved[d].a, view->offset[d] * moved[d].q);
 	}
 	return nest_load(nest, as, view->buffer, moved);
 }
@@ -191,7 +196,8 @@ static bool is_whole(const View *view, const Value *v)
 bool lower_merge(Lower *l, const Value *part, const Value *whole, const int64_t *offset)
 {
 	View *view = placed_view(l, part);
-	if (view->buffer->place != PLACE_WORK || view->buffer->fixed || !is_whole(view, part)) return false;
+	if (view->buffer->place != PLACE_WORK || view->buffer->fixed || !is_whole(view, part))
+		return false;
 	Buffer *from = view->buffer;
 	View *to = placed_view(l, whole);
 	if (to->buffer == from) return false;
@@ -201,11 +207,16 @@ bool lower_merge(Lower *l, const Value *part, const Value *whole, const int64_t 
 	return true;
 }
 
-/* --- sources ------------------------------------------------------------------------------------- */
+/* --- sources -------------------------------------------------------------------------------------
+ */
 
 static int add_argument(Lower *l, const Node *n, const Value *v, bool output)
 {
-	Argument arg = {.name = n->name, .type = v->type, .shape = v->shape, .output = output, .classes = n->classes};
+	Argument arg = {.name = n->name,
+	    .type = v->type,
+	    .shape = v->shape,
+	    .output = output,
+	    .classes = n->classes};
 	vec_push(l->arena, l->part->arg, arg);
 	return l->part->arg.n - 1;
 }
@@ -213,11 +224,13 @@ static int add_argument(Lower *l, const Node *n, const Value *v, bool output)
 static Buffer *state_buffer(Lower *l, State *s, Place place)
 {
 	for (int i = 0; i < l->part->buffer.n; i++)
-		if (l->part->buffer.at[i]->state == s && l->part->buffer.at[i]->place == place) return l->part->buffer.at[i];
+		if (l->part->buffer.at[i]->state == s && l->part->buffer.at[i]->place == place)
+			return l->part->buffer.at[i];
 	int64_t count = shape_count(s->shape);
-	bool row = l->part->kind == ENTRY_UPDATE && s->shape.rank > 1; /* elementwise: its form is no matter */
+	bool row =
+	    l->part->kind == ENTRY_UPDATE && s->shape.rank > 1; /* elementwise: its form is no matter */
 	Buffer *b = part_buffer(l->arena, l->part, s->name, TYPE_REAL, row ? 1 : s->shape.rank,
-		row ? &count : s->shape.dim, place);
+	    row ? &count : s->shape.dim, place);
 	b->state = s;
 	b->offset = s->offset;
 	return b;
@@ -241,7 +254,8 @@ static void lower_source(Lower *l, const Node *n)
 	view_of(l, v)->buffer = b;
 }
 
-/* --- sinks --------------------------------------------------------------------------------------- */
+/* --- sinks ---------------------------------------------------------------------------------------
+ */
 
 int nest_load_of(const Nest *n, const Buffer *b)
 {
@@ -274,8 +288,8 @@ bool nest_reads_in_place(const Nest *n, const Buffer *load, const Buffer *store)
 	return true;
 }
 
-/* The old value of the state is not read at or after the first nest that stores `b`, but in place, and
- * nobody reads the next value from `b`: a state is written once, behind all its readers. */
+/* The old value of the state is not read at or after the first nest that stores `b`, but in place,
+ * and nobody reads the next value from `b`: a state is written once, behind all its readers. */
 static bool may_become(Lower *l, const Buffer *b, const Buffer *state)
 {
 	int first = 0;
@@ -294,7 +308,8 @@ static bool may_become(Lower *l, const Buffer *b, const Buffer *state)
 static void copy_view(Lower *l, const Value *v, Buffer *to, const int64_t *offset, const char *name)
 {
 	if (is_flat(to, v->shape.rank)) bug("%s cannot be assigned in place", name);
-	Nest *nest = add_step(l->arena, l->part, "copy", name, arena_printf(l->arena, "%s: copied", name));
+	Nest *nest =
+	    add_step(l->arena, l->part, "copy", name, arena_printf(l->arena, "%s: copied", name));
 	Index from[BUFFER_RANK];
 	Affine at[BUFFER_RANK];
 	static const char *const dim[] = {"a", "b", "c", "d"};
@@ -314,8 +329,10 @@ static void deliver(Lower *l, const Value *v, Buffer *to, const int64_t *offset,
 	View *view = placed_view(l, v);
 	bool free = view->buffer->place == PLACE_WORK && !view->buffer->fixed && is_whole(view, v);
 	if (free && to->state && to->place != PLACE_GRADS) free = may_become(l, view->buffer, to);
-	if (free) replace_buffer(l, view->buffer, to, offset);
-	else copy_view(l, v, to, offset, name);
+	if (free)
+		replace_buffer(l, view->buffer, to, offset);
+	else
+		copy_view(l, v, to, offset, name);
 }
 
 static void lower_output(Lower *l, const Node *n, Buffer **loss)
@@ -364,8 +381,9 @@ static void lower_sinks(Lower *l)
 		Node *n = l->graph->node.at[i];
 		int64_t offset[BUFFER_RANK] = {0};
 		if (n->kind != NODE_ASSIGN) continue;
-		deliver(l, n->in[0], state_buffer(l, n->state, n->state->kind == STATE_SLOT ? PLACE_SLOTS : PLACE_VARS),
-			offset, n->name);
+		deliver(l, n->in[0],
+		    state_buffer(l, n->state, n->state->kind == STATE_SLOT ? PLACE_SLOTS : PLACE_VARS),
+		    offset, n->name);
 	}
 }
 
@@ -378,8 +396,10 @@ Part *lower_graph(Arena *a, const Graph *g, EntryKind kind, const char *name)
 	Lower l = {.arena = a, .part = p, .graph = g};
 	for (int i = 0; i < g->node.n; i++) {
 		const Node *n = g->node.at[i];
-		if (n->kind == NODE_OP) n->op->lower(&l, n);
-		else if (n->kind != NODE_OUTPUT && n->kind != NODE_ASSIGN) lower_source(&l, n);
+		if (n->kind == NODE_OP)
+			n->op->lower(&l, n);
+		else if (n->kind != NODE_OUTPUT && n->kind != NODE_ASSIGN)
+			lower_source(&l, n);
 	}
 	lower_sinks(&l);
 	for (int s = 0; s < p->step.n; s++) {

@@ -1,16 +1,22 @@
 /* pack: what depends on weights alone is done once, by `pack`, and not in every inference.
  *
- * Steps of the inference parts that read only weights, tables and each other's results move to one part
- * of their own; what the rest of the network reads of them lies in packed memory. Equal steps of several
- * batch sizes are the same step. Weights that are still read directly are copied, since inference gets
- * nothing but `packed`. */
+ * Steps of the inference parts that read only weights, tables and each other's results move to one
+ * part of their own; what the rest of the network reads of them lies in packed memory. Equal steps
+ * of several batch sizes are the same step. Weights that are still read directly are copied, since
+ * inference gets nothing but `packed`. */
 #include "internal.h"
 
 typedef struct {
 	Arena *arena;
 	Part *pack;
-	Vec(struct Moved { const char *signature; const Nest *nest; }) moved;
-	Vec(struct Twin { const Buffer *of; Buffer *in_pack; }) twin; /* an inference buffer and its like */
+	Vec(struct Moved {
+		const char *signature;
+		const Nest *nest;
+	}) moved;
+	Vec(struct Twin {
+		const Buffer *of;
+		Buffer *in_pack;
+	}) twin; /* an inference buffer and its like */
 	int64_t packed;
 } Packing;
 
@@ -42,9 +48,12 @@ static Buffer *source_twin(Packing *k, const Buffer *b)
 {
 	Buffer *t = twin_of(k, b);
 	if (t) return t;
-	for (int i = 0; i < k->pack->buffer.n; i++) { /* the same state or table of another batch size */
+	for (int i = 0; i < k->pack->buffer.n;
+	     i++) { /* the same state or table of another batch size */
 		Buffer *x = k->pack->buffer.at[i];
-		if (x->place == b->place && ((b->state && x->state == b->state) || (b->table && x->table == b->table))) t = x;
+		if (x->place == b->place &&
+		    ((b->state && x->state == b->state) || (b->table && x->table == b->table)))
+			t = x;
 	}
 	if (!t) t = clone(k, b, b->place);
 	add_twin(k, b, t);
@@ -73,7 +82,8 @@ static const char *signature(Packing *k, const Nest *n)
 	Text t;
 	text_init(&t, k->arena);
 	nest_print(n, &t);
-	for (int i = 0; i < n->nload; i++) text_printf(&t, " r%d", source_twin(k, n->load[i].buffer)->id);
+	for (int i = 0; i < n->nload; i++)
+		text_printf(&t, " r%d", source_twin(k, n->load[i].buffer)->id);
 	for (int i = 0; i < n->nstore; i++) {
 		const Buffer *begun = twin_of(k, n->store[i].to.buffer);
 		text_printf(&t, " w%d ", begun ? begun->id : -1);
@@ -154,7 +164,9 @@ static void repoint(Packing *k, Part *p)
 		Buffer *b = p->buffer.at[i];
 		bool read = false;
 		for (int s = 0; s < p->step.n; s++) read |= nest_load_of(p->step.at[s].nest, b) >= 0;
-		Buffer *in_pack = read && b->place == PLACE_VARS ? copied_weight(k, b) : b->place == PLACE_WORK ? twin_of(k, b) : NULL;
+		Buffer *in_pack = read && b->place == PLACE_VARS ? copied_weight(k, b)
+		                  : b->place == PLACE_WORK       ? twin_of(k, b)
+		                                                 : NULL;
 		if (!read || !in_pack) continue;
 		make_packed(k, in_pack);
 		b->place = PLACE_PACKED;
@@ -174,8 +186,10 @@ Part *hoist_pack(Arena *a, Part *const *infer, int n, int64_t *packed)
 		int kept = 0;
 		Part *p = infer[i];
 		for (int s = 0; s < p->step.n; s++) {
-			if (may_move(&k, p->step.at[s].nest)) move_step(&k, &p->step.at[s]);
-			else p->step.at[kept++] = p->step.at[s];
+			if (may_move(&k, p->step.at[s].nest))
+				move_step(&k, &p->step.at[s]);
+			else
+				p->step.at[kept++] = p->step.at[s];
 		}
 		p->step.n = kept;
 		repoint(&k, p);

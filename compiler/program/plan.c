@@ -1,8 +1,8 @@
 /* plan: where every work buffer lies in the arena.
  *
- * A buffer lives from the first step that mentions it to the last. Buffers are placed largest first,
- * each at the lowest offset where it meets no buffer that lives at the same time (first fit by
- * decreasing size). Offsets are multiples of a cache line. */
+ * A buffer lives from the first step that mentions it to the last. Buffers are placed largest
+ * first, each at the lowest offset where it meets no buffer that lives at the same time (first fit
+ * by decreasing size). Offsets are multiples of a cache line. */
 #include "internal.h"
 
 enum { LINE_BYTES = 64 };
@@ -18,13 +18,18 @@ void part_lives(const Part *p, Life *life)
 			if (x->first < 0) x->first = s;
 			x->last = s;
 			if (store && x->first_store < 0) x->first_store = s;
-			if (store) x->last_store = s;
-			else x->last_load = s;
+			if (store)
+				x->last_store = s;
+			else
+				x->last_load = s;
 		}
 	}
 }
 
-static bool overlap_in_time(const Life *a, const Life *b) { return a->first <= b->last && b->first <= a->last; }
+static bool overlap_in_time(const Life *a, const Life *b)
+{
+	return a->first <= b->last && b->first <= a->last;
+}
 
 static int64_t lower_bound(const Part *p, const Life *life, const int64_t *bytes)
 {
@@ -39,8 +44,8 @@ static int64_t lower_bound(const Part *p, const Life *life, const int64_t *bytes
 }
 
 /* The lowest offset at which `b` meets none of the placed buffers that live with it. */
-static int64_t lowest(const Part *p, const Life *life, const int64_t *bytes, const int64_t *at, const int *placed,
-	int nplaced, int b)
+static int64_t lowest(const Part *p, const Life *life, const int64_t *bytes, const int64_t *at,
+    const int *placed, int nplaced, int b)
 {
 	int64_t offset = 0;
 	for (bool moved = true; moved;) {

@@ -16,7 +16,8 @@ static double *place_memory(const Memory *m, const Buffer *b)
 
 bool part_run(Arena *a, const Part *p, const Memory *m, int target)
 {
-	Machine machine = {.memory = NEWS(a, double *, p->buffer.n + 1), .seed = m->seed, .step = m->step};
+	Machine machine = {
+	    .memory = NEWS(a, double *, p->buffer.n + 1), .seed = m->seed, .step = m->step};
 	double *work = NEWS(a, double, p->work / 4 + 64);
 	for (int i = 0; i < p->buffer.n; i++) {
 		const Buffer *b = p->buffer.at[i];
@@ -31,8 +32,10 @@ bool part_run(Arena *a, const Part *p, const Memory *m, int target)
 	for (int s = 0; s < p->step.n; s++) {
 		const Step *step = &p->step.at[s];
 		if (target >= 0 && !step->tree[target]) return false;
-		if (target < 0) run_naive(step->nest, &machine);
-		else run_tree(step->tree[target], &machine);
+		if (target < 0)
+			run_naive(step->nest, &machine);
+		else
+			run_tree(step->tree[target], &machine);
 	}
 	return true;
 }

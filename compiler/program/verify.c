@@ -15,7 +15,8 @@ static const char *verify_arena(Arena *a, const Part *p, const Life *life)
 			if (y->place != PLACE_WORK || life[j].first < 0) continue;
 			if (life[i].first > life[j].last || life[j].first > life[i].last) continue;
 			if (meet(x->offset, x->size, y->offset, y->size))
-				return arena_printf(a, "%s and %s are alive together and overlap", x->name, y->name);
+				return arena_printf(
+				    a, "%s and %s are alive together and overlap", x->name, y->name);
 		}
 	}
 	return NULL;
@@ -32,13 +33,15 @@ static const char *verify_reads(Arena *a, const Part *p, const Life *life)
 			if (b->place != PLACE_WORK && b->place != PLACE_OUTPUT && !packing) continue;
 			const Life *x = &life[b->id];
 			if (x->first_store < 0 || x->first_store >= s)
-				return arena_printf(a, "step %d (%s) reads %s before it is written", s, n->name, b->name);
+				return arena_printf(
+				    a, "step %d (%s) reads %s before it is written", s, n->name, b->name);
 		}
 	}
 	return NULL;
 }
 
-/* A state is written by one step, after the last reader of its old value or by that reader in place. */
+/* A state is written by one step, after the last reader of its old value or by that reader in
+ * place. */
 static const char *verify_states(Arena *a, const Part *p, const Life *life)
 {
 	for (int i = 0; i < p->buffer.n; i++) {
@@ -61,12 +64,16 @@ static const char *verify_places(Arena *a, const Part *p)
 		const Nest *n = p->step.at[s].nest;
 		for (int k = 0; k < n->nstore; k++) {
 			Place place = n->store[k].to.buffer->place;
-			bool may = place == PLACE_WORK || place == PLACE_OUTPUT || place == PLACE_GRADS || place == PLACE_VARS ||
-				   place == PLACE_SLOTS || (place == PLACE_PACKED && p->kind == ENTRY_PACK);
-			if (!may) return arena_printf(a, "step %d writes %s, which is not its to write", s, n->store[k].to.buffer->name);
+			bool may = place == PLACE_WORK || place == PLACE_OUTPUT || place == PLACE_GRADS ||
+			           place == PLACE_VARS || place == PLACE_SLOTS ||
+			           (place == PLACE_PACKED && p->kind == ENTRY_PACK);
+			if (!may)
+				return arena_printf(a, "step %d writes %s, which is not its to write", s,
+				    n->store[k].to.buffer->name);
 			bool vars = place == PLACE_VARS || place == PLACE_SLOTS;
 			if (vars && (p->kind == ENTRY_INFER || p->kind == ENTRY_EVAL || p->kind == ENTRY_PACK))
-				return arena_printf(a, "%s writes the state %s", p->name, n->store[k].to.buffer->name);
+				return arena_printf(
+				    a, "%s writes the state %s", p->name, n->store[k].to.buffer->name);
 		}
 	}
 	return NULL;

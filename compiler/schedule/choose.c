@@ -1,10 +1,11 @@
 /* choose: a schedule for each nest and target, from the form of the nest.
  *
- * Candidates are tried from the fastest to the plainest; the first that builds, passes every check and
- * keeps to the unroll budget is taken. The plainest, loops in order, always builds. */
+ * Candidates are tried from the fastest to the plainest; the first that builds, passes every check
+ * and keeps to the unroll budget is taken. The plainest, loops in order, always builds. */
 #include "internal.h"
 
-/* --- candidates --------------------------------------------------------------------------------------- */
+/* --- candidates
+ * --------------------------------------------------------------------------------------- */
 
 static Scheduled *attempt(Arena *a, Choice *c, const char **error)
 {
@@ -37,7 +38,11 @@ static bool in_budget(const Scheduled *s)
 
 static Choice choice_new(const Nest *n, const Target *t, int lanes)
 {
-	Choice c = {.nest = n, .target = t, .lanes = lanes, .lane = lane_dim(n), .contraction = contraction_of(n)};
+	Choice c = {.nest = n,
+	    .target = t,
+	    .lanes = lanes,
+	    .lane = lane_dim(n),
+	    .contraction = contraction_of(n)};
 	return c;
 }
 
@@ -67,7 +72,8 @@ static bool hashes(const Nest *n)
 	return false;
 }
 
-static Scheduled *try_vectors(Arena *a, const Nest *n, const Target *t, int lanes, const char **error)
+static Scheduled *try_vectors(
+    Arena *a, const Nest *n, const Target *t, int lanes, const char **error)
 {
 	static const int vectors[] = {4, 2, 1};
 	Choice probe = choice_new(n, t, lanes);
@@ -108,7 +114,8 @@ static Scheduled *try_plain(Arena *a, const Nest *n, const Target *t)
 	return made;
 }
 
-/* --- decisions ---------------------------------------------------------------------------------------- */
+/* --- decisions
+ * ---------------------------------------------------------------------------------------- */
 
 /* Tells nests of one class and shape apart: accesses, layouts and bodies, not names. */
 static uint32_t form_hash(Arena *a, const Nest *n)
@@ -121,14 +128,16 @@ static uint32_t form_hash(Arena *a, const Nest *n)
 		buffer_layout_text(x->buffer, &t);
 		for (int d = 0; d < x->buffer->rank; d++) {
 			const Affine *at = &x->at[d].a;
-			text_printf(&t, " %lld/%lld+%lld", (long long)x->buffer->room[d], (long long)x->at[d].q, (long long)at->c);
-			for (int i = 0; i < at->n; i++) text_printf(&t, " %d*%lld", at->t[i].var, (long long)at->t[i].k);
+			text_printf(&t, " %lld/%lld+%lld", (long long)x->buffer->room[d], (long long)x->at[d].q,
+			    (long long)at->c);
+			for (int i = 0; i < at->n; i++)
+				text_printf(&t, " %d*%lld", at->t[i].var, (long long)at->t[i].k);
 		}
 		text_add(&t, ";");
 	}
 	for (int g = 0; g < n->nguard; g++)
 		text_printf(&t, "%d %lld %lld %lld;", (int)n->guard[g].kind, (long long)n->guard[g].lo,
-			(long long)n->guard[g].hi, (long long)n->guard[g].q);
+		    (long long)n->guard[g].hi, (long long)n->guard[g].q);
 	return (uint32_t)hash_bytes(t.data, t.len, 0);
 }
 
@@ -137,7 +146,8 @@ static const char *nest_key(Arena *a, const Nest *n, const Target *t)
 	Text key;
 	text_init(&key, a);
 	text_printf(&key, "%s/%s", n->name, t->name);
-	for (int d = 0; d < n->ndim; d++) text_printf(&key, " %s%lld", n->dim[d].name, (long long)n->dim[d].extent);
+	for (int d = 0; d < n->ndim; d++)
+		text_printf(&key, " %s%lld", n->dim[d].name, (long long)n->dim[d].extent);
 	text_printf(&key, " @%08x", (unsigned)form_hash(a, n));
 	return key.data;
 }
@@ -183,7 +193,8 @@ static int64_t multiply_adds(const Nest *n)
 	return points;
 }
 
-void schedule_part(Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, Decisions *d)
+void schedule_part(
+    Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, Decisions *d)
 {
 	for (int i = 0; i < p->step.n; i++)
 		for (int t = 0; t < ntarget; t++) {

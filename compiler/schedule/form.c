@@ -19,7 +19,9 @@ Contraction contraction_of(const Nest *n)
 	const Expr *e = n->acc[0].update;
 	if (e->kind != E_ADD) return c;
 	const Expr *product = e->arg[0]->kind == E_ACC ? e->arg[1] : e->arg[0];
-	if (product->kind != E_MUL || product->arg[0]->kind != E_LOAD || product->arg[1]->kind != E_LOAD) return c;
+	if (product->kind != E_MUL || product->arg[0]->kind != E_LOAD ||
+	    product->arg[1]->kind != E_LOAD)
+		return c;
 	c.load[0] = product->arg[0]->id;
 	c.load[1] = product->arg[1]->id;
 	c.is = c.load[0] != c.load[1];
@@ -53,7 +55,8 @@ int64_t buffer_run(const Buffer *b, int position)
 	return c->mod ? c->mod : b->room[position];
 }
 
-/* --- indices made of digits --------------------------------------------------------------------------- */
+/* --- indices made of digits
+ * --------------------------------------------------------------------------- */
 
 static bool add_digit(Refined *r, int position, int64_t weight, int64_t shape, Index at)
 {
@@ -82,10 +85,12 @@ static bool refine_position(const Nest *n, const Access *x, int d, Refined *r)
 		mixed = t->k == weight;
 		weight *= n->dim[t->var].extent;
 	}
-	if (!mixed || weight != x->buffer->shape[d]) return add_digit(r, d, 1, x->buffer->shape[d], x->at[d]);
+	if (!mixed || weight != x->buffer->shape[d])
+		return add_digit(r, d, 1, x->buffer->shape[d], x->at[d]);
 	for (int k = 0; k < used; k++) {
 		const Term *t = &a->t[order[k]];
-		if (!add_digit(r, d, t->k, n->dim[t->var].extent, index_of(affine_var(t->var)))) return false;
+		if (!add_digit(r, d, t->k, n->dim[t->var].extent, index_of(affine_var(t->var))))
+			return false;
 	}
 	return true;
 }
@@ -110,7 +115,8 @@ int refined_position(const Refined *r, int d)
 	return found;
 }
 
-/* --- lanes -------------------------------------------------------------------------------------------- */
+/* --- lanes
+ * -------------------------------------------------------------------------------------------- */
 
 /* Whether x may have d along the lanes, perhaps after a copy in which digits are dims. */
 static bool lanes_in_load(const Nest *n, const Access *x, int d)
@@ -120,7 +126,8 @@ static bool lanes_in_load(const Nest *n, const Access *x, int d)
 	return x->buffer->fixed && refine(n, x, &r) && refined_position(&r, d) >= 0;
 }
 
-/* Every access that moves with d is at d alone in one position, and no mask or quotient asks for d. */
+/* Every access that moves with d is at d alone in one position, and no mask or quotient asks for d.
+ */
 static bool may_be_lanes(const Nest *n, int d)
 {
 	for (int k = 0; k < n->nload; k++)
@@ -132,11 +139,13 @@ static bool may_be_lanes(const Nest *n, int d)
 	return n->nstore > 0;
 }
 
-/* Channels are dim 1 of what leads with a batch. In a gradient by weights two dims are channels: the
- * outputs, dim 0 of the store, are preferred, unless they leave more of the last vector empty. */
+/* Channels are dim 1 of what leads with a batch. In a gradient by weights two dims are channels:
+ * the outputs, dim 0 of the store, are preferred, unless they leave more of the last vector empty.
+ */
 static int channel_votes(const Nest *n, int d)
 {
-	int64_t extent = n->dim[d].extent, room = (extent + CHANNEL_BLOCK - 1) / CHANNEL_BLOCK * CHANNEL_BLOCK;
+	int64_t extent = n->dim[d].extent,
+	        room = (extent + CHANNEL_BLOCK - 1) / CHANNEL_BLOCK * CHANNEL_BLOCK;
 	const Access *to = &n->store[0].to;
 	int at = access_position(to, d), votes = 0;
 	bool channel = to->buffer->rank >= 2 && at == 1;

@@ -1,6 +1,6 @@
-/* fuse: maps go into the nests that produce their inputs. Knows no operators; fuse_map() decides about
- * the form, this file about the order: the fused nest takes the map's place, so nothing between the two
- * may write what the producer reads, nor read or write what it stores. */
+/* fuse: maps go into the nests that produce their inputs. Knows no operators; fuse_map() decides
+ * about the form, this file about the order: the fused nest takes the map's place, so nothing
+ * between the two may write what the producer reads, nor read or write what it stores. */
 #include "../program/internal.h"
 #include "schedule.h"
 
@@ -27,7 +27,8 @@ static bool may_sink(const Part *p, int from, int to)
 		for (int k = 0; k < n->nload; k++)
 			if (nest_store_of(x, n->load[k].buffer) >= 0) return false;
 		for (int k = 0; k < n->nstore; k++)
-			if (nest_load_of(x, n->store[k].to.buffer) >= 0 || nest_store_of(x, n->store[k].to.buffer) >= 0)
+			if (nest_load_of(x, n->store[k].to.buffer) >= 0 ||
+			    nest_store_of(x, n->store[k].to.buffer) >= 0)
 				return false;
 	}
 	return true;

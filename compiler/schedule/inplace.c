@@ -1,19 +1,21 @@
 /* inplace: a map writes over an operand that dies there.
  *
- * needs: a map (no sum, no guard) that stores a buffer of ours for the first time and reads another, of
- *   the same shape and layout, for the last time, at the very index it stores.
- * effect: the stored buffer is the operand's: one place less alive at that step.
- * checked by: check_stores (a stored buffer is read only at the same index), verify_part. */
+ * needs: a map (no sum, no guard) that stores a buffer of ours for the first time and reads
+ * another, of the same shape and layout, for the last time, at the very index it stores. effect:
+ * the stored buffer is the operand's: one place less alive at that step. checked by: check_stores
+ * (a stored buffer is read only at the same index), verify_part. */
 #include "internal.h"
 
 static bool same_form(const Buffer *x, const Buffer *y)
 {
-	if (x->rank != y->rank || x->ncomp != y->ncomp || x->size != y->size || x->type != y->type) return false;
+	if (x->rank != y->rank || x->ncomp != y->ncomp || x->size != y->size || x->type != y->type)
+		return false;
 	for (int d = 0; d < x->rank; d++)
 		if (x->shape[d] != y->shape[d]) return false;
 	for (int i = 0; i < x->ncomp; i++) {
 		const Component *p = &x->comp[i], *q = &y->comp[i];
-		if (p->dim != q->dim || p->div != q->div || p->mod != q->mod || p->stride != q->stride) return false;
+		if (p->dim != q->dim || p->div != q->div || p->mod != q->mod || p->stride != q->stride)
+			return false;
 	}
 	return true;
 }
@@ -42,7 +44,8 @@ static bool try_store(Arena *a, Part *p, const Life *life, int s, Buffer *y)
 	if (!is_ours(y) || life[y->id].first != s || life[y->id].last_store != s) return false;
 	for (int k = 0; k < n->nload; k++) {
 		Buffer *x = n->load[k].buffer;
-		if (!is_ours(x) || life[x->id].last != s || !same_form(x, y) || nest_store_of(n, x) >= 0) continue;
+		if (!is_ours(x) || life[x->id].last != s || !same_form(x, y) || nest_store_of(n, x) >= 0)
+			continue;
 		if (!nest_reads_in_place(n, x, y)) continue;
 		rename_buffer(a, p, s, y, x);
 		((Nest *)p->step.at[s].nest)->inplace = true; /* the copy that rename_buffer made */

@@ -13,8 +13,9 @@ typedef struct {
 	int load[2];
 } Contraction;
 
-/* An index of x that mixes dims like digits of one number, (c*H + h)*W + w, becomes one index for each
- * digit: the copy has these as dims of its own. Returns the new rank; dim[i] is the old position. */
+/* An index of x that mixes dims like digits of one number, (c*H + h)*W + w, becomes one index for
+ * each digit: the copy has these as dims of its own. Returns the new rank; dim[i] is the old
+ * position. */
 typedef struct {
 	int rank;
 	int64_t shape[BUFFER_RANK];
@@ -46,21 +47,22 @@ bool load_in_update(const Nest *n, int l);
 typedef struct {
 	const Nest *nest;
 	const Target *target;
-	int lanes;         /* of the target's vectors */
-	int lane;          /* the dim along them */
-	int64_t block;     /* values of it that lie side by side */
+	int lanes;     /* of the target's vectors */
+	int lane;      /* the dim along them */
+	int64_t block; /* values of it that lie side by side */
 	Contraction contraction;
-	int64_t unroll;    /* channels summed in one piece of straight text */
+	int64_t unroll; /* channels summed in one piece of straight text */
 	Schedule s;
-	bool full;         /* more lines than a schedule holds */
+	bool full; /* more lines than a schedule holds */
 } Choice;
 
 /* rows.c: each writes the lines of one candidate. */
-void plain_row(Choice *c);                      /* loops in order, phases where guards ask for them */
-bool flat_row(Choice *c);                       /* a map of one dim; false: it is none */
-void vector_row(Choice *c, int64_t lane_block, int64_t room); /* room: instances that share vectors */
-const Nest *ask_ahead(Arena *a, const Nest *n); /* n, with prefetches where they pay */
-void make_parallel(Choice *c);                  /* the outermost loop, when it is of a space dim */
-int64_t register_room(const Choice *c);         /* accumulators that fit beside the operands */
+void plain_row(Choice *c); /* loops in order, phases where guards ask for them */
+bool flat_row(Choice *c);  /* a map of one dim; false: it is none */
+void vector_row(
+    Choice *c, int64_t lane_block, int64_t room); /* room: instances that share vectors */
+const Nest *ask_ahead(Arena *a, const Nest *n);   /* n, with prefetches where they pay */
+void make_parallel(Choice *c);          /* the outermost loop, when it is of a space dim */
+int64_t register_room(const Choice *c); /* accumulators that fit beside the operands */
 
 #endif

@@ -1,28 +1,30 @@
 /* layout: a layout for every buffer that is ours, and copies where a fixed buffer must be read or
  * written in another form.
  *
- * Channels are blocked: 16 side by side, so that a block is one vector of the widest target and two or
- * four of the others. Up to four channels stay plain. A ragged last block has
- * room for whole vectors: copies fill it with zeros, everything else may leave rubbish there, and sums
- * run over the logical extent only.
+ * Channels are blocked: 16 side by side, so that a block is one vector of the widest target and two
+ * or four of the others. Up to four channels stay plain. A ragged last block has room for whole
+ * vectors: copies fill it with zeros, everything else may leave rubbish there, and sums run over
+ * the logical extent only.
  *
- * What the user owns (weights, images, gradients, outputs) is row-major. A nest that wants it otherwise
- * reads a copy: one for each buffer and layout, made just before its first reader. */
+ * What the user owns (weights, images, gradients, outputs) is row-major. A nest that wants it
+ * otherwise reads a copy: one for each buffer and layout, made just before its first reader. */
 #include "internal.h"
 
 typedef struct {
 	Arena *arena;
 	Part *part;
-	Vec(struct Copied { const Buffer *from; const char *layout; Buffer *to; const char *map; }) copy;
+	Vec(struct Copied {
+		const Buffer *from;
+		const char *layout;
+		Buffer *to;
+		const char *map;
+	}) copy;
 } Layout;
 
-static int64_t block_of(int64_t channels)
-{
-	return channels <= PLAIN_CHANNELS ? 1 : CHANNEL_BLOCK;
-}
+static int64_t block_of(int64_t channels) { return channels <= PLAIN_CHANNELS ? 1 : CHANNEL_BLOCK; }
 
-/* The index at `position` keeps whole blocks together: one dim that steps by one at the most, all else
- * multiples of the block. */
+/* The index at `position` keeps whole blocks together: one dim that steps by one at the most, all
+ * else multiples of the block. */
 static bool fits_block(const Nest *n, const Access *x, int position, int64_t block)
 {
 	const Affine *a = &x->at[position].a;
@@ -41,14 +43,17 @@ static bool all_fit(const Part *p, const Buffer *b, int position, int64_t block)
 	for (int s = 0; s < p->step.n; s++) {
 		const Nest *n = p->step.at[s].nest;
 		for (int k = 0; k < n->nload; k++)
-			if (n->load[k].buffer == b && !fits_block(n, &n->load[k], position, block)) return false;
+			if (n->load[k].buffer == b && !fits_block(n, &n->load[k], position, block))
+				return false;
 		for (int k = 0; k < n->nstore; k++)
-			if (n->store[k].to.buffer == b && !fits_block(n, &n->store[k].to, position, block)) return false;
+			if (n->store[k].to.buffer == b && !fits_block(n, &n->store[k].to, position, block))
+				return false;
 	}
 	return true;
 }
 
-/* "a b/16 c d b%16": dim `lane` innermost, in blocks; `second`, when blocked too, just outside of it. */
+/* "a b/16 c d b%16": dim `lane` innermost, in blocks; `second`, when blocked too, just outside of
+ * it. */
 static const char *blocked_text(Arena *a, int rank, int lane, int64_t block, int second)
 {
 	Text t;
@@ -70,16 +75,19 @@ static void apply(Buffer *b, const char *layout)
 	if (!buffer_layout(b, layout, 0)) bug("layout '%s' does not fit %s", layout, b->name);
 }
 
-/* --- our own buffers ------------------------------------------------------------------------------- */
+/* --- our own buffers
+ * ------------------------------------------------------------------------------- */
 
-/* Planes of a multiple of 4096 bytes would fall on one set of the first-level cache: a line more. */
+/* Planes of a multiple of 4096 bytes would fall on one set of the first-level cache: a line more.
+ */
 static void lay_blocks(Buffer *b, const char *layout, int position)
 {
 	enum { PAGE = 1024, LINE = 16 }; /* elements of 4 bytes */
 	int64_t plane = CHANNEL_BLOCK;
 	apply(b, layout);
 	for (int d = 2; d < b->rank; d++) plane *= b->shape[d];
-	if (position == 1 && b->rank > 2 && b->shape[1] > CHANNEL_BLOCK && plane % PAGE == 0) buffer_layout(b, layout, LINE);
+	if (position == 1 && b->rank > 2 && b->shape[1] > CHANNEL_BLOCK && plane % PAGE == 0)
+		buffer_layout(b, layout, LINE);
 }
 
 /* Which dim of b its writers would have along the lanes. */
@@ -89,7 +97,8 @@ static int wanted_position(const Part *p, const Buffer *b)
 		const Nest *n = p->step.at[s].nest;
 		int k = nest_store_of(n, b), d = k < 0 ? -1 : lane_dim(n);
 		int at = d >= 0 && contraction_of(n).is ? access_position(&n->store[k].to, d) : -1;
-		if (at == 0 || at == 1) return at; /* outputs of weights, channels of images: never columns */
+		if (at == 0 || at == 1)
+			return at; /* outputs of weights, channels of images: never columns */
 	}
 	return b->rank >= 2 ? 1 : b->rank - 1;
 }
@@ -106,7 +115,8 @@ static void lay_out(Layout *l, Buffer *b)
 		}
 }
 
-/* --- copies of what is fixed ------------------------------------------------------------------------ */
+/* --- copies of what is fixed
+ * ------------------------------------------------------------------------ */
 
 static const char *const copy_dims[] = {"a", "b", "c", "d", "e", "f"};
 
@@ -120,7 +130,8 @@ static Nest *copy_nest(Layout *l, const Buffer *from, const Refined *r, Buffer *
 	for (int d = 0; d < from->rank; d++) source[d] = index_of(affine_number(0));
 	for (int d = 0; d < to->rank; d++) {
 		at[d] = affine_var(nest_dim(n, copy_dims[d], to->shape[d], false));
-		source[r->position[d]].a = affine_add(source[r->position[d]].a, affine_scale(at[d], r->weight[d]));
+		source[r->position[d]].a =
+		    affine_add(source[r->position[d]].a, affine_scale(at[d], r->weight[d]));
 	}
 	nest_store(n, "y", to, at, e_load(l->arena, nest_load(n, "x", (Buffer *)from, source)));
 	return n;
@@ -133,8 +144,11 @@ static Nest *zero_nest(Layout *l, Buffer *to, int padded)
 	n->layer = to->name;
 	Affine at[BUFFER_RANK];
 	for (int d = 0; d < to->rank; d++) {
-		int64_t extent = d == padded ? to->room[d] - to->shape[d] : d < padded ? to->shape[d] : to->room[d];
-		at[d] = affine_plus(affine_var(nest_dim(n, copy_dims[d], extent, false)), d == padded ? to->shape[d] : 0);
+		int64_t extent = d == padded  ? to->room[d] - to->shape[d]
+		                 : d < padded ? to->shape[d]
+		                              : to->room[d];
+		at[d] = affine_plus(
+		    affine_var(nest_dim(n, copy_dims[d], extent, false)), d == padded ? to->shape[d] : 0);
 	}
 	nest_store(n, "y", to, at, e_num(l->arena, 0));
 	return n;
@@ -150,7 +164,8 @@ static const char *map_text(Layout *l, const Refined *r)
 	Text t;
 	text_init(&t, l->arena);
 	for (int d = 0; d < r->rank; d++)
-		text_printf(&t, "%d*%lld:%lld ", r->position[d], (long long)r->weight[d], (long long)r->shape[d]);
+		text_printf(
+		    &t, "%d*%lld:%lld ", r->position[d], (long long)r->weight[d], (long long)r->shape[d]);
 	return t.data;
 }
 
@@ -159,15 +174,18 @@ static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const cha
 {
 	const char *map = map_text(l, r);
 	for (int i = 0; i < l->copy.n; i++)
-		if (l->copy.at[i].from == from && !strcmp(l->copy.at[i].layout, layout) && !strcmp(l->copy.at[i].map, map))
+		if (l->copy.at[i].from == from && !strcmp(l->copy.at[i].layout, layout) &&
+		    !strcmp(l->copy.at[i].map, map))
 			return l->copy.at[i].to;
-	Buffer *to = part_buffer(l->arena, l->part, from->name, TYPE_REAL, r->rank, r->shape, PLACE_WORK);
+	Buffer *to =
+	    part_buffer(l->arena, l->part, from->name, TYPE_REAL, r->rank, r->shape, PLACE_WORK);
 	apply(to, layout);
 	Nest *n = copy_nest(l, from, r, to);
 	insert_step(l, (*at)++, n, arena_printf(l->arena, "%s: packed for the kernels", from->name));
 	for (int d = 0; d < to->rank; d++)
 		if (to->room[d] > to->shape[d])
-			insert_step(l, (*at)++, zero_nest(l, to, d), arena_printf(l->arena, "%s: the last block's end", from->name));
+			insert_step(l, (*at)++, zero_nest(l, to, d),
+			    arena_printf(l->arena, "%s: the last block's end", from->name));
 	struct Copied c = {from, layout, to, map};
 	vec_push(l->arena, l->copy, c);
 	return to;
@@ -177,7 +195,8 @@ static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const cha
 static int second_position(const Nest *n, const Refined *r, int lane)
 {
 	for (int d = 0; d < n->ndim; d++) {
-		int at = n->dim[d].reduce && n->dim[d].extent >= CHANNEL_BLOCK ? refined_position(r, d) : -1;
+		int at =
+		    n->dim[d].reduce && n->dim[d].extent >= CHANNEL_BLOCK ? refined_position(r, d) : -1;
 		if (at >= 0 && at != lane && r->shape[at] % CHANNEL_BLOCK == 0 && at <= 1) return at;
 	}
 	return -1;
@@ -204,7 +223,9 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 	int position = moves ? access_position(x, lanes) : -1;
 	if (!moves) {
 		/* broadcast along the lanes: images with many channels are blocked as well */
-		if (!contraction_of(n).is || b->place != PLACE_INPUT || b->rank < 2 || b->shape[1] <= PLAIN_CHANNELS) return;
+		if (!contraction_of(n).is || b->place != PLACE_INPUT || b->rank < 2 ||
+		    b->shape[1] <= PLAIN_CHANNELS)
+			return;
 		block = block_of(b->shape[1]);
 		if (!fits_block(n, x, 1, block) || !refine(n, x, &r) || r.rank != b->rank) return;
 		position = 1;
@@ -216,17 +237,21 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 	}
 	if (position < 0) return;
 	bool digit = r.weight[position] != 1 || r.shape[position] != b->shape[r.position[position]];
-	if (digit && r.shape[position] % block) return; /* room beside a digit would be the next number's */
+	if (digit && r.shape[position] % block)
+		return; /* room beside a digit would be the next number's */
 	Access probe = *x;
 	for (int d = 0; d < r.rank; d++) probe.at[d] = r.at[d];
 	if (!fits_block(n, &probe, position, block)) return;
-	int second = contraction_of(n).is && moves && load_in_update(n, k) ? second_position(n, &r, position) : -1;
+	int second = contraction_of(n).is && moves && load_in_update(n, k)
+	                 ? second_position(n, &r, position)
+	                 : -1;
 	const char *layout = blocked_text(l->arena, r.rank, position, block, second);
 	x->buffer = copied(l, b, &r, layout, step);
 	for (int d = 0; d < r.rank; d++) x->at[d] = r.at[d];
 }
 
-/* A store along whose lanes values do not lie side by side goes to a buffer of ours, and from there. */
+/* A store along whose lanes values do not lie side by side goes to a buffer of ours, and from
+ * there. */
 static void relay_store(Layout *l, Nest *n, int k, int lanes, int step)
 {
 	Access *x = &n->store[k].to;
@@ -234,7 +259,9 @@ static void relay_store(Layout *l, Nest *n, int k, int lanes, int step)
 	int64_t block = block_of(n->dim[lanes].extent);
 	int position = access_position(x, lanes);
 	if (!b->fixed || block == 1 || position < 0 || !fits_block(n, x, position, block)) return;
-	if (buffer_run(b, position) > 1 && n->dim[lanes].extent % block == 0 && b->shape[position] % block == 0) return;
+	if (buffer_run(b, position) > 1 && n->dim[lanes].extent % block == 0 &&
+	    b->shape[position] % block == 0)
+		return;
 	if (nest_load_of(n, b) >= 0) return;
 	Buffer *own = part_buffer(l->arena, l->part, b->name, TYPE_REAL, b->rank, b->shape, PLACE_WORK);
 	apply(own, blocked_text(l->arena, b->rank, position, block, -1));
@@ -275,7 +302,8 @@ static void relay_step(Layout *l, int *step)
 	l->part->step.at[*step].nest = n;
 	for (int k = 0; k < n->nload; k++) relay_load(l, n, k, lanes, step);
 	for (int k = 0; k < n->nstore; k++)
-		if (reduces && sole_writer(l->part, n, n->store[k].to.buffer)) relay_store(l, n, k, lanes, *step);
+		if (reduces && sole_writer(l->part, n, n->store[k].to.buffer))
+			relay_store(l, n, k, lanes, *step);
 }
 
 void layout_part(Arena *a, Part *p, Decisions *d)

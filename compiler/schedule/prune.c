@@ -55,7 +55,8 @@ static void drop_accs(Arena *a, Nest *n)
 		n->acc[r.number[k]] = acc;
 	}
 	n->nacc = kept;
-	for (int k = 0; k < n->nstore; k++) n->store[k].value = expr_rewrite(a, n->store[k].value, renumber_leaf, &r);
+	for (int k = 0; k < n->nstore; k++)
+		n->store[k].value = expr_rewrite(a, n->store[k].value, renumber_leaf, &r);
 }
 
 /* The step without its dead stores; NULL when nothing is left of it. */

@@ -1,8 +1,8 @@
 /* rows: the lines of a schedule, written down from the form of the nest.
  *
- * A row of registers holds accumulators: vectors along the channels (lanes) times positions that share
- * what is loaded for them (pixels in a convolution, taps and input channels in its gradient by weights,
- * images in a dense layer). */
+ * A row of registers holds accumulators: vectors along the channels (lanes) times positions that
+ * share what is loaded for them (pixels in a convolution, taps and input channels in its gradient
+ * by weights, images in a dense layer). */
 #include "internal.h"
 
 static void line(Choice *c, LineKind kind, int dim, int64_t by)
@@ -14,10 +14,17 @@ static void line(Choice *c, LineKind kind, int dim, int64_t by)
 	c->s.line[c->s.n++] = (Line){kind, dim, by};
 }
 
-static bool is_space(const Choice *c, int d) { return !c->nest->dim[d].reduce && c->nest->dim[d].extent > 1; }
-static bool is_reduced(const Choice *c, int d) { return c->nest->dim[d].reduce && c->nest->dim[d].extent > 1; }
+static bool is_space(const Choice *c, int d)
+{
+	return !c->nest->dim[d].reduce && c->nest->dim[d].extent > 1;
+}
+static bool is_reduced(const Choice *c, int d)
+{
+	return c->nest->dim[d].reduce && c->nest->dim[d].extent > 1;
+}
 
-/* --- what the form asks for -------------------------------------------------------------------------- */
+/* --- what the form asks for
+ * -------------------------------------------------------------------------- */
 
 /* The stride by which a DIVIDES guard splits dim d; 1: none. */
 static int64_t phase_of(const Choice *c, int d)
@@ -25,7 +32,8 @@ static int64_t phase_of(const Choice *c, int d)
 	for (int g = 0; g < c->nest->nguard; g++) {
 		const Guard *guard = &c->nest->guard[g];
 		int64_t k = affine_k(&guard->e[0].a, d);
-		if (guard->kind == GUARD_DIVIDES && k % guard->q) return MIN(guard->q, c->nest->dim[d].extent);
+		if (guard->kind == GUARD_DIVIDES && k % guard->q)
+			return MIN(guard->q, c->nest->dim[d].extent);
 	}
 	return 1;
 }
@@ -34,7 +42,9 @@ static bool is_masked(const Choice *c, int d)
 {
 	for (int g = 0; g < c->nest->nguard; g++) {
 		const Guard *guard = &c->nest->guard[g];
-		if (guard->kind == GUARD_MASK && (affine_k(&guard->e[0].a, d) || affine_k(&guard->e[1].a, d))) return true;
+		if (guard->kind == GUARD_MASK &&
+		    (affine_k(&guard->e[0].a, d) || affine_k(&guard->e[1].a, d)))
+			return true;
 	}
 	return false;
 }
@@ -55,20 +65,24 @@ static int64_t blocked(const Choice *c, int d)
 		const Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
 		int at = access_position(x, d);
 		for (int i = 0; at >= 0 && i < x->buffer->ncomp; i++)
-			if (x->buffer->comp[i].dim == at && x->buffer->comp[i].mod) block = MAX(block, x->buffer->comp[i].mod);
+			if (x->buffer->comp[i].dim == at && x->buffer->comp[i].mod)
+				block = MAX(block, x->buffer->comp[i].mod);
 	}
 	return block;
 }
 
-/* --- the plain schedule ------------------------------------------------------------------------------- */
+/* --- the plain schedule
+ * ------------------------------------------------------------------------------- */
 
 static void plain_dims(Choice *c, bool reduce)
 {
 	for (int d = 0; d < c->nest->ndim; d++) {
 		if (c->nest->dim[d].reduce != reduce || c->nest->dim[d].extent == 1) continue;
 		int64_t phases = phase_of(c, d);
-		if (is_masked(c, d)) line(c, LINE_PHASE, d, c->nest->dim[d].extent);
-		else if (phases > 1) line(c, LINE_PHASE, d, phases);
+		if (is_masked(c, d))
+			line(c, LINE_PHASE, d, c->nest->dim[d].extent);
+		else if (phases > 1)
+			line(c, LINE_PHASE, d, phases);
 		line(c, LINE_FOR, d, 1);
 	}
 }
@@ -86,7 +100,8 @@ void make_parallel(Choice *c)
 	if (c->s.n && first->kind == LINE_FOR && is_space(c, first->dim)) first->kind = LINE_PAR;
 }
 
-/* --- vectors ------------------------------------------------------------------------------------------ */
+/* --- vectors
+ * ------------------------------------------------------------------------------------------ */
 
 /* Lines for reduction dims, channels in blocks outside, the rest, then a few channels unrolled. */
 static void reductions(Choice *c)
@@ -95,13 +110,16 @@ static void reductions(Choice *c)
 	int channel = -1;
 	for (int d = 0; d < n->ndim && !n->ordered && c->contraction.is; d++)
 		if (is_reduced(c, d) && !is_guarded(c, d) && blocked(c, d) == CHANNEL_BLOCK) channel = d;
-	if (channel >= 0 && n->dim[channel].extent > CHANNEL_BLOCK) line(c, LINE_FOR, channel, CHANNEL_BLOCK);
+	if (channel >= 0 && n->dim[channel].extent > CHANNEL_BLOCK)
+		line(c, LINE_FOR, channel, CHANNEL_BLOCK);
 	for (int d = 0; d < n->ndim; d++) {
 		if (!is_reduced(c, d) || d == channel) continue;
 		int64_t phases = phase_of(c, d);
 		if (phases > 1) line(c, LINE_PHASE, d, phases);
-		if (n->ordered) line(c, LINE_UNROLL, d, 1);
-		else line(c, is_guarded(c, d) ? LINE_CUT : LINE_FOR, d, 1);
+		if (n->ordered)
+			line(c, LINE_UNROLL, d, 1);
+		else
+			line(c, is_guarded(c, d) ? LINE_CUT : LINE_FOR, d, 1);
 	}
 	if (channel < 0) return;
 	line(c, LINE_FOR, channel, c->unroll);
@@ -112,7 +130,8 @@ static void reductions(Choice *c)
 static int broadcast_load(const Choice *c)
 {
 	for (int k = 0; k < 2 && c->contraction.is; k++)
-		if (!access_moves(&c->nest->load[c->contraction.load[k]], c->lane)) return c->contraction.load[k];
+		if (!access_moves(&c->nest->load[c->contraction.load[k]], c->lane))
+			return c->contraction.load[k];
 	return -1;
 }
 
@@ -129,8 +148,8 @@ static bool shares(const Choice *c, int d)
 
 typedef struct {
 	int dim;
-	int64_t by;    /* instances */
-	bool whole;    /* all of the dim */
+	int64_t by; /* instances */
+	bool whole; /* all of the dim */
 } Share;
 
 /* Instances from the innermost dim outwards until the registers are full. */
@@ -143,8 +162,10 @@ static int choose_shares(const Choice *c, int64_t room, Share *share)
 		if (block > 1) extent = MIN(extent, block);
 		bool whole = extent <= room && block == 1;
 		int64_t by = MIN(extent, room), units = (extent - 1) / by + 1;
-		if (block > 1) while (block % by) by--;
-		else by = (extent - 1) / units + 1;
+		if (block > 1)
+			while (block % by) by--;
+		else
+			by = (extent - 1) / units + 1;
 		share[n++] = (Share){d, by, whole};
 		room /= by;
 		if (!whole) break;
@@ -167,7 +188,8 @@ static void private_sums(Choice *c)
 	}
 }
 
-/* Bytes of a vector-side operand that a tile runs through: decides whether blocks of lanes go outside. */
+/* Bytes of a vector-side operand that a tile runs through: decides whether blocks of lanes go
+ * outside. */
 static int64_t lane_bytes(const Choice *c)
 {
 	int x = broadcast_load(c);
@@ -181,14 +203,16 @@ static int image_dim(const Choice *c)
 {
 	for (int d = 0; d < c->nest->ndim && c->contraction.is; d++) {
 		bool leads = is_reduced(c, d);
-		for (int k = 0; k < 2; k++) leads &= access_position(&c->nest->load[c->contraction.load[k]], d) == 0;
+		for (int k = 0; k < 2; k++)
+			leads &= access_position(&c->nest->load[c->contraction.load[k]], d) == 0;
 		if (leads) return d;
 	}
 	return -1;
 }
 
-/* A sum over many images runs in chunks that stay in the second-level cache: some rows of one image, or
- * a few small images. The accumulators wait in the result in between, so it must be stored as it is. */
+/* A sum over many images runs in chunks that stay in the second-level cache: some rows of one
+ * image, or a few small images. The accumulators wait in the result in between, so it must be
+ * stored as it is. */
 static void chunks(Choice *c)
 {
 	enum { POINTS = 448, LEAST_BYTES = 400 * 1024 };
@@ -200,8 +224,10 @@ static void chunks(Choice *c)
 	if (bytes < LEAST_BYTES) return;
 	for (int d = image + 1; d < n->ndim; d++) {
 		if (!is_reduced(c, d)) continue;
-		if (row < 0) row = d;
-		else row_points *= n->dim[d].extent;
+		if (row < 0)
+			row = d;
+		else
+			row_points *= n->dim[d].extent;
 		points *= n->dim[d].extent;
 	}
 	line(c, LINE_FOR, image, MAX(1, POINTS / points));
@@ -218,11 +244,17 @@ static int64_t stride_of(const Nest *n, int x)
 	return MIN(stride, 8);
 }
 
-/* What is read once from far away is asked for ahead: the operand that lanes do not run along in a sum
- * over images, weights larger than the second-level cache elsewhere. Distances were measured. */
+/* What is read once from far away is asked for ahead: the operand that lanes do not run along in a
+ * sum over images, weights larger than the second-level cache elsewhere. Distances were measured.
+ */
 const Nest *ask_ahead(Arena *a, const Nest *n)
 {
-	enum { AHEAD_IMAGES = 1024, AHEAD_WEIGHTS = 512, LEAST_IMAGES = 400 * 1024, LEAST_WEIGHTS = 1 << 20 };
+	enum {
+		AHEAD_IMAGES = 1024,
+		AHEAD_WEIGHTS = 512,
+		LEAST_IMAGES = 400 * 1024,
+		LEAST_WEIGHTS = 1 << 20
+	};
 	Choice c = {.nest = n, .contraction = contraction_of(n), .lane = lane_dim(n)};
 	int x = c.lane < 0 ? -1 : broadcast_load(&c);
 	if (x < 0) return n;
@@ -232,12 +264,16 @@ const Nest *ask_ahead(Arena *a, const Nest *n)
 	if (bytes < (images ? LEAST_IMAGES : LEAST_WEIGHTS)) return n;
 	Nest *copy = NEW(a, Nest);
 	*copy = *n;
-	copy->load[images ? x : w].prefetch = images ? AHEAD_IMAGES * (int)stride_of(n, x) : AHEAD_WEIGHTS;
+	copy->load[images ? x : w].prefetch =
+	    images ? AHEAD_IMAGES * (int)stride_of(n, x) : AHEAD_WEIGHTS;
 	return copy;
 }
 
 /* Whether d counts images in what is stored: weights are then read again for each of them. */
-static bool over_images(const Choice *c, int d) { return access_position(&c->nest->store[0].to, d) == 0; }
+static bool over_images(const Choice *c, int d)
+{
+	return access_position(&c->nest->store[0].to, d) == 0;
+}
 
 static bool is_shared(int d, const Share *share, int nshare)
 {
@@ -255,8 +291,9 @@ static void outer_loop(Choice *c, int d, bool shared)
 	line(c, LINE_FOR, d, shared ? blocked(c, d) : 1);
 }
 
-/* Outer loops: dims in order, phases where strides ask for them. The blocks of lanes come before the
- * pixels when what lies along the lanes is larger than a part of the second-level cache, else last. */
+/* Outer loops: dims in order, phases where strides ask for them. The blocks of lanes come before
+ * the pixels when what lies along the lanes is larger than a part of the second-level cache, else
+ * last. */
 static void outer_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
 {
 	const Nest *n = c->nest;
@@ -333,4 +370,3 @@ int64_t register_room(const Choice *c)
 	if (!c->contraction.is) room = c->target->registers / 2;
 	return MAX(room / accs, 1);
 }
-

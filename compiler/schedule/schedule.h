@@ -1,5 +1,6 @@
 /* schedule: decisions about nests. Layouts and schedules are chosen from the form of the nest (a
- * contraction, a window reduction, a map), never from the operator's name or a list of known layers. */
+ * contraction, a window reduction, a map), never from the operator's name or a list of known
+ * layers. */
 #ifndef CNNC_SCHEDULE_H
 #define CNNC_SCHEDULE_H
 
@@ -8,7 +9,11 @@
 /* What was decided, as readable data: `key = text` lines, keys made of class and shape. */
 typedef struct {
 	Arena *arena;
-	Vec(struct Decision { const char *key; const char *text; bool given; }) item;
+	Vec(struct Decision {
+		const char *key;
+		const char *text;
+		bool given;
+	}) item;
 } Decisions;
 
 /* prune.c: without stores that nobody reads. */
@@ -21,7 +26,7 @@ void layout_part(Arena *a, Part *p, Decisions *d);
 /* inplace.c: maps write over operands that die there. */
 void inplace_part(Arena *a, Part *p);
 /* choose.c: a schedule for each nest and target; follows `d` where it names the nest. */
-void schedule_part(Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double,
-	Decisions *d);
+void schedule_part(
+    Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, Decisions *d);
 
 #endif

@@ -1,12 +1,12 @@
 /* unmask: a link table moves from a contraction into the weights it reads or writes.
  *
- * A mask decides each pair of maps by itself, so lanes cannot run along either. But the sum over the
- * links is the sum over all pairs with zeros for the weights that are no links:
- *   before   y[oc] = sum over ic with link(oc, ic) of w[oc, ic] x[ic]
- *   after    m[oc, ic] = link(oc, ic) ? w[oc, ic] : 0;    y[oc] = sum over ic of m[oc, ic] x[ic]
- * and the gradient by weights is computed for all pairs, then copied with zeros where there is no link.
- * A row of 16 maps costs one vector whether it has three links or sixteen.
- * needs: row-major buffers.  guarantees: the same numbers for finite ones; no mask in contractions. */
+ * A mask decides each pair of maps by itself, so lanes cannot run along either. But the sum over
+ * the links is the sum over all pairs with zeros for the weights that are no links: before   y[oc]
+ * = sum over ic with link(oc, ic) of w[oc, ic] x[ic] after    m[oc, ic] = link(oc, ic) ? w[oc, ic]
+ * : 0;    y[oc] = sum over ic of m[oc, ic] x[ic] and the gradient by weights is computed for all
+ * pairs, then copied with zeros where there is no link. A row of 16 maps costs one vector whether
+ * it has three links or sixteen. needs: row-major buffers.  guarantees: the same numbers for finite
+ * ones; no mask in contractions. */
 #include "internal.h"
 
 static const char *const dims[] = {"a", "b", "c", "d", "e", "f"};
@@ -61,7 +61,7 @@ static bool unmask(Arena *a, Part *p, int s, Nest *n, int g)
 		if (!load_in_update(n, k) || !x->buffer->fixed || !masks(x, &guard, &row, &col)) continue;
 		Buffer *m = like(a, p, x->buffer);
 		part_insert(a, p, s, masked_copy(a, x->buffer, m, &guard, row, col),
-			arena_printf(a, "%s: zeros where there is no link", m->name));
+		    arena_printf(a, "%s: zeros where there is no link", m->name));
 		x->buffer = m;
 		drop_guard(n, g);
 		return true;
@@ -71,7 +71,7 @@ static bool unmask(Arena *a, Part *p, int s, Nest *n, int g)
 	if (!plain || !masks(to, &guard, &row, &col)) return false;
 	Buffer *all = like(a, p, to->buffer);
 	part_insert(a, p, s + 1, masked_copy(a, all, to->buffer, &guard, row, col),
-		arena_printf(a, "%s: zeros where there is no link", all->name));
+	    arena_printf(a, "%s: zeros where there is no link", all->name));
 	to->buffer = all;
 	drop_guard(n, g);
 	return true;

@@ -2,7 +2,8 @@
  *
  * Everything about the network is in lenet.c, which needs no library; this program adds data, a
  * learning rate, a progress bar and files, from the runtime. Ctrl-C ends a training after the step
- * in hand, and --checkpoint takes it up again later, to the same bits as if it had never stopped. */
+ * in hand, and --checkpoint takes it up again later, to the same bits as if it had never stopped.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "trainer.h"
 
