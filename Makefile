@@ -6,6 +6,7 @@ CFLAGS   ?= -O2 -g
 LDFLAGS  ?=
 DESTDIR  ?=
 JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
+$(if $(strip $(BUILD)),,$(error BUILD is empty: name a folder for what is built))
 
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Werror
 PKG      := $(or $(PKG_CONFIG),pkg-config)
@@ -133,10 +134,11 @@ layers:
 	@sh tools/layers.sh
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/cnnc $(DESTDIR)$(PREFIX)/lib \
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/cnnc/formats $(DESTDIR)$(PREFIX)/lib \
 		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/cnnc/networks
 	install $(CNNC) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 compiler/cnnc.h $(wildcard runtime/*.h) $(DESTDIR)$(PREFIX)/include/cnnc
+	install -m 644 $(wildcard runtime/formats/*.h) $(DESTDIR)$(PREFIX)/include/cnnc/formats
 	install -m 644 $(LIB) $(RT) $(DESTDIR)$(PREFIX)/lib
 	install -m 644 docs/cnnc.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(wildcard networks/*.lua) $(DESTDIR)$(PREFIX)/share/cnnc/networks

@@ -3,13 +3,14 @@
 #include "ir.h"
 #include "op.h"
 
-static const char *verify_operands(const Graph *g, const Node *n, const bool *made)
+/* `made`: by id, the nodes that stand before n. */
+static const char *verify_operands(const Graph *g, const Node *n, const Node *const *made)
 {
 	for (int k = 0; k < n->nin; k++) {
 		const Value *v = n->in[k];
 		if (!v || !v->node)
 			return arena_printf(g->arena, "node %d: operand %d is nothing", n->id, k);
-		if (v->node->id < 0 || v->node->id >= g->next_id || !made[v->node->id])
+		if (v->node->id < 0 || v->node->id >= g->next_id || made[v->node->id] != v->node)
 			return arena_printf(
 			    g->arena, "node %d reads %s before it is made", n->id, value_text(g->arena, v));
 		if (v->index >= v->node->nout || v->node->out[v->index] != v)
@@ -57,7 +58,7 @@ static const char *verify_assign(const Graph *g, int at)
 
 const char *graph_verify(const Graph *g)
 {
-	bool *made = NEWS(g->arena, bool, g->next_id + 1);
+	const Node **made = NEWS(g->arena, const Node *, g->next_id + 1);
 	for (int i = 0; i < g->node.n; i++) {
 		const Node *n = g->node.at[i];
 		if (n->id < 0 || n->id >= g->next_id)
@@ -67,7 +68,7 @@ const char *graph_verify(const Graph *g)
 		if (!fault && n->kind == NODE_OP && !n->poisoned) fault = verify_shapes(g, n);
 		if (!fault && n->kind == NODE_ASSIGN) fault = verify_assign(g, i);
 		if (fault) return fault;
-		made[n->id] = true;
+		made[n->id] = n;
 	}
 	return NULL;
 }

@@ -5,7 +5,7 @@
  * rebuilds a model's graph for a batch size and a mode by asking every operator again.
  *
  * State is in SSA form: a NODE_READ yields the old value of a State, a NODE_ASSIGN gives it the
- * next one. An assign takes effect only after the last reader of the old value; verify_program()
+ * next one. An assign takes effect only after the last reader of the old value; verify_part()
  * proves it on the final order. */
 #ifndef CNNC_IR_H
 #define CNNC_IR_H
@@ -27,16 +27,15 @@ typedef struct Node Node;
 typedef struct Graph Graph;
 typedef struct OpDesc OpDesc; /* op.h */
 
-/* --- state: what a network keeps between calls ---------------------------------------------------
- */
+/* --- state: what a network keeps between calls -------------------------------------------- */
 
 typedef enum { STATE_WEIGHT, STATE_BUFFER, STATE_SLOT } StateKind; /* buffers travel with weights */
 
 typedef enum {
 	INIT_CONSTANT, /* every element is `value` */
-	INIT_UNIFORM, /* [-value, value): LeCun's 2.4/fan_in, Glorot's sqrt(6/(in+out)), He's sqrt(6/in)
-	               */
-	INIT_NORMAL   /* standard deviation `value` */
+	INIT_UNIFORM,  /* [-value, value): LeCun's 2.4/fan_in, Glorot's sqrt(6/(in+out)), He's
+	                * sqrt(6/in) */
+	INIT_NORMAL    /* standard deviation `value` */
 } InitKind;
 
 typedef struct {
@@ -55,8 +54,7 @@ typedef struct State {
 	Where where;
 } State;
 
-/* --- values and nodes ----------------------------------------------------------------------------
- */
+/* --- values and nodes --------------------------------------------------------------------- */
 
 struct Value {
 	Node *node; /* its maker */
@@ -130,8 +128,7 @@ struct Graph {
 	Where where;
 };
 
-/* --- the model: what the frontend hands over
- * ------------------------------------------------------ */
+/* --- the model: what the frontend hands over ----------------------------------------------- */
 
 typedef struct {
 	const char *name;
@@ -145,8 +142,7 @@ typedef struct {
 } OptionValue;
 
 typedef struct {
-	const char
-	    *kind; /* name of a descriptor with the optimizer flag: sgd, adam; NULL: no training */
+	const char *kind; /* a descriptor with the optimizer flag: sgd, adam; NULL: no training */
 	AttrValue *attr;
 	double rate, momentum, decay; /* defaults of the arguments, written to the banner */
 	Where where;
@@ -171,8 +167,7 @@ typedef struct {
 	int64_t slots;
 } Model;
 
-/* --- graph.c: building
- * ---------------------------------------------------------------------------- */
+/* --- graph.c: building --------------------------------------------------------------------- */
 
 Graph *graph_new(Arena *a, Diag *d, int64_t batch, Mode mode);
 /* New nodes take this layer name and source line; returns the former for restoring. */
@@ -193,16 +188,14 @@ bool shape_same(Shape a, Shape b);
 const char *shape_text(Arena *a, Shape s);        /* "6x28x28" */
 const char *value_text(Arena *a, const Value *v); /* "%12 conv[1x6x28x28]" */
 
-/* --- graph_copy.c
- * --------------------------------------------------------------------------------- */
+/* --- graph_instance.c --------------------------------------------------------------------- */
 
 /* The model's graph again, for another batch size and mode: operators with an `expand` hook (batch
  * norm, dropout) put in what the mode asks for. Outputs come first, then losses, by flag.
  * `want_loss`: keep the loss terms and yield the total and each term as NODE_OUTPUT OUT_LOSS. */
 Graph *graph_instance(const Model *m, int64_t batch, Mode mode, bool want_loss);
 
-/* --- autodiff.c
- * ----------------------------------------------------------------------------------- */
+/* --- autodiff.c ---------------------------------------------------------------------------- */
 
 /* Appends the gradient of the graph's total loss by every weight that is not frozen, as NODE_OUTPUT
  * OUT_GRADIENT in the order of the states. Where a value fans out, its gradient is one n-ary sum in
@@ -211,16 +204,14 @@ void graph_backward(Graph *g, const Model *m);
 /* A graph of its own: reads grads (inputs), weights, slots; assigns weights and slots. */
 Graph *graph_update(const Model *m);
 
-/* --- model.c
- * -------------------------------------------------------------------------------------- */
+/* --- model.c ------------------------------------------------------------------------------- */
 
 /* Decides where every state lies: weights first, in order of appearance, then buffers, in vars;
  * grads follow the weights' offsets; the slots that the optimiser wants for each weight that is not
  * frozen. Reports sizes that do not fit. */
 bool model_layout(Model *m);
 
-/* --- graph_print.c, graph_verify.c
- * ---------------------------------------------------------------- */
+/* --- graph_print.c, graph_verify.c --------------------------------------------------------- */
 
 void graph_print(const Graph *g, Text *out); /* --dump=graph, one node a line */
 /* NULL, or what is wrong: use before definition, shapes that infer would not give, two assigns of

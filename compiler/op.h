@@ -48,8 +48,7 @@ typedef struct {
 	    parameters; /* trainable numbers in use: a link table uses fewer than its weight holds */
 } Cost;
 
-/* --- services for descriptors
- * ---------------------------------------------------------------------- */
+/* --- services for descriptors -------------------------------------------------------------- */
 
 /* infer: report against the node's line and return false. The message need not name the layer. */
 bool infer_error(Graph *g, Node *n, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -97,8 +96,7 @@ typedef struct {
 	State *const *state; /* the states that in[] were read from, NULL where in[i] is no read */
 } Expand;
 
-/* --- elementwise bodies
- * ----------------------------------------------------------------------------- */
+/* --- elementwise bodies -------------------------------------------------------------------- */
 
 /* A map's body as a function of its operands; one text serves interpreter, double, scalar C,
  * vectors. p: the node's numbers (attributes). gradient[i]: dy times the derivative by operand i,
@@ -132,8 +130,7 @@ Value *graph_add_n(Graph *g, Value *const *x, int n); /* n-ary sum; n == 1: x[0]
  * form that the fold pass offers to OpDesc.absorb. */
 extern const MapExpr map_scale_shift;
 
-/* --- the descriptor
- * ---------------------------------------------------------------------------------- */
+/* --- the descriptor ------------------------------------------------------------------------ */
 
 typedef enum {
 	OP_METHOD = 1,         /* offered to Lua as a method of tensors */

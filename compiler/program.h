@@ -43,6 +43,7 @@ typedef struct {
 	Vec(Argument) arg;    /* Buffer.slot of INPUT and OUTPUT indexes this list */
 	Vec(Buffer *) buffer; /* by id */
 	Vec(Step) step;
+	int64_t element_bytes;    /* set by the planner, as are these: */
 	int64_t work;             /* bytes of the arena, alignment included */
 	int64_t work_lower_bound; /* most bytes live at one step */
 } Part;

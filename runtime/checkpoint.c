@@ -9,8 +9,7 @@
 
 enum { KIND_SLOT = 2 };
 
-/* --- the list of tensors -------------------------------------------------------------------------
- */
+/* --- the list of tensors ------------------------------------------------------------------ */
 
 /* One tensor of the file and its place in memory. */
 typedef struct {
@@ -94,8 +93,7 @@ static bool fill_places(const char *path, const Safetensors *s, const Places *li
 	return ok;
 }
 
-/* --- weights -------------------------------------------------------------------------------------
- */
+/* --- weights ------------------------------------------------------------------------------ */
 
 bool weights_write(const char *path, const struct cnnc_tensor *tensor, size_t tensors,
     const float *vars, FormatError *e)
@@ -126,8 +124,7 @@ bool weights_read(
 	return ok;
 }
 
-/* --- metadata ------------------------------------------------------------------------------------
- */
+/* --- metadata ----------------------------------------------------------------------------- */
 
 static const char mark_key[] = "cnnc.checkpoint", mark[] = "1", schedule_key[] = "schedule";
 

@@ -7,8 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* --- reading -------------------------------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------------------------ */
 
 static bool exists(const char *path)
 {
@@ -78,8 +77,7 @@ void dataset_free(Dataset *d)
 	*d = (Dataset){0};
 }
 
-/* --- fitting -------------------------------------------------------------------------------------
- */
+/* --- fitting ------------------------------------------------------------------------------ */
 
 /* Output line i of `side` reads stored lines around (i + 1/2) * from/side - 1/2, held inside. */
 static void scale_taps(FitTap *tap, size_t from, size_t side)
@@ -165,8 +163,7 @@ void fit_measure(Fit *f, const Dataset *d)
 	f->scale = variance > 1e-12 ? (float)(1 / sqrt(variance)) : 1;
 }
 
-/* --- batches -------------------------------------------------------------------------------------
- */
+/* --- batches ------------------------------------------------------------------------------ */
 
 static void take_image(
     const Dataset *d, const Fit *f, size_t image, size_t i, float *x, int32_t *label)

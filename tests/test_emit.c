@@ -135,8 +135,7 @@ static bool have(const char *compiler)
 	return system(command) == 0;
 }
 
-/* --- numbers
- * ------------------------------------------------------------------------------------------- */
+/* --- numbers ------------------------------------------------------------------------------- */
 
 typedef struct {
 	const Buffer *buffer;
@@ -294,8 +293,7 @@ RUN_TEST(clang_text_computes_the_nest_in_double, "clang", "clang -std=c11 -O1", 
 RUN_TEST(tcc_text_computes_the_nest_in_float, "tcc", "tcc -Wall -Werror", false, false)
 RUN_TEST(tcc_text_computes_the_nest_in_double, "tcc", "tcc -Wall -Werror", true, false)
 
-/* --- the text itself
- * ----------------------------------------------------------------------------------- */
+/* --- the text itself ----------------------------------------------------------------------- */
 
 static void the_text_has_no_warning(void **state)
 {

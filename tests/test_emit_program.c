@@ -40,8 +40,7 @@ static int teardown(void **state)
 	return status;
 }
 
-/* --- the network: score[n] = sum w[c] x[n,c] / 4 + b;  loss = mean (score - label)^2
- * -------------------- */
+/* --- the network: score[n] = sum w[c] x[n,c] / 4 + b;  loss = mean (score - label)^2 ------- */
 
 typedef struct {
 	Arena *arena;
@@ -294,8 +293,7 @@ static Program *make_program(
 	return m.program;
 }
 
-/* --- using it
- * ------------------------------------------------------------------------------------------ */
+/* --- using it ------------------------------------------------------------------------------ */
 
 static const char *const all_targets[] = {"avx512", "avx2", "x86-64", "generic"};
 

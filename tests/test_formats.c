@@ -35,8 +35,7 @@ static void write_file(const char *path, const void *data, size_t size)
 	assert_int_equal(fclose(f), 0);
 }
 
-/* --- npy -----------------------------------------------------------------------------------------
- */
+/* --- npy ---------------------------------------------------------------------------------- */
 
 static void npy_writes_and_reads_every_type(void **state)
 {
@@ -180,8 +179,7 @@ static void npy_refuses_to_write_nonsense(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
-/* --- idx -----------------------------------------------------------------------------------------
- */
+/* --- idx ---------------------------------------------------------------------------------- */
 
 /* 2x2x3 numbers 0..11. */
 static const unsigned char small[] = {
@@ -326,8 +324,7 @@ static void idx_headers_that_lie_take_no_memory(void **state)
 		}
 }
 
-/* --- whole files ---------------------------------------------------------------------------------
- */
+/* --- whole files -------------------------------------------------------------------------- */
 
 static void a_limit_is_a_limit(void **state)
 {

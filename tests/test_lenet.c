@@ -63,8 +63,7 @@ typedef struct {
 	void *packed, *work;
 } Fixture;
 
-/* --- opening ------------------------------------------------------------------------------------
- */
+/* --- opening ------------------------------------------------------------------------------ */
 
 /* The number behind `#define LENET_what` in the header. */
 static size_t header_number(const Fixture *f, const char *what)
@@ -152,8 +151,7 @@ static void fixture_close(Fixture *f)
 	free(f);
 }
 
-/* --- what the reference was made from
- * --------------------------------------------------------------- */
+/* --- what the reference was made from ------------------------------------------------------ */
 
 static uint32_t mix(uint32_t i)
 {
@@ -193,8 +191,7 @@ static const double *expected(const Fixture *f, const char *name, size_t count)
 	return x;
 }
 
-/* --- comparing
- * ------------------------------------------------------------------------------------------ */
+/* --- comparing ----------------------------------------------------------------------------- */
 
 static double norm(const double *x, size_t n)
 {
@@ -242,8 +239,7 @@ static void start(Fixture *f)
 	load_batch(f, 0);
 }
 
-/* --- the tests
- * --------------------------------------------------------------------------------------------- */
+/* --- the tests ----------------------------------------------------------------------------- */
 
 static void check_outputs(Fixture *f)
 {

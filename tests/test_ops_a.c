@@ -83,8 +83,7 @@ static void refused(Fixture *f, const OpDesc *op, const char *line, const char *
 	assert_string_equal(got, want);
 }
 
-/* --- running the oracles
- * ------------------------------------------------------------------------------- */
+/* --- running the oracles ------------------------------------------------------------------- */
 
 static double *numbers(Fixture *f, Shape s) { return NEWS(f->arena, double, shape_count(s)); }
 
@@ -124,8 +123,7 @@ static double *counting(Fixture *f, int n) /* 1, 2, 3, ... */
 	return x;
 }
 
-/* --- tests: the table
- * ----------------------------------------------------------------------------------- */
+/* --- tests: the table ---------------------------------------------------------------------- */
 
 static void every_operator_is_found_by_its_name(void **state)
 {
@@ -182,8 +180,7 @@ static void every_sample_infers_and_runs(void **state)
 	}
 }
 
-/* --- tests: what infer refuses
- * ---------------------------------------------------------------------------- */
+/* --- tests: what infer refuses ------------------------------------------------------------- */
 
 static void convolutions_that_do_not_fit(void **state)
 {
@@ -305,8 +302,7 @@ static void labels_are_no_numbers_and_poison_is_silent(void **state)
 	assert_int_equal(f->diag.errors, 1);
 }
 
-/* --- tests: shapes, states, costs
- * --------------------------------------------------------------------------- */
+/* --- tests: shapes, states, costs ---------------------------------------------------------- */
 
 static void output_sizes(void **state)
 {
@@ -408,8 +404,7 @@ static void costs_are_those_of_the_paper(void **state)
 	assert_int_equal(total, 60000);
 }
 
-/* --- tests: oracles against numbers made by hand
- * ---------------------------------------------------------------- */
+/* --- tests: oracles against numbers made by hand ------------------------------------------- */
 
 static void convolution_by_hand(void **state)
 {

@@ -57,8 +57,7 @@ static double **oracle(Fixture *f, const Node *n, double *const *in)
 	return out;
 }
 
-/* --- graphs by their oracles
- * -------------------------------------------------------------------------------------- */
+/* --- graphs by their oracles --------------------------------------------------------------- */
 
 /* The numbers of every value of a graph, by node id * MAX_OUT + result; states and inputs are
  * given. */
@@ -215,8 +214,7 @@ static void gradients_are_those_of_the_oracles(void **state)
 	}
 }
 
-/* --- batch norm by mode
- * --------------------------------------------------------------------------------- */
+/* --- batch norm by mode -------------------------------------------------------------------- */
 
 static State channel_state(const char *name, StateKind kind, int64_t channels)
 {
@@ -361,8 +359,7 @@ static void training_on_one_number_a_channel_is_refused(void **state)
 	assert_int_equal(f->diag.errors, 1);
 }
 
-/* --- absorbing a scale and a shift
- * ------------------------------------------------------------------------ */
+/* --- absorbing a scale and a shift --------------------------------------------------------- */
 
 static double *by_slot(void *self, const Node *n) { return ((double **)self)[n->slot]; }
 

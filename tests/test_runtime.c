@@ -17,8 +17,7 @@
 
 #include <cmocka.h>
 
-/* --- shuffle -------------------------------------------------------------------------------------
- */
+/* --- shuffle ------------------------------------------------------------------------------ */
 
 static void shuffle_permutes_and_is_stable(void **state)
 {
@@ -67,8 +66,7 @@ static void shuffle_is_fair(void **state)
 	assert_int_equal(orders, 6);
 }
 
-/* --- rates ---------------------------------------------------------------------------------------
- */
+/* --- rates -------------------------------------------------------------------------------- */
 
 static bool near(float a, double b) { return fabs((double)a - b) < 1e-6; }
 
@@ -99,8 +97,7 @@ static void rates_follow_their_schedule(void **state)
 	assert_false(rate_kind("cosin", &kind));
 }
 
-/* --- data sets -----------------------------------------------------------------------------------
- */
+/* --- data sets ---------------------------------------------------------------------------- */
 
 /* n images of side x side, image i filled with the value 10 * i, labelled i % 10. */
 static Dataset make_set(size_t n, size_t side)
@@ -253,8 +250,7 @@ static void dataset_refuses_what_does_not_belong_together(void **state)
 	assert_int_equal(rmdir(folder), 0);
 }
 
-/* --- confusion and progress ----------------------------------------------------------------------
- */
+/* --- confusion and progress --------------------------------------------------------------- */
 
 static void confusion_counts(void **state)
 {
@@ -326,8 +322,7 @@ static void progress_is_plain_in_a_file(void **state)
 	fclose(out);
 }
 
-/* --- checkpoints ---------------------------------------------------------------------------------
- */
+/* --- checkpoints -------------------------------------------------------------------------- */
 
 static const struct cnnc_tensor table[] = {
     {"fc.weight", 0, 6, {2, 3}, 2, 0},
@@ -430,8 +425,7 @@ static void checkpoint_numbers_are_checked(void **state)
 	unlink(path);
 }
 
-/* --- the pool ------------------------------------------------------------------------------------
- */
+/* --- the pool ----------------------------------------------------------------------------- */
 
 enum { TASKS = 1000 };
 

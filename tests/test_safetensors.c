@@ -13,8 +13,7 @@
 
 #include <cmocka.h>
 
-/* --- helpers -------------------------------------------------------------------------------------
- */
+/* --- helpers ------------------------------------------------------------------------------ */
 
 /* A folder of the test's own, in the working state of one test program. */
 static int make_folder(void **state)
@@ -57,8 +56,7 @@ static bool parses(const char *header, size_t rest, FormatError *e)
 	return ok;
 }
 
-/* --- round trips ---------------------------------------------------------------------------------
- */
+/* --- round trips -------------------------------------------------------------------------- */
 
 static void writes_and_reads_back(void **state)
 {
@@ -141,8 +139,7 @@ static void refuses_to_write_nonsense(void **state)
 	assert_false(safetensors_write("/no/such/folder/x", twice, 1, NULL, 0, &e));
 }
 
-/* --- numbers -------------------------------------------------------------------------------------
- */
+/* --- numbers ------------------------------------------------------------------------------ */
 
 /* One tensor "x" of `type` over the little-endian numbers. */
 static bool floats_of(
@@ -205,8 +202,7 @@ static void refuses_numbers_that_do_not_survive(void **state)
 	assert_false(floats_of("I32", 4, &odd, 1, x, &e));
 }
 
-/* --- hostile files -------------------------------------------------------------------------------
- */
+/* --- hostile files ------------------------------------------------------------------------ */
 
 #define X(offsets) "\"x\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":" offsets "}"
 #define Y(offsets) "\"y\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":" offsets "}"
@@ -352,8 +348,7 @@ static void damaged_files_are_survived(void **state)
 	free(good);
 }
 
-/* --- expectations --------------------------------------------------------------------------------
- */
+/* --- expectations ------------------------------------------------------------------------- */
 
 static void a_check_lists_all_that_is_wrong(void **state)
 {
@@ -383,8 +378,7 @@ static void a_check_lists_all_that_is_wrong(void **state)
 	free(file);
 }
 
-/* --- whole or not at all -------------------------------------------------------------------------
- */
+/* --- whole or not at all ------------------------------------------------------------------ */
 
 static void a_full_disk_leaves_the_old_file(void **state)
 {

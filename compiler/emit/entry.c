@@ -16,8 +16,7 @@ typedef struct {
 	Text *out;
 } Entry;
 
-/* --- helpers of the text
- * ------------------------------------------------------------------------------- */
+/* --- helpers of the text ------------------------------------------------------------------- */
 
 static const char fast_math[] =
     "#if defined __FAST_MATH__ && !defined CNNC_ALLOW_FAST_MATH\n"
@@ -92,8 +91,7 @@ void print_runtime(const Emission *e, Text *out)
 	text_printf(out, finite_text, e->real, bits, limit, bits, bits);
 }
 
-/* --- calls
- * --------------------------------------------------------------------------------------------- */
+/* --- calls --------------------------------------------------------------------------------- */
 
 static void print_base(Entry *w, const Buffer *b)
 {
@@ -162,8 +160,7 @@ static void print_unused(Text *out, bool used, const char *name)
 	if (!used) text_printf(out, "\t(void)%s;\n", name);
 }
 
-/* --- infer, eval, gradients
- * ---------------------------------------------------------------------------- */
+/* --- infer, eval, gradients ---------------------------------------------------------------- */
 
 static int64_t argument_count(const Argument *arg)
 {
@@ -293,8 +290,7 @@ static void print_any(const Emission *e, Text *out)
 	text_add(out, "\treturn status;\n}\n\n");
 }
 
-/* --- init, pack, update, step
- * -------------------------------------------------------------------------- */
+/* --- init, pack, update, step -------------------------------------------------------------- */
 
 static void no_work(const Entry *w)
 {

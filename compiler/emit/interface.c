@@ -8,8 +8,7 @@ enum { ALIGN = 64 }; /* bytes: work and packed are rounded up to this inside */
 
 static const char ownership[] = "It belongs to whoever had it made: use it, change it, pass it on.";
 
-/* --- sizes
- * --------------------------------------------------------------------------------------------- */
+/* --- sizes --------------------------------------------------------------------------------- */
 
 int64_t bytes_of(const Emission *e, int64_t elements)
 {
@@ -43,8 +42,7 @@ const Part *find_part(const Emission *e, EntryKind kind, int64_t batch)
 	return NULL;
 }
 
-/* --- words
- * --------------------------------------------------------------------------------------------- */
+/* --- words --------------------------------------------------------------------------------- */
 
 void print_comment_text(Text *out, const char *s)
 {
@@ -107,8 +105,7 @@ const char *argument_name(const Emission *e, const Part *p, int argument)
 	return word;
 }
 
-/* --- arguments
- * ----------------------------------------------------------------------------------------- */
+/* --- arguments ----------------------------------------------------------------------------- */
 
 static bool is_hidden(const Part *p, int i)
 {
@@ -193,8 +190,7 @@ void print_signature(const Emission *e, const Part *p, EntryKind kind, Text *out
 	out->data[--out->len] = '\0'; /* the newline: ; or { follows */
 }
 
-/* --- comments over functions
- * --------------------------------------------------------------------------- */
+/* --- comments over functions --------------------------------------------------------------- */
 
 static void describe_arguments(const Emission *e, const Part *p, EntryKind kind, Text *out)
 {
@@ -283,8 +279,7 @@ static void declare_entry(const Emission *e, const Part *p, EntryKind kind, Text
 	text_add(out, ";\n\n");
 }
 
-/* --- any number of images
- * ------------------------------------------------------------------------------ */
+/* --- any number of images ------------------------------------------------------------------ */
 
 int infer_parts(const Emission *e, const Part **part, bool *any)
 {
@@ -323,8 +318,7 @@ static void declare_any(const Emission *e, Text *out)
 	text_add(out, "\n");
 }
 
-/* --- the header
- * ---------------------------------------------------------------------------------------- */
+/* --- the header ---------------------------------------------------------------------------- */
 
 /* The same text as in runtime/types.h, so that headers of several networks agree. */
 static const char types[] =

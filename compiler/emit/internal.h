@@ -10,8 +10,7 @@
 
 enum { KERNEL_BUFFERS = NEST_LOADS + NEST_STORES, LOOP_DEPTH = SCHEDULE_LINES + 1 };
 
-/* --- prelude.c: functions that kernels may call, as bits
- * ------------------------------------------- */
+/* --- prelude.c: functions that kernels may call, as bits ----------------------------------- */
 
 typedef enum {
 	USE_MAX = 1 << 0,
@@ -38,8 +37,7 @@ void target_word(const Target *t, Text *out); /* "x86_64", a part of names */
 /* "CNNC_AVX2 ", to be put before a function's type; "" where the target needs no attribute. */
 void target_attribute(const Target *t, Text *out);
 
-/* --- kernel.c
- * -------------------------------------------------------------------------------------- */
+/* --- kernel.c ------------------------------------------------------------------------------ */
 
 /* Functions of tiles: equal text is printed once. Kernels printed with one pool share them. */
 typedef struct {
@@ -63,8 +61,7 @@ typedef struct {
 void kernel_print(Arena *a, const Scheduled *s, const Target *t, bool is_double, TilePool *pool,
     Text *out, KernelCost *cost);
 
-/* --- offset.c: places as text
- * ----------------------------------------------------------------------- */
+/* --- offset.c: places as text -------------------------------------------------------------- */
 
 /* An address without its constant: a number of elements over the loops around, numbered by depth.
  * The values of indices in guards and bodies are keys too, of the buffer INDEX_VALUE. */
@@ -156,8 +153,7 @@ void text_insert(Text *t, size_t at, const char *s);
 void text_wrapped(Text *out, const char *text);
 int kernel_buffer(const Kernel *k, const Buffer *b); /* its argument's number */
 
-/* --- value.c: expressions as text
- * -------------------------------------------------------------------- */
+/* --- value.c: expressions as text ---------------------------------------------------------- */
 
 typedef enum { SCALAR, VECTOR, TRUTH, MASK } Form;
 
@@ -198,8 +194,7 @@ void find_shared(Kernel *k);
 
 enum { BIND_NONE, BIND_OR, BIND_AND, BIND_COMPARE, BIND_ADD, BIND_MUL, BIND_UNARY };
 
-/* --- tile.c, leaf.c
- * -------------------------------------------------------------------------------- */
+/* --- tile.c, leaf.c ------------------------------------------------------------------------ */
 
 /* A tile being printed. In scalar text its lanes are instances like the others. */
 typedef struct {
@@ -216,8 +211,7 @@ void tile_print(Scope *s, const Tree *tile, bool alone);
 void accumulator_name(const Tile *t, int acc, int instance, char room[48]);
 void print_reduction(Scope *s, const Tile *t);
 
-/* --- unique.c: the kernels of a program, equal ones once
- * ---------------------------------------------- */
+/* --- unique.c: the kernels of a program, equal ones once ----------------------------------- */
 
 typedef struct {
 	const char *name; /* conv_64x56x56_64x3x3_1a2b */
@@ -263,8 +257,7 @@ void print_tables(const Emission *e, Text *out);
 void print_kernels(const Emission *e, Text *out);
 void print_kernel_tables(const Emission *e, Text *out); /* and the choice among them */
 
-/* --- interface.c: functions as the user sees them
- * ------------------------------------------------------ */
+/* --- interface.c: functions as the user sees them ------------------------------------------ */
 
 /* The name of an argument in C: a word that nothing else has. */
 const char *argument_name(const Emission *e, const Part *p, int argument);
@@ -286,8 +279,7 @@ void print_comment_text(Text *out, const char *s); /* nothing in it ends a comme
 const char *grouped(Arena *a, int64_t n);          /* 1,234,567 */
 const char *shape_words(Arena *a, Shape s);        /* 1 x 3 x 224 x 224 */
 
-/* --- entry.c
- * --------------------------------------------------------------------------------------- */
+/* --- entry.c ------------------------------------------------------------------------------- */
 
 void print_runtime(const Emission *e, Text *out);
 void print_entries(const Emission *e, Text *out);

@@ -5,8 +5,7 @@
  * literal. */
 #include "internal.h"
 
-/* --- buffers
- * ----------------------------------------------------------------------------------------- */
+/* --- buffers ------------------------------------------------------------------------------- */
 
 static void add_buffer(const Buffer **buffer, int *n, const Buffer *b)
 {
@@ -99,8 +98,7 @@ static void find_disjoint(Kernel *k)
 	}
 }
 
-/* --- loops
- * ------------------------------------------------------------------------------------------- */
+/* --- loops --------------------------------------------------------------------------------- */
 
 /* A loop of one turn, which par lines make of lone pieces, has no variable and no text. */
 static bool is_loop(const Tree *node) { return node->kind == TREE_LOOP && node->count > 1; }
@@ -126,8 +124,7 @@ static void print_nodes(Scope *s, Tree *const *node, int n)
 	}
 }
 
-/* --- blocks
- * ------------------------------------------------------------------------------------------ */
+/* --- blocks -------------------------------------------------------------------------------- */
 
 static bool all_par(Tree *const *node, int n)
 {
@@ -198,8 +195,7 @@ static void print_blocks(Scope *s, Tree *const *node, int n, const char *block, 
 	if (n > 1) print_line(s, "}");
 }
 
-/* --- the function
- * ------------------------------------------------------------------------------------ */
+/* --- the function -------------------------------------------------------------------------- */
 
 static void print_arrays(Scope *s, int64_t blocks)
 {
@@ -281,8 +277,7 @@ void emit_kernel(
 	text_printf(out, "void %s%s", name, kernel.data);
 }
 
-/* --- long lines
- * -------------------------------------------------------------------------------------- */
+/* --- long lines ---------------------------------------------------------------------------- */
 
 enum { COLUMNS = 100, TAB = 4 };
 

@@ -54,8 +54,7 @@ static void keep_common(Conditions *list, const Conditions *other)
 	list->n = n;
 }
 
-/* --- what guards say of an instance
- * ------------------------------------------------------------------ */
+/* --- what guards say of an instance -------------------------------------------------------- */
 
 static Condition condition_of(const Kernel *k, const Guard *g, const Affine *sub)
 {
@@ -162,8 +161,7 @@ static bool node_conditions(const Tile *t, const Tree *node, Conditions *common)
 	return alive;
 }
 
-/* --- conditions as text
- * -------------------------------------------------------------------------------- */
+/* --- conditions as text -------------------------------------------------------------------- */
 
 static void print_compare(Scope *s, const Condition *c, const char *sign, int64_t bound)
 {
@@ -204,8 +202,7 @@ static void end_if(Scope *s)
 	print_line(s, "}");
 }
 
-/* --- updates
- * ------------------------------------------------------------------------------------------- */
+/* --- updates ------------------------------------------------------------------------------- */
 
 /* What a leaf loads, to find out where a barrier is due. */
 typedef struct {
@@ -281,8 +278,7 @@ static void print_instance(Scope *s, Leaf *l, const Affine *sub, int instance)
 	print_updates(&p);
 }
 
-/* --- copies
- * -------------------------------------------------------------------------------------------- */
+/* --- copies -------------------------------------------------------------------------------- */
 
 static void note_loads(Scope *s, Leaf *l, int from, int copy)
 {
@@ -394,8 +390,7 @@ static void print_leaf(
 	s->k->cost->stack += bytes * l.seen.n / MAX(copies, 1);
 }
 
-/* --- loops
- * --------------------------------------------------------------------------------------------- */
+/* --- loops --------------------------------------------------------------------------------- */
 
 /* `block`: the text is in a block of its own already. */
 static void print_list(

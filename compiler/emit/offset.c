@@ -55,8 +55,7 @@ Address address_of(const Scope *s, const Access *x, const Affine *sub, int lane_
 	return a;
 }
 
-/* --- names
- * -------------------------------------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------------------------- */
 
 static Affine outer_part(const Scope *s, const Affine *form)
 {
@@ -131,8 +130,7 @@ const char *offset_name(Scope *s, const Key *key)
 	return name;
 }
 
-/* --- text
- * ---------------------------------------------------------------------------------------------- */
+/* --- text ---------------------------------------------------------------------------------- */
 
 void print_indent(Scope *s)
 {
@@ -211,8 +209,7 @@ void print_index(Scope *s, const Affine *form, int64_t c)
 		text_printf(s->out, " %c %lld", c < 0 ? '-' : '+', (long long)(c < 0 ? -c : c));
 }
 
-/* --- loops
- * --------------------------------------------------------------------------------------------- */
+/* --- loops --------------------------------------------------------------------------------- */
 
 /* `kh`, and in loops inside it over the same dim `kh_1`. */
 static void name_loop(Scope *s, int dim)

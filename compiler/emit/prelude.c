@@ -13,8 +13,7 @@
 
 #include <ctype.h>
 
-/* --- names
- * --------------------------------------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------------------------- */
 
 int target_lanes(const Target *t, bool is_double) { return t->vector_bytes / (is_double ? 8 : 4); }
 
@@ -42,8 +41,7 @@ void target_attribute(const Target *t, Text *out)
 	text_add(out, " ");
 }
 
-/* --- the text
- * ------------------------------------------------------------------------------------------ */
+/* --- the text ------------------------------------------------------------------------------ */
 
 static const char macros[] =
     "#if defined __GNUC__ && !defined __TINYC__\n"
@@ -343,8 +341,7 @@ static unsigned with_needs(unsigned uses, bool is_double)
 	return uses | USE_SPLAT;
 }
 
-/* --- filling in
- * ---------------------------------------------------------------------------------------- */
+/* --- filling in ---------------------------------------------------------------------------- */
 
 typedef struct {
 	const Target *target; /* NULL: scalars */
@@ -502,8 +499,7 @@ void emit_prelude(Text *out, const Target *const *target, int n, bool is_double)
 	prelude_print(out, target, n, is_double, USE_ALL);
 }
 
-/* --- what nests use
- * ------------------------------------------------------------------------------------ */
+/* --- what nests use ------------------------------------------------------------------------ */
 
 static unsigned uses_of(const Expr *e)
 {

@@ -79,8 +79,7 @@ static void store_dims(const Tile *t, int instance, Affine *sub)
 
 static int store_lanes(const Tile *t) { return t->lane_reduces ? -1 : t->lane_var; }
 
-/* --- the start
- * --------------------------------------------------------------------------------------- */
+/* --- the start ----------------------------------------------------------------------------- */
 
 static void print_init(Scope *s, const Tile *t, int acc)
 {
@@ -143,8 +142,7 @@ static void print_resume(Scope *s, const Tile *t)
 	print_line(s, "}");
 }
 
-/* --- the end
- * ------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------- */
 
 static void print_combine(Scope *s, const Tile *t)
 {
@@ -267,8 +265,7 @@ static void print_stores(Scope *s, const Tile *t)
 	s->k->cost->stack += bytes * loads.n;
 }
 
-/* --- the whole
- * ----------------------------------------------------------------------------------------- */
+/* --- the whole ----------------------------------------------------------------------------- */
 
 /* The stores are the raw accumulators themselves: no chunk is special to them. */
 static bool stores_raw(const Nest *n)

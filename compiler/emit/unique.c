@@ -5,8 +5,7 @@
  */
 #include "internal.h"
 
-/* --- signatures: all that a kernel's text is made of, as bytes
- * ----------------------------------------- */
+/* --- signatures: all that a kernel's text is made of, as bytes ----------------------------- */
 
 static void put(Text *t, int64_t x) { text_addn(t, (const char *)&x, sizeof x); }
 
@@ -129,8 +128,7 @@ static const Scheduled *tree_of(const Emission *e, const Step *s, int target)
 	return s->tree[target];
 }
 
-/* --- names
- * --------------------------------------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------------------------- */
 
 static void add_extents(Text *t, const Nest *n, bool reduce)
 {
@@ -168,8 +166,7 @@ static void name_kernel(Emission *e, UniqueKernel *k)
 	bug("two kernels are called %s", k->name);
 }
 
-/* --- printing each once
- * -------------------------------------------------------------------------------- */
+/* --- printing each once -------------------------------------------------------------------- */
 
 static void print_for_targets(Emission *e, UniqueKernel *k, const Step *s, TilePool *pool)
 {
@@ -272,8 +269,7 @@ void find_kernels(Emission *e)
 	}
 }
 
-/* --- tables of numbers
- * --------------------------------------------------------------------------------- */
+/* --- tables of numbers --------------------------------------------------------------------- */
 
 int find_table(const Emission *e, const Buffer *b)
 {
@@ -302,8 +298,7 @@ void print_tables(const Emission *e, Text *out)
 	}
 }
 
-/* --- kernels as text
- * ----------------------------------------------------------------------------------- */
+/* --- kernels as text ----------------------------------------------------------------------- */
 
 /* The condition under which target t's kernels are compiled: its own guard, and none before it that
  * is always there. Empty: no condition. */

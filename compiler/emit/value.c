@@ -48,8 +48,7 @@ static bool is_shared(const Kernel *k, const Expr *e)
 	return false;
 }
 
-/* --- form
- * ---------------------------------------------------------------------------------------------- */
+/* --- form ---------------------------------------------------------------------------------- */
 
 static bool is_truth(const Expr *e) { return e->kind >= E_GT && e->kind <= E_AND; }
 
@@ -80,8 +79,7 @@ Form value_form(const Point *p, const Expr *e)
 	return lanes ? VECTOR : SCALAR;
 }
 
-/* --- loads
- * --------------------------------------------------------------------------------------------- */
+/* --- loads --------------------------------------------------------------------------------- */
 
 static void print_label(Point *p, const Address *a, int64_t more)
 {
@@ -180,8 +178,7 @@ void declare_value(Point *p, const Expr *e)
 	if (is_shared(p->s->k, e)) declare_part(p, e);
 }
 
-/* --- text
- * ---------------------------------------------------------------------------------------------- */
+/* --- text ---------------------------------------------------------------------------------- */
 
 typedef struct {
 	const char *sign, *mask; /* between scalars and vectors; between masks */
@@ -371,8 +368,7 @@ void print_value(Point *p, const Expr *e, Form want, int binding)
 	}
 }
 
-/* --- parts worth a name
- * ------------------------------------------------------------------------------ */
+/* --- parts worth a name -------------------------------------------------------------------- */
 
 typedef struct {
 	Kernel *k;

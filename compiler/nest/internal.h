@@ -10,7 +10,6 @@ bool affine_accumulate(Affine *to, const Affine *from, int64_t k);
 /* As affine_subst, but false when the result has too many terms. */
 bool affine_try_subst(const Affine *a, const Affine *of_var, Affine *out);
 bool affine_same_terms(const Affine *a, const Affine *b); /* equal but for the constant */
-int64_t floor_div(int64_t a, int64_t b);                  /* b > 0 */
 
 /* expr.c */
 uint32_t expr_loads(const Expr *e);      /* bit l: load l is read; seeds of E_HASH count */

@@ -29,8 +29,7 @@ enum {
 	SCHEDULE_LINES = 32
 };
 
-/* --- affine.c: c + sum k*var. In a Nest a var is a dim's index, in a Tree a loop's number.
- * -------- */
+/* --- affine.c: c + sum k*var. In a Nest a var is a dim's index, in a Tree a loop's number. --- */
 
 typedef struct {
 	int var;
@@ -43,6 +42,7 @@ typedef struct {
 	Term t[AFFINE_TERMS]; /* sorted by var, no zero factors */
 } Affine;
 
+int64_t floor_div(int64_t a, int64_t b); /* b > 0 */
 Affine affine_number(int64_t c);
 Affine affine_var(int var);
 Affine affine_add(Affine a, Affine b);
@@ -69,8 +69,7 @@ typedef struct {
 Index index_of(Affine a);
 Index index_div(Affine a, int64_t q);
 
-/* --- buffer.c: logical shape and layout
- * ----------------------------------------------------------- */
+/* --- buffer.c: logical shape and layout ---------------------------------------------------- */
 
 /* One physical dimension, outer to inner: (i[dim]/div) % mod; mod 0: no modulus. */
 typedef struct {
@@ -122,8 +121,7 @@ bool buffer_address(
     const Buffer *b, const Affine *at, const int64_t *count_of_var, Affine *address);
 int64_t buffer_offset(const Buffer *b, const int64_t *at);
 
-/* --- expr.c: bodies
- * ------------------------------------------------------------------------------- */
+/* --- expr.c: bodies ------------------------------------------------------------------------ */
 
 typedef enum {
 	E_ACC,   /* accumulator `id` */
@@ -178,8 +176,7 @@ Expr *expr_rewrite(Arena *a, const Expr *e, Expr *(*leaf)(void *self, const Expr
 bool expr_visit(const Expr *e, bool (*visit)(void *self, const Expr *e), void *self);
 void expr_print(const Expr *e, const char *const *name_of_dim, Text *out);
 
-/* --- nest.c
- * --------------------------------------------------------------------------------------- */
+/* --- nest.c -------------------------------------------------------------------------------- */
 
 typedef struct {
 	const char *name;
@@ -244,23 +241,20 @@ void nest_print(const Nest *n, Text *out); /* --dump=nests */
  * without its guard, accumulator used before it is declared. */
 const char *nest_verify(Arena *a, const Nest *n);
 
-/* --- fuse.c
- * --------------------------------------------------------------------------------------- */
+/* --- fuse.c -------------------------------------------------------------------------------- */
 
 /* `map` (no reduction, no guard, no accumulator) reads the only store of `into` at plain dims that
  * cover it. Returns one new nest equal to the two, keeping the store for other readers if `keep`;
  * NULL when the form does not allow it. Neither argument is changed. */
 Nest *fuse_map(Arena *a, const Nest *into, const Nest *map, bool keep);
 
-/* --- merge.c
- * -------------------------------------------------------------------------------------- */
+/* --- merge.c ------------------------------------------------------------------------------- */
 
 /* A map whose neighbouring dims walk every buffer like one dim, with one dim instead: vectors then
  * run over rows' ends. n itself when it is no map. */
 Nest *merge_dims(Arena *a, const Nest *n);
 
-/* --- tree_build.c: schedules
- * ------------------------------------------------------------------------ */
+/* --- tree_build.c: schedules --------------------------------------------------------------- */
 
 typedef enum {
 	LINE_FOR,  /* loop in units of `by`; a ragged end becomes its own piece. A loop that would cross
@@ -273,8 +267,7 @@ typedef enum {
 	           * value. A ragged end becomes a tile of its own */
 	LINE_VEC, /* `by` lanes; when fewer values are left, an instance for each of them */
 	LINE_CUT, /* runs of values over which every guard has one truth: each a piece */
-	LINE_UNROLL /* a copy in the leaf for each unit of `by` values; reduction dims inside the tile
-	             */
+	LINE_UNROLL /* a copy in the leaf for each unit of `by` values; reduction dims in the tile */
 } LineKind;
 
 typedef struct {
@@ -373,8 +366,7 @@ Truth guard_truth(const Guard *g, const Affine *sub, const int64_t *count_of_var
 /* An index after substitution; false when a quotient is not exact there. */
 bool index_resolve(const Index *i, const Affine *sub, Affine *out);
 
-/* --- check_*.c: proofs, each independent of the builder. NULL, or what could not be proven.
- * --------- */
+/* --- check_*.c: proofs, each independent of the builder. NULL, or what could not be proven. --- */
 
 const char *check_partition(Arena *a, const Scheduled *s); /* each domain point exactly once */
 const char *check_bounds(Arena *a, const Scheduled *s); /* each access inside its buffer's room */
@@ -383,8 +375,7 @@ const char *check_order(
     Arena *a, const Scheduled *s); /* chunks first to last; ordered nests in order */
 const char *check_all(Arena *a, const Scheduled *s);
 
-/* --- interp.c: the meaning, in double
- * ---------------------------------------------------------------- */
+/* --- interp.c: the meaning, in double ------------------------------------------------------ */
 
 /* memory[b->id] holds b->size doubles for each buffer mentioned (labels as doubles). A seed buffer
  * is not read: E_HASH takes seed and step from here. */

@@ -114,8 +114,7 @@ const OpDesc op_avg_pool = {
                "x=1x6x5x11 | kernel=1x5 stride=1x3 pad=0x2",
 };
 
-/* --- gradient
- * ----------------------------------------------------------------------------------------- */
+/* --- gradient ------------------------------------------------------------------------------ */
 
 static bool dx_infer(Graph *g, Node *n) { return pool_infer_back(g, n, false); }
 

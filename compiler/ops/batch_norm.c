@@ -73,8 +73,7 @@ int64_t norm_channel(const Shape *x, int64_t i)
 	return i / plane % x->dim[1];
 }
 
-/* --- bodies. In a gradient of operands 0..k-1: x[k] is the result, x[k+1] is dy.
- * ------------------------ */
+/* --- bodies. In a gradient of operands 0..k-1: x[k] is the result, x[k+1] is dy. ----------- */
 
 static Expr *scale_shift_value(Arena *a, Expr *const *x, const double *p)
 {
@@ -179,8 +178,7 @@ static Expr *running_value(Arena *a, Expr *const *x, const double *p)
 
 static const MapExpr running = {.name = "running", .operands = 2, .value = running_value};
 
-/* --- by mode
- * ------------------------------------------------------------------------------------------ */
+/* --- by mode ------------------------------------------------------------------------------- */
 
 static Value *inference(Graph *g, const Node *n, Value *const *in)
 {
@@ -247,8 +245,7 @@ static Value **norm_expand(Expand *x, Node *n)
 	return y;
 }
 
-/* --- the descriptor
- * ----------------------------------------------------------------------------------- */
+/* --- the descriptor ------------------------------------------------------------------------ */
 
 static int norm_states(Graph *g, Node *n, StateSpec *spec)
 {

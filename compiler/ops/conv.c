@@ -81,8 +81,7 @@ Affine conv_channel(int g, int64_t per_group, int dim)
 	return affine_add(affine_scale(affine_var(g), per_group), affine_var(dim));
 }
 
-/* --- the descriptor
- * ---------------------------------------------------------------------------------- */
+/* --- the descriptor ------------------------------------------------------------------------ */
 
 static Conv forward_of(const Node *n)
 {

@@ -19,8 +19,7 @@ const OpDesc *op_find(const char *name)
 	return NULL;
 }
 
-/* --- attributes
- * ------------------------------------------------------------------------------------ */
+/* --- attributes ---------------------------------------------------------------------------- */
 
 static int find_attr(const OpDesc *op, const char *name)
 {
@@ -130,8 +129,7 @@ void attr_set_pair(const OpDesc *op, AttrValue *attr, const char *name, int64_t 
 	v->pair[1] = w;
 }
 
-/* --- infer
- * ------------------------------------------------------------------------------------------ */
+/* --- infer --------------------------------------------------------------------------------- */
 
 bool infer_error(Graph *g, Node *n, const char *format, ...)
 {

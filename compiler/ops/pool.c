@@ -52,8 +52,7 @@ Window pool_backward(const Node *n)
 	return w;
 }
 
-/* --- nests
- * -------------------------------------------------------------------------------------------- */
+/* --- nests --------------------------------------------------------------------------------- */
 
 static PoolDims pool_dims(Nest *nest, const Node *n, const char *h, const char *w,
     const int64_t *plane, const int64_t *kernel)
@@ -107,8 +106,7 @@ void pool_store(Lower *l, Nest *nest, const char *as, const PoolDims *d, const V
 	lower_store(l, nest, as, v, at, e);
 }
 
-/* --- oracles
- * ------------------------------------------------------------------------------------------ */
+/* --- oracles ------------------------------------------------------------------------------- */
 
 static void each_tap_of(Oracle *o, int64_t plane, int64_t oh, int64_t ow)
 {

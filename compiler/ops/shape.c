@@ -37,8 +37,7 @@ static void copy_reference(const Node *n, const double *const *in, double *const
 	memcpy(out[0], in[0], (size_t)shape_count(n->in[0]->shape) * sizeof(double));
 }
 
-/* --- flatten
- * ------------------------------------------------------------------------------------------ */
+/* --- flatten ------------------------------------------------------------------------------- */
 
 static bool flatten_infer(Graph *g, Node *n)
 {
@@ -85,8 +84,7 @@ const OpDesc op_flatten = {
     .samples = "x=1x1x2x3\nx=2x17x3x4\nx=3x32x1x1\nx=2x20",
 };
 
-/* --- unflatten
- * ---------------------------------------------------------------------------------------- */
+/* --- unflatten ----------------------------------------------------------------------------- */
 
 static bool unflatten_infer(Graph *g, Node *n)
 {

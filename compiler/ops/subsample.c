@@ -75,8 +75,7 @@ static void subsample_gradient(Grad *grad, const Node *n)
 		grad_add(grad, n, 2, graph_op(g, &op_channel_sum, &dy, 1, NULL)->out[0]);
 }
 
-/* --- oracles: plain sums over windows, plane by plane
- * -------------------------------------------------- */
+/* --- oracles: plain sums over windows, plane by plane -------------------------------------- */
 
 static void add_tap(Oracle *o, int64_t y, int64_t x, int64_t tap)
 {
@@ -134,8 +133,7 @@ const OpDesc op_subsample = {
                "x=1x20x7x8 a=20 b=20 | kernel=3 stride=2",
 };
 
-/* --- by data
- * ------------------------------------------------------------------------------------------ */
+/* --- by data ------------------------------------------------------------------------------- */
 
 static bool dx_infer(Graph *g, Node *n)
 {
@@ -194,8 +192,7 @@ const OpDesc op_subsample_dx = {
                "dy=1x20x3x3 a=20 | kernel=3 size=7x8 stride=2",
 };
 
-/* --- by coefficient
- * ----------------------------------------------------------------------------------- */
+/* --- by coefficient ------------------------------------------------------------------------ */
 
 static bool da_infer(Graph *g, Node *n)
 {

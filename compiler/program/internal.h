@@ -24,4 +24,7 @@ void part_insert(Arena *a, Part *p, int at, const Nest *n, const char *comment);
 Buffer *part_buffer(
     Arena *a, Part *p, const char *name, Type type, int rank, const int64_t *shape, Place place);
 
+/* verify_reads.c: nobody reads what nobody wrote. */
+const char *verify_reads(Arena *a, const Part *p);
+
 #endif

@@ -207,8 +207,7 @@ bool lower_merge(Lower *l, const Value *part, const Value *whole, const int64_t 
 	return true;
 }
 
-/* --- sources -------------------------------------------------------------------------------------
- */
+/* --- sources ------------------------------------------------------------------------------ */
 
 static int add_argument(Lower *l, const Node *n, const Value *v, bool output)
 {
@@ -254,8 +253,7 @@ static void lower_source(Lower *l, const Node *n)
 	view_of(l, v)->buffer = b;
 }
 
-/* --- sinks ---------------------------------------------------------------------------------------
- */
+/* --- sinks -------------------------------------------------------------------------------- */
 
 int nest_load_of(const Nest *n, const Buffer *b)
 {

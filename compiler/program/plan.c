@@ -82,6 +82,7 @@ void plan_memory(Arena *a, Part *p, int64_t element_bytes)
 		order[k] = i;
 	}
 	p->work = 0;
+	p->element_bytes = element_bytes;
 	for (; nplaced < norder; nplaced++) {
 		int b = order[nplaced];
 		at[b] = lowest(p, life, bytes, at, order, nplaced, b);

@@ -4,8 +4,7 @@
  * and keeps to the unroll budget is taken. The plainest, loops in order, always builds. */
 #include "internal.h"
 
-/* --- candidates
- * --------------------------------------------------------------------------------------- */
+/* --- candidates ---------------------------------------------------------------------------- */
 
 static Scheduled *attempt(Arena *a, Choice *c, const char **error)
 {
@@ -114,8 +113,7 @@ static Scheduled *try_plain(Arena *a, const Nest *n, const Target *t)
 	return made;
 }
 
-/* --- decisions
- * ---------------------------------------------------------------------------------------- */
+/* --- decisions ----------------------------------------------------------------------------- */
 
 /* Tells nests of one class and shape apart: accesses, layouts and bodies, not names. */
 static uint32_t form_hash(Arena *a, const Nest *n)

@@ -55,8 +55,7 @@ int64_t buffer_run(const Buffer *b, int position)
 	return c->mod ? c->mod : b->room[position];
 }
 
-/* --- indices made of digits
- * --------------------------------------------------------------------------- */
+/* --- indices made of digits ---------------------------------------------------------------- */
 
 static bool add_digit(Refined *r, int position, int64_t weight, int64_t shape, Index at)
 {
@@ -115,8 +114,7 @@ int refined_position(const Refined *r, int d)
 	return found;
 }
 
-/* --- lanes
- * -------------------------------------------------------------------------------------------- */
+/* --- lanes --------------------------------------------------------------------------------- */
 
 /* Whether x may have d along the lanes, perhaps after a copy in which digits are dims. */
 static bool lanes_in_load(const Nest *n, const Access *x, int d)

@@ -75,8 +75,7 @@ static void apply(Buffer *b, const char *layout)
 	if (!buffer_layout(b, layout, 0)) bug("layout '%s' does not fit %s", layout, b->name);
 }
 
-/* --- our own buffers
- * ------------------------------------------------------------------------------- */
+/* --- our own buffers ----------------------------------------------------------------------- */
 
 /* Planes of a multiple of 4096 bytes would fall on one set of the first-level cache: a line more.
  */
@@ -115,8 +114,7 @@ static void lay_out(Layout *l, Buffer *b)
 		}
 }
 
-/* --- copies of what is fixed
- * ------------------------------------------------------------------------ */
+/* --- copies of what is fixed --------------------------------------------------------------- */
 
 static const char *const copy_dims[] = {"a", "b", "c", "d", "e", "f"};
 

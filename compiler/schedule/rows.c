@@ -23,8 +23,7 @@ static bool is_reduced(const Choice *c, int d)
 	return c->nest->dim[d].reduce && c->nest->dim[d].extent > 1;
 }
 
-/* --- what the form asks for
- * -------------------------------------------------------------------------- */
+/* --- what the form asks for ---------------------------------------------------------------- */
 
 /* The stride by which a DIVIDES guard splits dim d; 1: none. */
 static int64_t phase_of(const Choice *c, int d)
@@ -71,8 +70,7 @@ static int64_t blocked(const Choice *c, int d)
 	return block;
 }
 
-/* --- the plain schedule
- * ------------------------------------------------------------------------------- */
+/* --- the plain schedule -------------------------------------------------------------------- */
 
 static void plain_dims(Choice *c, bool reduce)
 {
@@ -100,8 +98,7 @@ void make_parallel(Choice *c)
 	if (c->s.n && first->kind == LINE_FOR && is_space(c, first->dim)) first->kind = LINE_PAR;
 }
 
-/* --- vectors
- * ------------------------------------------------------------------------------------------ */
+/* --- vectors ------------------------------------------------------------------------------- */
 
 /* Lines for reduction dims, channels in blocks outside, the rest, then a few channels unrolled. */
 static void reductions(Choice *c)

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* --- opening -------------------------------------------------------------------------------------
- */
+/* --- opening ------------------------------------------------------------------------------ */
 
 /* The compiled size that --batch names; the first one when it names none. */
 static bool choose_size(Trainer *t, uint64_t batch, FormatError *e)
@@ -162,8 +161,7 @@ void trainer_close(Trainer *t)
 	free(t->label);
 }
 
-/* --- training ------------------------------------------------------------------------------------
- */
+/* --- training ----------------------------------------------------------------------------- */
 
 static uint64_t count_right(const Trainer *t, size_t n)
 {

@@ -24,8 +24,7 @@ bool format_fail(FormatError *e, const char *format, ...)
 	return false;
 }
 
-/* --- reading -------------------------------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------------------------ */
 
 /* Reads to the end of the stream into a block that grows from `room` bytes to limit + 1: the byte
  * more tells a file of just the limit from a longer one. */
@@ -84,8 +83,7 @@ bool format_read_file(
 	return ok;
 }
 
-/* --- writing -------------------------------------------------------------------------------------
- */
+/* --- writing ------------------------------------------------------------------------------ */
 
 static char *copy_text(const char *s)
 {

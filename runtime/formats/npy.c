@@ -14,8 +14,7 @@ static const struct {
     [NPY_U1] = {"|u1", 1},
 };
 
-/* --- the dict ------------------------------------------------------------------------------------
- */
+/* --- the dict ----------------------------------------------------------------------------- */
 
 typedef struct {
 	const char *at, *end;
@@ -137,8 +136,7 @@ static bool take_dict(Cursor *c, Npy *a, const char *path, FormatError *e)
 	return true;
 }
 
-/* --- reading -------------------------------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------------------------ */
 
 /* count and the bytes of the data, without overflow. */
 static bool measure(Npy *a, size_t *bytes, const char *path, FormatError *e)
@@ -219,8 +217,7 @@ void npy_free(Npy *array)
 	*array = (Npy){0};
 }
 
-/* --- writing -------------------------------------------------------------------------------------
- */
+/* --- writing ------------------------------------------------------------------------------ */
 
 bool npy_write(const char *path, const Npy *array, FormatError *e)
 {

@@ -34,8 +34,7 @@ static const struct {
 const char *safetensors_type_name(SafetensorsType t) { return type_table[t].name; }
 int safetensors_type_bytes(SafetensorsType t) { return type_table[t].bytes; }
 
-/* --- one entry of the header ---------------------------------------------------------------------
- */
+/* --- one entry of the header -------------------------------------------------------------- */
 
 /* A JSON integer that is a size: no sign, no fraction, fits size_t. */
 static bool get_size(const json_t *number, size_t *size)
@@ -116,8 +115,7 @@ static bool parse_tensor(const char *name, const json_t *entry, SafetensorsTenso
 	       parse_place(json_object_get(entry, "data_offsets"), t, data, size, path, e);
 }
 
-/* --- the header ----------------------------------------------------------------------------------
- */
+/* --- the header --------------------------------------------------------------------------- */
 
 static bool check_metadata(json_t *metadata, const char *path, FormatError *e)
 {

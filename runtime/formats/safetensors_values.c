@@ -5,8 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* --- numbers -------------------------------------------------------------------------------------
- */
+/* --- numbers ------------------------------------------------------------------------------ */
 
 /* IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits. Every value is a float. */
 static float half_to_float(uint32_t h)
@@ -93,8 +92,7 @@ bool safetensors_floats(const SafetensorsTensor *t, float *out, FormatError *e)
 	return true;
 }
 
-/* --- a file against what is expected -------------------------------------------------------------
- */
+/* --- a file against what is expected ------------------------------------------------------ */
 
 enum { LISTED = 8 }; /* of each kind; the rest is counted */
 

@@ -143,8 +143,7 @@ static Graph *layer_graph(Job *j)
 	return g;
 }
 
-/* --- through the compiler ----------------------------------------------------------------------
- */
+/* --- through the compiler ----------------------------------------------------------------- */
 
 static void override_schedule(Job *j)
 {
@@ -221,8 +220,7 @@ static void keep_text(const Job *j, const char *text)
 	if (wrong) fail(j, wrong);
 }
 
-/* --- memory -------------------------------------------------------------------------------------
- */
+/* --- memory ------------------------------------------------------------------------------- */
 
 static void *memory(const Job *j, size_t bytes)
 {
@@ -271,8 +269,7 @@ static const float *buffer_at(const Job *j, const Buffer *b)
 	return j->own[b->id] ? j->own[b->id] : (const float *)j->work + b->offset;
 }
 
-/* --- what the kernel should have computed
- * ---------------------------------------------------------- */
+/* --- what the kernel should have computed -------------------------------------------------- */
 
 static void move_access(Access *x, const Affine *to)
 {
@@ -332,8 +329,7 @@ static void check_results(Job *j)
 		fail(j, arena_printf(j->arena, "wrong by %g of %g", worst, largest));
 }
 
-/* --- time
- * --------------------------------------------------------------------------------------------- */
+/* --- time ---------------------------------------------------------------------------------- */
 
 static double time_steps(const Job *j, int first, int last, long calls)
 {
@@ -383,8 +379,7 @@ static Result measure(const Job *j)
 	return r;
 }
 
-/* --- a line of the table
- * --------------------------------------------------------------------------------- */
+/* --- a line of the table ------------------------------------------------------------------- */
 
 static void load_kernels(Job *j)
 {
@@ -475,9 +470,7 @@ static void print_machine(Arena *a, const Target *t, const char *cc)
 	jit_free(jit);
 }
 
-/* --- the command
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the command --------------------------------------------------------------------------- */
 
 static int usage(void)
 {

@@ -31,8 +31,7 @@ static uint64_t draw(Fuzz *z, uint64_t below)
 	return (z->random >> 33) % below;
 }
 
-/* --- good files ----------------------------------------------------------------------------------
- */
+/* --- good files --------------------------------------------------------------------------- */
 
 static void make_safetensors(File *f)
 {
@@ -82,8 +81,7 @@ static void make_packed_idx(File *f)
 	deflateEnd(&z);
 }
 
-/* --- readers: true when accepted; every element is touched
- * ---------------------------------------- */
+/* --- readers: true when accepted; every element is touched --------------------------------- */
 
 /* Keeps a sum of what was read from being optimised away. */
 static volatile double sink;
@@ -141,8 +139,7 @@ static const struct {
 };
 enum { FORMATS = sizeof format / sizeof *format };
 
-/* --- damage --------------------------------------------------------------------------------------
- */
+/* --- damage ------------------------------------------------------------------------------- */
 
 /* Flips, overwrites, cuts, doubles or moves a piece. */
 static void damage(Fuzz *z, File *f)

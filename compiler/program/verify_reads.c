@@ -1,0 +1,106 @@
+/* verify_reads: nobody reads an element of work memory or of an output before it is written.
+ *
+ * What an access reaches is a box, a range of logical indices for each of its buffer's dims; a
+ * load's box must lie inside the union of those that earlier steps stored. A load's box is cut by
+ * the guards that speak of its index; a store's covers all of its space, as stores have no guards.
+ */
+#include "internal.h"
+
+typedef struct {
+	int64_t lo[BUFFER_RANK], hi[BUFFER_RANK]; /* both reached */
+} Box;
+
+typedef Vec(Box) Boxes;
+
+static Box access_box(const Nest *n, const Access *x)
+{
+	Box box = {{0}, {0}};
+	int64_t count[NEST_DIMS];
+	for (int d = 0; d < n->ndim; d++) count[d] = n->dim[d].extent;
+	for (int i = 0; i < x->buffer->rank; i++) {
+		int64_t lo, hi;
+		affine_range(&x->at[i].a, count, &lo, &hi);
+		box.lo[i] = floor_div(lo, x->at[i].q);
+		box.hi[i] = floor_div(hi, x->at[i].q);
+	}
+	return box;
+}
+
+/* A guard lo <= e < hi says of an index e + c that it is in lo + c .. hi + c - 1. */
+static void cut(Box *box, int i, const Index *at, const Guard *g)
+{
+	if (g->kind != GUARD_RANGE || g->e[0].q != at->q) return;
+	Affine c = affine_sub(at->a, g->e[0].a);
+	if (c.n || c.c % at->q) return;
+	box->lo[i] = MAX(box->lo[i], g->lo + c.c / at->q);
+	box->hi[i] = MIN(box->hi[i], g->hi + c.c / at->q - 1);
+}
+
+static Box load_box(const Nest *n, const Access *x)
+{
+	Box box = access_box(n, x);
+	for (int i = 0; i < x->buffer->rank; i++) {
+		box.lo[i] = MAX(box.lo[i], 0);
+		box.hi[i] = MIN(box.hi[i], x->buffer->shape[i] - 1);
+		for (int g = 0; g < n->nguard; g++) cut(&box, i, &x->at[i], &n->guard[g]);
+	}
+	return box;
+}
+
+static bool is_apart(const Box *x, const Box *y, int rank)
+{
+	for (int d = 0; d < rank; d++)
+		if (x->lo[d] > y->hi[d] || y->lo[d] > x->hi[d]) return true;
+	return false;
+}
+
+/* Whether `want` lies in the union of n boxes: what the first leaves of it must lie in the others.
+ */
+static bool is_covered(Box want, const Box *have, int n, int rank)
+{
+	while (n && is_apart(&want, have, rank)) have++, n--;
+	if (!n) return false;
+	for (int d = 0; d < rank; d++) {
+		Box below = want, above = want;
+		below.hi[d] = have->lo[d] - 1;
+		above.lo[d] = have->hi[d] + 1;
+		if (want.lo[d] < have->lo[d] && !is_covered(below, have + 1, n - 1, rank)) return false;
+		if (want.hi[d] > have->hi[d] && !is_covered(above, have + 1, n - 1, rank)) return false;
+		want.lo[d] = MAX(want.lo[d], have->lo[d]);
+		want.hi[d] = MIN(want.hi[d], have->hi[d]);
+	}
+	return true;
+}
+
+static bool is_written_here(const Part *p, const Buffer *b)
+{
+	return b->place == PLACE_WORK || b->place == PLACE_OUTPUT ||
+	       (b->place == PLACE_PACKED && p->kind == ENTRY_PACK);
+}
+
+static bool is_empty(const Box *box, int rank)
+{
+	for (int d = 0; d < rank; d++)
+		if (box->lo[d] > box->hi[d]) return true;
+	return false;
+}
+
+const char *verify_reads(Arena *a, const Part *p)
+{
+	Boxes *stored = NEWS(a, Boxes, p->buffer.n + 1);
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		for (int k = 0; k < n->nload; k++) {
+			const Buffer *b = n->load[k].buffer;
+			if (!is_written_here(p, b)) continue;
+			Box box = load_box(n, &n->load[k]);
+			const Boxes *have = &stored[b->id];
+			if (is_empty(&box, b->rank) || is_covered(box, have->at, have->n, b->rank)) continue;
+			return arena_printf(
+			    a, "step %d (%s) reads %s before it is written", s, n->name, b->name);
+		}
+		for (int k = 0; k < n->nstore; k++)
+			vec_push(a, stored[n->store[k].to.buffer->id], access_box(n, &n->store[k].to));
+	}
+	return NULL;
+}
