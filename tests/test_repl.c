@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <termios.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -312,17 +313,15 @@ static void piped_lines_are_a_session(void **state)
 
 /* --- a terminal -------------------------------------------------------------------------- */
 
-/* Types ^D until cnnc ends; kills what goes on for ten seconds. Once is not enough: libedit shows
- * its prompt before it takes the terminal over, and the key would be lost in between. */
-static int end_terminal(pid_t child, int fd)
+/* What is left to read until cnnc ends; kills what goes on for ten seconds. */
+static int wait_end(pid_t child, int fd)
 {
 	int status;
-	for (int i = 0; i < 100; i++) {
-		(void)!write(fd, "\004", 1);
-		for (int k = 0; k < 10; k++) {
-			if (waitpid(child, &status, WNOHANG) == child) return status;
-			poll(NULL, 0, 10);
-		}
+	char seen[256];
+	for (int i = 0; i < 1000; i++) {
+		if (waitpid(child, &status, WNOHANG) == child) return status;
+		struct pollfd p = {fd, POLLIN, 0};
+		if (poll(&p, 1, 10) > 0 && read(fd, seen, sizeof seen) < 0) poll(NULL, 0, 10);
 	}
 	kill(child, SIGKILL);
 	waitpid(child, &status, 0);
@@ -359,6 +358,18 @@ static bool seen_both(const char *seen, const char *text, const char *prompt)
 	return at && strstr(at + strlen(text), prompt);
 }
 
+/* libedit shows its prompt before it takes the terminal over; a key in between would be lost. */
+static void wait_for_keys(int fd)
+{
+	struct termios t;
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(tcgetattr(fd, &t), 0);
+		if (!(t.c_lflag & ICANON)) return;
+		poll(NULL, 0, 10);
+	}
+	fail_msg("cnnc does not read keys");
+}
+
 /* Reads until the text and then the prompt are seen; gives up after ten seconds. */
 static void wait_for(int fd, const char *text, const char *prompt)
 {
@@ -372,6 +383,7 @@ static void wait_for(int fd, const char *text, const char *prompt)
 		n += (size_t)got;
 		seen[n] = '\0';
 	}
+	if (*prompt) wait_for_keys(fd);
 }
 
 static void type(int fd, const char *text)
@@ -397,7 +409,8 @@ static void a_terminal_has_prompts_interrupts_and_history(void **state)
 	wait_for(fd, "interrupted", "> ");
 	type(fd, "print('al' .. 'ive')\n");
 	wait_for(fd, "alive", "> ");
-	int status = end_terminal(child, fd);
+	type(fd, "\004");
+	int status = wait_end(child, fd);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	close(fd);
 	const char *history = spawn_read(s, ".cnnc_history");
