@@ -1,0 +1,608 @@
+/* vector: A convolution with vectors: register tiles, their functions, the blocks of a pool.
+ *
+ * Made by cnnc 1.0.0 from vector.lua. It belongs to whoever had it made: use it, change it, pass it on.
+ * Compile with optimisation (cc -O2) and link with libm; OpenMP or a pool of threads are optional.
+ * Options: --real=float --target=avx2 --inference -b infer=1 -b train=1
+ * 272 weights, 0 other variables, 6 kernels for avx2
+ *
+ * Memory in bytes: vars 1,088, slots 0, packed 1,088
+ *   init             2 steps, 0 multiply-adds, work 0 (never below 0)
+ *   pack             2 steps, 0 multiply-adds, work 0 (never below 0)
+ *   infer_b1         2 steps, 10,752 multiply-adds, work 2,688 (never below 2,688)
+ *
+ * Tensors in vars: offset, count, kind, shape, name
+ *            0       256  weight  16 x 16 x 1 x 1      conv.weight
+ *          256        16  weight  16                   conv.bias
+ */
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* vector: made by cnnc 1.0.0. It belongs to whoever had it made: use it, change it, pass it on. */
+#ifndef VECTOR_H
+#define VECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef CNNC_TYPES
+#define CNNC_TYPES
+enum { CNNC_OK = 0, CNNC_NONFINITE = 1, CNNC_BAD_LABEL = 2, CNNC_BAD_BATCH = 3 };
+struct cnnc_tensor {
+	const char *name;
+	size_t offset, count;
+	uint32_t dim[4];
+	uint8_t rank, kind;
+};
+struct cnnc_pool {
+	void (*run)(void *self, void (*task)(void *arg, size_t i), void *arg, size_t n);
+	void *self;
+};
+#endif
+
+/* Sizes: WEIGHTS, BUFFERS, VARS (both), SLOTS in numbers of type float, TENSORS in entries of the
+ * table; all others in bytes. */
+#define VECTOR_WEIGHTS 272
+#define VECTOR_BUFFERS 0
+#define VECTOR_VARS 272
+#define VECTOR_SLOTS 0
+#define VECTOR_TENSORS 2
+#define VECTOR_PACKED_BYTES 1151
+#define VECTOR_INFER_B1_WORK 2751
+#define VECTOR_INFER_WORK 2751
+/* Of stack, in each thread, at most, when compiled with optimisation. */
+#define VECTOR_STACK_BYTES 2112
+/* Changes when vars or slots are laid out otherwise. */
+#define VECTOR_HASH UINT64_C(0xb809db2055807b58)
+
+/* Every tensor by name: kind 0 a weight, 1 a buffer, at `offset` in vars; 2 a slot, in slots. */
+extern const struct cnnc_tensor vector_tensors[VECTOR_TENSORS];
+
+/* Fills vars and slots as the layers ask, the same for one seed everywhere. slots may be NULL where
+ * there are none. */
+void vector_init(float *vars, float *slots, uint64_t seed);
+
+/* Makes of vars what inference reads: VECTOR_PACKED_BYTES at `packed`, with batch norms folded in.
+ * Again after vars change, or after packed moved. */
+void vector_pack(const float *vars, void *packed);
+
+/* Inference on 1:
+ *   packed   what vector_pack made
+ *   x        1 x 16 x 6 x 7
+ *   y        1 x 16 x 6 x 7, written
+ *   work     VECTOR_INFER_B1_WORK bytes, which hold nothing between calls
+ *   pool     runs the blocks; NULL: OpenMP where compiled with it, else this thread
+ * CNNC_OK;
+ * CNNC_NONFINITE: an output holds NaN or infinity; all is written */
+int vector_infer_b1(const void *packed, const float *x, float *y, void *work,
+	const struct cnnc_pool *pool);
+
+/* Inference on n images, the largest batches first. work: VECTOR_INFER_WORK bytes. The status
+ * is the worst of the batches'. */
+int vector_infer(size_t n, const void *packed, const float *x, float *y, void *work,
+	const struct cnnc_pool *pool);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+#if defined __FAST_MATH__ && !defined CNNC_ALLOW_FAST_MATH
+#error "-ffast-math changes results and hides NaN: define CNNC_ALLOW_FAST_MATH to have it"
+#endif
+
+#if !(defined __GNUC__ && !defined __TINYC__ && defined __x86_64__)
+#error "these kernels are for avx2: they need gcc or clang for that machine"
+#endif
+#if defined __GNUC__ && !defined __TINYC__
+#define CNNC_UNUSED __attribute__((unused))
+#define CNNC_TILE __attribute__((noinline, unused))
+#define CNNC_RESTRICT __restrict
+#define CNNC_PREFETCH(p) __builtin_prefetch(p)
+/* What is read at this offset is not known any more: keeps values out of registers that the
+ * accumulators need. */
+#define CNNC_KEEP(offset) __asm__("" : "+r"(offset))
+#else
+#define CNNC_UNUSED
+#define CNNC_TILE
+#define CNNC_RESTRICT
+#define CNNC_PREFETCH(p)
+#define CNNC_KEEP(offset)
+#endif
+#if defined __GNUC__ && !defined __clang__ && !defined __TINYC__
+#pragma GCC optimize("fp-contract=fast")
+#endif
+
+static inline CNNC_UNUSED float select_f32(int c, float x, float y) { return c ? x : y; }
+
+static inline CNNC_UNUSED float max_f32(float x, float y) { return x > y ? x : y; }
+
+/* Uniform in [0, 1) with 24 bits, of {seed, step}, a key and an element's number: splitmix64's
+ * finaliser over the four. */
+static inline CNNC_UNUSED uint64_t mix_bits(uint64_t z)
+{
+	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+	return z ^ (z >> 31);
+}
+
+static inline CNNC_UNUSED float hash_f32(const uint64_t *seed, uint64_t key, uint64_t element)
+{
+	uint64_t h = mix_bits(seed[0] + UINT64_C(0x9E3779B97F4A7C15));
+	h = mix_bits(h ^ key);
+	h = mix_bits(h ^ (seed[1] * UINT64_C(0xD1B54A32D192ED03) + 1));
+	h = mix_bits(h ^ (element * UINT64_C(0x9E3779B97F4A7C15) + 1));
+	return (float)(int32_t)(h >> 40) * (float)5.9604644775390625e-8;
+}
+
+
+#if defined __GNUC__ && !defined __TINYC__ && defined __x86_64__
+#define CNNC_AVX2 __attribute__((target("avx2,fma")))
+typedef float f32x8 __attribute__((vector_size(32), may_alias));
+typedef float f32x8u __attribute__((vector_size(32), aligned(4), may_alias)); /* anywhere */
+typedef int32_t i32x8 __attribute__((vector_size(32)));
+
+static inline CNNC_UNUSED CNNC_AVX2 f32x8 splat_f32x8(float x) { return x - (f32x8){0}; }
+
+static inline CNNC_UNUSED CNNC_AVX2 f32x8 select_f32x8(i32x8 c, f32x8 x, f32x8 y)
+{
+	return (f32x8)((c & (i32x8)x) | (~c & (i32x8)y));
+}
+
+/* x > y ? x : y, exactly */
+static inline CNNC_UNUSED CNNC_AVX2 f32x8 max_f32x8(f32x8 x, f32x8 y)
+{
+#if defined __x86_64__ && !defined __clang__
+	return __builtin_ia32_maxps256(x, y);
+#else
+	return select_f32x8((i32x8)(x > y), x, y);
+#endif
+}
+
+static inline CNNC_UNUSED CNNC_AVX2 float sum_f32x8(f32x8 x)
+{
+	return (((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7])));
+}
+
+static inline CNNC_UNUSED CNNC_AVX2 float largest_f32x8(f32x8 x)
+{
+	return max_f32(max_f32(max_f32(x[0], x[4]), max_f32(x[2], x[6])), max_f32(max_f32(x[1], x[5]),
+		max_f32(x[3], x[7])));
+}
+
+#endif
+
+/* --- kernels: avx2 --- */
+
+#if defined __GNUC__ && !defined __TINYC__ && defined __x86_64__
+/* init_256_f837: 0 multiply-adds a call, called 1 times:
+ *   conv.weight: 16x16x1x1
+ * n 1
+ * tiles 1, functions 0, blocks 1, text 298 bytes */
+static CNNC_UNUSED CNNC_AVX2 void init_256_f837_avx2(const void *const *arg, size_t block)
+{
+	const uint64_t *seed = (const uint64_t *)arg[0];
+	float *w = (float *)arg[1];
+	(void)block;
+	for (ptrdiff_t n = 0; n < 256; n++) {
+		ptrdiff_t w_0 = n;
+		w[w_0] = (hash_f32(seed, UINT64_C(0x6bbac2a58d9d723c),
+			(uint64_t)(n)) * 2.0f - 1.0f) * 0.25f;
+	}
+}
+
+/* init_16_d41d: 0 multiply-adds a call, called 1 times:
+ *   conv.bias: 16
+ * n 1
+ * tiles 1, functions 0, blocks 1, text 297 bytes */
+static CNNC_UNUSED CNNC_AVX2 void init_16_d41d_avx2(const void *const *arg, size_t block)
+{
+	const uint64_t *seed = (const uint64_t *)arg[0];
+	float *w = (float *)arg[1];
+	(void)block;
+	for (ptrdiff_t n = 0; n < 16; n++) {
+		ptrdiff_t w_0 = n;
+		w[w_0] = (hash_f32(seed, UINT64_C(0x46e37f5435c2da7c),
+			(uint64_t)(n)) * 2.0f - 1.0f) * 0.25f;
+	}
+}
+
+/* pack_16x16_7879: 0 multiply-adds a call, called 1 times:
+ *   conv.weight: packed for the kernels
+ * par a 1 | b 1
+ * tiles 1, functions 0, blocks 16, text 342 bytes */
+static CNNC_UNUSED CNNC_AVX2 void pack_16x16_7879_avx2(const void *const *arg, size_t block)
+{
+	const float *x = (const float *)arg[0];
+	float *y = (float *)arg[1];
+	const ptrdiff_t a_ = (ptrdiff_t)block;
+	ptrdiff_t x_1 = 16 * a_;
+	ptrdiff_t y_1 = a_;
+	for (ptrdiff_t b = 0; b < 16; b++) {
+		ptrdiff_t x_0 = x_1 + b;
+		ptrdiff_t y_0 = y_1 + 16 * b;
+		const float x0 = x[x_0];
+		y[y_0] = x0;
+	}
+}
+
+/* copy_16_7728: 0 multiply-adds a call, called 1 times:
+ *   conv.bias: as it is
+ * a 8 | vec a 8
+ * tiles 1, functions 0, blocks 1, text 293 bytes */
+static CNNC_UNUSED CNNC_AVX2 void copy_16_7728_avx2(const void *const *arg, size_t block)
+{
+	const float *x = (const float *)arg[0];
+	float *y = (float *)arg[1];
+	(void)block;
+	for (ptrdiff_t a_ = 0; a_ < 2; a_++) {
+		ptrdiff_t x_0 = 8 * a_;
+		ptrdiff_t y_0 = 8 * a_;
+		const f32x8 x0 = *(const f32x8u *)&x[x_0];
+		*(f32x8 *)&y[y_0] = x0;
+	}
+}
+
+static CNNC_TILE CNNC_AVX2 void conv_tile0_avx2(const float *x, const float *w, const float *b,
+	float *CNNC_RESTRICT y, ptrdiff_t w_0, ptrdiff_t x_0, ptrdiff_t b_0, ptrdiff_t y_0)
+{
+	f32x8 a0_0 = {0}, a0_1 = {0}, a1_0 = {0}, a1_1 = {0}, a2_0 = {0}, a2_1 = {0}, a3_0 = {0},
+		a3_1 = {0};
+	for (ptrdiff_t ic = 0; ic < 4; ic++) {
+		ptrdiff_t w_1 = w_0 + 64 * ic;
+		ptrdiff_t x_1 = x_0 + 168 * ic;
+		{
+			const f32x8 w0 = *(const f32x8 *)&w[w_1];
+			const float x0 = x[x_1];
+			a0_0 += w0 * x0;
+			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 8];
+			a0_1 += w1 * x0;
+			const float x1 = x[x_1 + 1];
+			a1_0 += w0 * x1;
+			a1_1 += w1 * x1;
+			const float x2 = x[x_1 + 2];
+			a2_0 += w0 * x2;
+			a2_1 += w1 * x2;
+			const float x3 = x[x_1 + 3];
+			a3_0 += w0 * x3;
+			a3_1 += w1 * x3;
+		}
+		{
+			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 16];
+			const float x0 = x[x_1 + 42];
+			a0_0 += w0 * x0;
+			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 24];
+			a0_1 += w1 * x0;
+			const float x1 = x[x_1 + 43];
+			a1_0 += w0 * x1;
+			a1_1 += w1 * x1;
+			const float x2 = x[x_1 + 44];
+			a2_0 += w0 * x2;
+			a2_1 += w1 * x2;
+			const float x3 = x[x_1 + 45];
+			a3_0 += w0 * x3;
+			a3_1 += w1 * x3;
+		}
+		{
+			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 32];
+			const float x0 = x[x_1 + 84];
+			a0_0 += w0 * x0;
+			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 40];
+			a0_1 += w1 * x0;
+			const float x1 = x[x_1 + 85];
+			a1_0 += w0 * x1;
+			a1_1 += w1 * x1;
+			const float x2 = x[x_1 + 86];
+			a2_0 += w0 * x2;
+			a2_1 += w1 * x2;
+			const float x3 = x[x_1 + 87];
+			a3_0 += w0 * x3;
+			a3_1 += w1 * x3;
+		}
+		{
+			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 48];
+			const float x0 = x[x_1 + 126];
+			a0_0 += w0 * x0;
+			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 56];
+			a0_1 += w1 * x0;
+			const float x1 = x[x_1 + 127];
+			a1_0 += w0 * x1;
+			a1_1 += w1 * x1;
+			const float x2 = x[x_1 + 128];
+			a2_0 += w0 * x2;
+			a2_1 += w1 * x2;
+			const float x3 = x[x_1 + 129];
+			a3_0 += w0 * x3;
+			a3_1 += w1 * x3;
+		}
+	}
+	const f32x8 b0 = *(const f32x8 *)&b[b_0];
+	*(f32x8 *)&y[y_0] = max_f32x8(splat_f32x8(0.0f), a0_0 + b0);
+	const f32x8 b1 = *(const f32x8 *)&b[b_0 + 8];
+	*(f32x8 *)&y[y_0 + 8] = max_f32x8(splat_f32x8(0.0f), a0_1 + b1);
+	*(f32x8 *)&y[y_0 + 16] = max_f32x8(splat_f32x8(0.0f), a1_0 + b0);
+	*(f32x8 *)&y[y_0 + 24] = max_f32x8(splat_f32x8(0.0f), a1_1 + b1);
+	*(f32x8 *)&y[y_0 + 32] = max_f32x8(splat_f32x8(0.0f), a2_0 + b0);
+	*(f32x8 *)&y[y_0 + 40] = max_f32x8(splat_f32x8(0.0f), a2_1 + b1);
+	*(f32x8 *)&y[y_0 + 48] = max_f32x8(splat_f32x8(0.0f), a3_0 + b0);
+	*(f32x8 *)&y[y_0 + 56] = max_f32x8(splat_f32x8(0.0f), a3_1 + b1);
+}
+
+static CNNC_TILE CNNC_AVX2 void conv_tile1_avx2(const float *x, const float *w, const float *b,
+	float *CNNC_RESTRICT y, ptrdiff_t w_0, ptrdiff_t x_0, ptrdiff_t b_0, ptrdiff_t y_0)
+{
+	f32x8 a0_0 = {0}, a0_1 = {0}, a1_0 = {0}, a1_1 = {0}, a2_0 = {0}, a2_1 = {0};
+	for (ptrdiff_t ic = 0; ic < 4; ic++) {
+		ptrdiff_t w_1 = w_0 + 64 * ic;
+		ptrdiff_t x_1 = x_0 + 168 * ic;
+		{
+			const f32x8 w0 = *(const f32x8 *)&w[w_1];
+			const float x0 = x[x_1];
+			a0_0 += w0 * x0;
+			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 8];
+			a0_1 += w1 * x0;
+			const float x1 = x[x_1 + 1];
+			a1_0 += w0 * x1;
+			a1_1 += w1 * x1;
+			const float x2 = x[x_1 + 2];
+			a2_0 += w0 * x2;
+			a2_1 += w1 * x2;
+		}
+		{
+			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 16];
+			const float x0 = x[x_1 + 42];
+			a0_0 += w0 * x0;
+			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 24];
+			a0_1 += w1 * x0;
+			const float x1 = x[x_1 + 43];
+			a1_0 += w0 * x1;
+			a1_1 += w1 * x1;
+			const float x2 = x[x_1 + 44];
+			a2_0 += w0 * x2;
+			a2_1 += w1 * x2;
+		}
+		{
+			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 32];
+			const float x0 = x[x_1 + 84];
+			a0_0 += w0 * x0;
+			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 40];
+			a0_1 += w1 * x0;
+			const float x1 = x[x_1 + 85];
+			a1_0 += w0 * x1;
+			a1_1 += w1 * x1;
+			const float x2 = x[x_1 + 86];
+			a2_0 += w0 * x2;
+			a2_1 += w1 * x2;
+		}
+		{
+			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 48];
+			const float x0 = x[x_1 + 126];
+			a0_0 += w0 * x0;
+			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 56];
+			a0_1 += w1 * x0;
+			const float x1 = x[x_1 + 127];
+			a1_0 += w0 * x1;
+			a1_1 += w1 * x1;
+			const float x2 = x[x_1 + 128];
+			a2_0 += w0 * x2;
+			a2_1 += w1 * x2;
+		}
+	}
+	const f32x8 b0 = *(const f32x8 *)&b[b_0];
+	*(f32x8 *)&y[y_0] = max_f32x8(splat_f32x8(0.0f), a0_0 + b0);
+	const f32x8 b1 = *(const f32x8 *)&b[b_0 + 8];
+	*(f32x8 *)&y[y_0 + 8] = max_f32x8(splat_f32x8(0.0f), a0_1 + b1);
+	*(f32x8 *)&y[y_0 + 16] = max_f32x8(splat_f32x8(0.0f), a1_0 + b0);
+	*(f32x8 *)&y[y_0 + 24] = max_f32x8(splat_f32x8(0.0f), a1_1 + b1);
+	*(f32x8 *)&y[y_0 + 32] = max_f32x8(splat_f32x8(0.0f), a2_0 + b0);
+	*(f32x8 *)&y[y_0 + 40] = max_f32x8(splat_f32x8(0.0f), a2_1 + b1);
+}
+
+/* conv_16x6x7_16_5553: 10,752 multiply-adds a call, called 1 times:
+ *   conv: conv 1x16x6x7 -> 1x16x6x7 + relu 1x16x6x7 -> 1x16x6x7
+ * par oh 1 | tile ow 4 | reg ow 1 | reg oc 8 | vec oc 8 | ic 4 | unroll ic 1
+ * tiles 2, functions 2, blocks 6, text 5,158 bytes */
+static CNNC_UNUSED CNNC_AVX2 void conv_16x6x7_16_5553_avx2(const void *const *arg, size_t block)
+{
+	const float *x = (const float *)arg[0];
+	const float *w = (const float *)arg[1];
+	const float *b = (const float *)arg[2];
+	float *y = (float *)arg[3];
+	const ptrdiff_t oh = (ptrdiff_t)block;
+	ptrdiff_t x_0 = 7 * oh;
+	ptrdiff_t y_0 = 112 * oh;
+	conv_tile0_avx2(x, w, b, y, 0, x_0, 0, y_0);
+	conv_tile1_avx2(x, w, b, y, 0, x_0 + 4, 0, y_0 + 64);
+}
+
+/* unpack_16x6x7_ad79: 0 multiply-adds a call, called 1 times:
+ *   y: back to row-major
+ * par b 1 | c 1 | d 1
+ * tiles 1, functions 0, blocks 16, text 448 bytes */
+static CNNC_UNUSED CNNC_AVX2 void unpack_16x6x7_ad79_avx2(const void *const *arg, size_t block)
+{
+	const float *x = (const float *)arg[0];
+	float *y = (float *)arg[1];
+	const ptrdiff_t b = (ptrdiff_t)block;
+	ptrdiff_t x_2 = b;
+	ptrdiff_t y_2 = 42 * b;
+	for (ptrdiff_t c = 0; c < 6; c++) {
+		ptrdiff_t x_1 = x_2 + 112 * c;
+		ptrdiff_t y_1 = y_2 + 7 * c;
+		for (ptrdiff_t d = 0; d < 7; d++) {
+			ptrdiff_t x_0 = x_1 + 16 * d;
+			ptrdiff_t y_0 = y_1 + d;
+			const float x0 = x[x_0];
+			y[y_0] = x0;
+		}
+	}
+}
+
+#endif
+
+struct kernel {
+	void (*run)(const void *const *arg, size_t block);
+	size_t blocks;
+};
+
+struct kernels {
+	const char *target;
+	struct kernel init_256_f837;
+	struct kernel init_16_d41d;
+	struct kernel pack_16x16_7879;
+	struct kernel copy_16_7728;
+	struct kernel conv_16x6x7_16_5553;
+	struct kernel unpack_16x6x7_ad79;
+};
+
+#if defined __GNUC__ && !defined __TINYC__ && defined __x86_64__
+static const struct kernels kernels_avx2 = {
+	"avx2",
+	{init_256_f837_avx2, 1},
+	{init_16_d41d_avx2, 1},
+	{pack_16x16_7879_avx2, 16},
+	{copy_16_7728_avx2, 1},
+	{conv_16x6x7_16_5553_avx2, 6},
+	{unpack_16x6x7_ad79_avx2, 16},
+};
+#endif
+
+/* The best kernels that this machine can run. */
+static const struct kernels *pick(void)
+{
+#if defined __GNUC__ && !defined __TINYC__ && defined __x86_64__
+	return &kernels_avx2;
+#endif
+}
+
+struct job {
+	void (*run)(const void *const *arg, size_t block);
+	const void *const *arg;
+};
+
+static void run_block(void *self, size_t block)
+{
+	const struct job *job = (const struct job *)self;
+	job->run(job->arg, block);
+}
+
+/* All blocks of a kernel, in any order: by the pool, by OpenMP, or one after the other. */
+static CNNC_UNUSED void run(const struct cnnc_pool *pool, const struct kernel *kernel,
+	const void *const *arg)
+{
+	struct job job = {kernel->run, arg};
+	if (kernel->blocks == 1) {
+		kernel->run(arg, 0);
+		return;
+	}
+	if (pool) {
+		pool->run(pool->self, run_block, &job, kernel->blocks);
+		return;
+	}
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static)
+#endif
+	for (ptrdiff_t block = 0; block < (ptrdiff_t)kernel->blocks; block++)
+		run_block(&job, (size_t)block);
+}
+
+/* The next multiple of 64 bytes. */
+static CNNC_UNUSED void *aligned(const void *memory)
+{
+	return (char *)memory + (64 - (uintptr_t)memory % 64) % 64;
+}
+
+static CNNC_UNUSED int labels_fit(const int32_t *label, size_t n, int32_t classes)
+{
+	for (size_t i = 0; i < n; i++)
+		if (label[i] < 0 || label[i] >= classes) return 0;
+	return 1;
+}
+
+static CNNC_UNUSED int all_finite(const float *x, size_t n)
+{
+	const uint32_t limit = UINT32_C(0x7f800000);
+	uint32_t bits, bad = 0;
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&bits, &x[i], sizeof bits);
+		bad |= (uint32_t)((bits & limit) == limit);
+	}
+	return !bad;
+}
+
+const struct cnnc_tensor vector_tensors[VECTOR_TENSORS] = {
+	{"conv.weight", 0, 256, {16, 16, 1, 1}, 4, 0},
+	{"conv.bias", 256, 16, {16, 0, 0, 0}, 1, 0},
+};
+
+/* --- entries --- */
+
+void vector_init(float *vars, float *slots, uint64_t seed)
+{
+	const struct kernels *k = pick();
+	const struct cnnc_pool *pool = NULL;
+	const uint64_t step = 0;
+	const uint64_t key[2] = {seed, step};
+	(void)slots;
+	{
+		const void *const a[] = {key, vars};
+		run(pool, &k->init_256_f837, a);
+	} /* conv.weight: 16x16x1x1 */
+	{
+		const void *const a[] = {key, vars + 256};
+		run(pool, &k->init_16_d41d, a);
+	} /* conv.bias: 16 */
+}
+
+void vector_pack(const float *vars, void *packed)
+{
+	const struct kernels *k = pick();
+	const struct cnnc_pool *pool = NULL;
+	float *p = (float *)aligned(packed);
+	{
+		const void *const a[] = {vars, p + 16};
+		run(pool, &k->pack_16x16_7879, a);
+	} /* conv.weight: packed for the kernels */
+	{
+		const void *const a[] = {vars + 256, p};
+		run(pool, &k->copy_16_7728, a);
+	} /* conv.bias: as it is */
+}
+
+int vector_infer_b1(const void *packed, const float *x, float *y, void *work,
+	const struct cnnc_pool *pool)
+{
+	const struct kernels *k = pick();
+	const float *p = (const float *)aligned(packed);
+	float *m = (float *)aligned(work);
+	{
+		const void *const a[] = {x, p + 16, p, m};
+		run(pool, &k->conv_16x6x7_16_5553, a);
+	} /* conv: conv 1x16x6x7 -> 1x16x6x7 + relu 1x16x6x7 -> 1x16x6x7 */
+	{
+		const void *const a[] = {m, y};
+		run(pool, &k->unpack_16x6x7_ad79, a);
+	} /* y: back to row-major */
+	if (!all_finite(y, 672)) return CNNC_NONFINITE;
+	return CNNC_OK;
+}
+
+int vector_infer(size_t n, const void *packed, const float *x, float *y, void *work,
+	const struct cnnc_pool *pool)
+{
+	int status = CNNC_OK;
+	for (; n >= 1; n -= 1) {
+		const int one = vector_infer_b1(packed, x, y, work, pool);
+		if (one) status = one;
+		x += 672;
+		y += 672;
+	}
+	return status;
+}
+
