@@ -16,6 +16,7 @@ static const struct {
 	const char *name, *file, *define;
 } networks[] = {
     {"toy", "tests/networks/toy.lua", NULL},
+    {"parts", "tests/networks/parts.lua", NULL},
     {"lenet", "networks/lenet.lua", "variant=paper"},
     {"lenet, modern", "networks/lenet.lua", "variant=modern"},
 };

@@ -321,11 +321,25 @@ static void copy_view(Lower *l, const Value *v, Buffer *to, const int64_t *offse
 	nest_store(nest, "y", to, at, e_load(l->arena, x));
 }
 
-/* v goes to `to`, by writing it there in the first place if that can be. */
+/* Made by several nests and read by some: who needs the part that is there must not see the rest.
+ */
+static bool is_read_in_parts(const Lower *l, const Buffer *b)
+{
+	int writers = 0, readers = 0;
+	for (int s = 0; s < l->part->step.n; s++) {
+		writers += nest_store_of(l->part->step.at[s].nest, b) >= 0;
+		readers += nest_load_of(l->part->step.at[s].nest, b) >= 0;
+	}
+	return writers > 1 && readers;
+}
+
+/* v goes to `to`, by writing it there in the first place if that can be. What is ours may be laid
+ * out as its readers like it; in the user's form they read a copy, which is made once. */
 static void deliver(Lower *l, const Value *v, Buffer *to, const int64_t *offset, const char *name)
 {
 	View *view = placed_view(l, v);
 	bool free = view->buffer->place == PLACE_WORK && !view->buffer->fixed && is_whole(view, v);
+	free = free && !is_read_in_parts(l, view->buffer);
 	if (free && to->state && to->place != PLACE_GRADS) free = may_become(l, view->buffer, to);
 	if (free)
 		replace_buffer(l, view->buffer, to, offset);

@@ -89,15 +89,31 @@ static void lay_blocks(Buffer *b, const char *layout, int position)
 		buffer_layout(b, layout, LINE);
 }
 
-/* Which dim of b its writers would have along the lanes. */
+/* The position in which a contraction has its lanes in x: outputs of weights or channels of images,
+ * never columns; -1. */
+static int lane_position(const Nest *n, const Access *x)
+{
+	int d = contraction_of(n).is ? lane_dim(n) : -1;
+	int at = d >= 0 ? access_position(x, d) : -1;
+	return at <= 1 ? at : -1;
+}
+
+/* Which dim of b those who write it would have along the lanes; else those who sum over it, as over
+ * weights that a batch norm was folded into. */
 static int wanted_position(const Part *p, const Buffer *b)
 {
+	int at;
 	for (int s = 0; s < p->step.n; s++) {
 		const Nest *n = p->step.at[s].nest;
-		int k = nest_store_of(n, b), d = k < 0 ? -1 : lane_dim(n);
-		int at = d >= 0 && contraction_of(n).is ? access_position(&n->store[k].to, d) : -1;
-		if (at == 0 || at == 1)
-			return at; /* outputs of weights, channels of images: never columns */
+		int k = nest_store_of(n, b);
+		if (k >= 0 && (at = lane_position(n, &n->store[k].to)) >= 0) return at;
+	}
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		for (int k = 0; k < n->nload; k++)
+			if (n->load[k].buffer == b && load_in_update(n, k) &&
+			    (at = lane_position(n, &n->load[k])) >= 0)
+				return at;
 	}
 	return b->rank >= 2 ? 1 : b->rank - 1;
 }

@@ -1,0 +1,94 @@
+/* What schedules the networks get: every contraction of some size runs in vectors, in every entry,
+ * for every target that has them. */
+#define _XOPEN_SOURCE 700
+#include "../compiler/driver.h"
+#include "../compiler/frontend/frontend.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <glob.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static bool has_lanes(const Tree *t)
+{
+	for (int i = 0; i < t->nreg; i++)
+		if (t->reg[i].lanes) return true;
+	for (int i = 0; i < t->kid.n; i++)
+		if (has_lanes(t->kid.at[i])) return true;
+	return false;
+}
+
+static bool is_vector(const Scheduled *s)
+{
+	for (int i = 0; i < s->root.n; i++)
+		if (has_lanes(s->root.at[i])) return true;
+	return false;
+}
+
+/* Channels of what the nest stores; of up to four, vectors would be mostly empty. */
+static int64_t channels_of(const Nest *n)
+{
+	const Buffer *b = n->store[0].to.buffer;
+	return b->rank < 2 ? b->rank : b->shape[1];
+}
+
+static int check_part(const char *file, const Program *program, const Part *p)
+{
+	enum { SOME = 20000 };
+	int seen = 0;
+	for (int s = 0; s < p->step.n; s++) {
+		const Step *step = &p->step.at[s];
+		if (step->macs < SOME || channels_of(step->nest) < 8) continue;
+		for (int t = 0; t < program->ntarget; t++) {
+			if (program->target[t]->vector_bytes < 16) continue;
+			seen++;
+			if (!is_vector(step->tree[t]))
+				fail_msg("%s, %s: %s is scalar for %s", file, p->name, step->comment,
+				    program->target[t]->name);
+		}
+	}
+	return seen;
+}
+
+static int check_network(const char *file, const char *target)
+{
+	jmp_buf out_of_memory;
+	Arena *a = arena_new(0);
+	Diag d;
+	Text said;
+	Options o = {.file = file, .target = target, .infer_batches = 1, .train_batches = 1};
+	o.infer_batch[0] = 1;
+	o.train_batch[0] = 2;
+	if (!a || setjmp(out_of_memory)) fail_msg("out of memory");
+	arena_guard(a, &out_of_memory);
+	diag_init(&d, a);
+	text_init(&said, a);
+	Program *program = compile_model(a, &d, &o, &said);
+	diag_print(&d, &said);
+	if (!program) fail_msg("%s: %s", file, said.data);
+	int seen = 0;
+	for (int i = 0; i < program->part.n; i++)
+		seen += check_part(file, program, program->part.at[i]);
+	arena_free(a);
+	return seen;
+}
+
+static void contractions_run_in_vectors(void **state)
+{
+	glob_t found = {0};
+	int seen = 0;
+	(void)state;
+	assert_int_equal(glob("networks/*.lua", 0, NULL, &found), 0);
+	assert_int_equal(glob("tests/networks/*.lua", GLOB_APPEND, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc; i++) seen += check_network(found.gl_pathv[i], "auto");
+	globfree(&found);
+	assert_true(seen > 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(contractions_run_in_vectors)};
+	return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
+}
