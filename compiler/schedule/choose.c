@@ -105,7 +105,7 @@ static Scheduled *try_plain(Arena *a, const Nest *n, const Target *t)
 	const char *error = NULL;
 	Choice c = choice_new(n, t, 0);
 	if (!flat_row(&c)) {
-		plain_row(&c);
+		if (!copy_row(&c)) plain_row(&c);
 		make_parallel(&c);
 	}
 	Scheduled *made = attempt(a, &c, &error);

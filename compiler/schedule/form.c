@@ -137,6 +137,12 @@ static bool may_be_lanes(const Nest *n, int d)
 	return n->nstore > 0;
 }
 
+static bool is_blocked_at(const Buffer *b, int position)
+{
+	const Component *c = b->ncomp ? &b->comp[b->ncomp - 1] : NULL;
+	return c && c->mod && c->dim == position;
+}
+
 /* Channels are dim 1 of what leads with a batch. In a gradient by weights two dims are channels:
  * the outputs, dim 0 of the store, are preferred, unless they leave more of the last vector empty.
  */
@@ -152,6 +158,7 @@ static int channel_votes(const Nest *n, int d)
 		if (one && at == 0) votes += 2;
 		channel |= one;
 	}
+	votes += 8 * is_blocked_at(to->buffer, at); /* laid out already */
 	votes += 4 * channel - 3 * (10 * extent < 7 * room);
 	return extent <= PLAIN_CHANNELS ? votes - 100 : votes;
 }

@@ -59,6 +59,7 @@ typedef struct {
 /* rows.c: each writes the lines of one candidate. */
 void plain_row(Choice *c); /* loops in order, phases where guards ask for them */
 bool flat_row(Choice *c);  /* a map of one dim; false: it is none */
+bool copy_row(Choice *c);  /* a map into or out of blocks; false: it is none */
 void vector_row(
     Choice *c, int64_t lane_block, int64_t room); /* room: instances that share vectors */
 const Nest *ask_ahead(Arena *a, const Nest *n);   /* n, with prefetches where they pay */

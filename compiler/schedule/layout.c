@@ -89,6 +89,17 @@ static void lay_blocks(Buffer *b, const char *layout, int position)
 		buffer_layout(b, layout, LINE);
 }
 
+/* The reduced dim that should stand next to the lanes in weights: the channels that are summed. */
+static int second_position(const Nest *n, const Refined *r, int lane)
+{
+	for (int d = 0; d < n->ndim; d++) {
+		int at =
+		    n->dim[d].reduce && n->dim[d].extent >= CHANNEL_BLOCK ? refined_position(r, d) : -1;
+		if (at >= 0 && at != lane && r->shape[at] % CHANNEL_BLOCK == 0 && at <= 1) return at;
+	}
+	return -1;
+}
+
 /* The position in which a contraction has its lanes in x: outputs of weights or channels of images,
  * never columns; -1. */
 static int lane_position(const Nest *n, const Access *x)
@@ -99,10 +110,11 @@ static int lane_position(const Nest *n, const Access *x)
 }
 
 /* Which dim of b those who write it would have along the lanes; else those who sum over it, as over
- * weights that a batch norm was folded into. */
-static int wanted_position(const Part *p, const Buffer *b)
+ * weights that a batch norm was folded into: then `second` is the summed one beside it, or -1. */
+static int wanted_position(const Part *p, const Buffer *b, int *second)
 {
 	int at;
+	*second = -1;
 	for (int s = 0; s < p->step.n; s++) {
 		const Nest *n = p->step.at[s].nest;
 		int k = nest_store_of(n, b);
@@ -110,10 +122,14 @@ static int wanted_position(const Part *p, const Buffer *b)
 	}
 	for (int s = 0; s < p->step.n; s++) {
 		const Nest *n = p->step.at[s].nest;
-		for (int k = 0; k < n->nload; k++)
-			if (n->load[k].buffer == b && load_in_update(n, k) &&
-			    (at = lane_position(n, &n->load[k])) >= 0)
-				return at;
+		for (int k = 0; k < n->nload; k++) {
+			Refined r;
+			if (n->load[k].buffer != b || !load_in_update(n, k)) continue;
+			if ((at = lane_position(n, &n->load[k])) < 0) continue;
+			if (refine(n, &n->load[k], &r) && r.rank == b->rank)
+				*second = second_position(n, &r, at);
+			return at;
+		}
 	}
 	return b->rank >= 2 ? 1 : b->rank - 1;
 }
@@ -121,13 +137,14 @@ static int wanted_position(const Part *p, const Buffer *b)
 static void lay_out(Layout *l, Buffer *b)
 {
 	if (b->type != TYPE_REAL || b->rank == 0) return;
-	int position = wanted_position(l->part, b);
+	int second, position = wanted_position(l->part, b, &second);
 	if (position < 0) return;
-	for (int64_t block = block_of(b->shape[position]); block > PLAIN_CHANNELS; block /= 2)
-		if (all_fit(l->part, b, position, block)) {
-			lay_blocks(b, blocked_text(l->arena, b->rank, position, block, -1), position);
-			return;
-		}
+	for (int64_t block = block_of(b->shape[position]); block > PLAIN_CHANNELS; block /= 2) {
+		if (!all_fit(l->part, b, position, block)) continue;
+		if (second >= 0 && !all_fit(l->part, b, second, CHANNEL_BLOCK)) second = -1;
+		lay_blocks(b, blocked_text(l->arena, b->rank, position, block, second), position);
+		return;
+	}
 }
 
 /* --- copies of what is fixed --------------------------------------------------------------- */
@@ -205,23 +222,19 @@ static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const cha
 	return to;
 }
 
-/* The reduced dim that should stand next to the lanes in weights: the channels that are summed. */
-static int second_position(const Nest *n, const Refined *r, int lane)
-{
-	for (int d = 0; d < n->ndim; d++) {
-		int at =
-		    n->dim[d].reduce && n->dim[d].extent >= CHANNEL_BLOCK ? refined_position(r, d) : -1;
-		if (at >= 0 && at != lane && r->shape[at] % CHANNEL_BLOCK == 0 && at <= 1) return at;
-	}
-	return -1;
-}
-
 /* A copy of a state that changes would be of either value. */
 static bool is_state_written(const Part *p, const Buffer *b)
 {
 	if (!b->state) return false;
 	for (int s = 0; s < p->step.n; s++)
 		if (nest_store_of(p->step.at[s].nest, b) >= 0) return true;
+	return false;
+}
+
+static bool reduces(const Nest *n)
+{
+	for (int d = 0; d < n->ndim; d++)
+		if (n->dim[d].reduce) return true;
 	return false;
 }
 
@@ -232,6 +245,7 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 	const Buffer *b = x->buffer;
 	Refined r;
 	if (!b->fixed || b->type != TYPE_REAL || is_state_written(l->part, b)) return;
+	if (!reduces(n) && b->rank > 1) return; /* a map is as quick as the copy would be */
 	bool moves = access_moves(x, lanes);
 	int64_t block = block_of(n->dim[lanes].extent);
 	int position = moves ? access_position(x, lanes) : -1;
@@ -307,16 +321,15 @@ static void relay_step(Layout *l, int *step)
 {
 	const Nest *old = l->part->step.at[*step].nest;
 	int lanes = lane_dim(old);
-	bool reduces = false;
-	for (int d = 0; d < old->ndim; d++) reduces |= old->dim[d].reduce;
-	if (lanes < 0 || (!reduces && old->nload == 1)) return; /* a plain copy or map stays as it is */
+	if (lanes < 0 || (!reduces(old) && old->nload == 1))
+		return; /* a plain copy or map stays as it is */
 	if (l->part->kind == ENTRY_UPDATE || l->part->kind == ENTRY_INIT) return;
 	Nest *n = NEW(l->arena, Nest);
 	*n = *old;
 	l->part->step.at[*step].nest = n;
 	for (int k = 0; k < n->nload; k++) relay_load(l, n, k, lanes, step);
 	for (int k = 0; k < n->nstore; k++)
-		if (reduces && sole_writer(l->part, n, n->store[k].to.buffer))
+		if (reduces(n) && sole_writer(l->part, n, n->store[k].to.buffer))
 			relay_store(l, n, k, lanes, *step);
 }
 

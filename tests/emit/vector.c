@@ -213,22 +213,24 @@ static CNNC_UNUSED CNNC_AVX2 void init_16_d41d_avx2(const void *const *arg, size
 	}
 }
 
-/* pack_16x16_7879: 0 multiply-adds a call, called 1 times:
+/* pack_16x16_4a41: 0 multiply-adds a call, called 1 times:
  *   conv.weight: packed for the kernels
- * par a 1 | b 1
- * tiles 1, functions 0, blocks 16, text 342 bytes */
-static CNNC_UNUSED CNNC_AVX2 void pack_16x16_7879_avx2(const void *const *arg, size_t block)
+ * par a 16 | b 16 | a 1 | b 1
+ * tiles 1, functions 0, blocks 1, text 368 bytes */
+static CNNC_UNUSED CNNC_AVX2 void pack_16x16_4a41_avx2(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	float *y = (float *)arg[1];
-	const ptrdiff_t a_ = (ptrdiff_t)block;
-	ptrdiff_t x_1 = 16 * a_;
-	ptrdiff_t y_1 = a_;
-	for (ptrdiff_t b = 0; b < 16; b++) {
-		ptrdiff_t x_0 = x_1 + b;
-		ptrdiff_t y_0 = y_1 + 16 * b;
-		const float x0 = x[x_0];
-		y[y_0] = x0;
+	(void)block;
+	for (ptrdiff_t a_ = 0; a_ < 16; a_++) {
+		ptrdiff_t x_1 = 16 * a_;
+		ptrdiff_t y_1 = a_;
+		for (ptrdiff_t b = 0; b < 16; b++) {
+			ptrdiff_t x_0 = x_1 + b;
+			ptrdiff_t y_0 = y_1 + 16 * b;
+			const float x0 = x[x_0];
+			y[y_0] = x0;
+		}
 	}
 }
 
@@ -421,25 +423,27 @@ static CNNC_UNUSED CNNC_AVX2 void conv_16x6x7_16_5553_avx2(const void *const *ar
 	conv_tile1_avx2(x, w, b, y, 0, x_0 + 4, 0, y_0 + 64);
 }
 
-/* unpack_16x6x7_ad79: 0 multiply-adds a call, called 1 times:
+/* unpack_16x6x7_0ad3: 0 multiply-adds a call, called 1 times:
  *   y: back to row-major
- * par b 1 | c 1 | d 1
- * tiles 1, functions 0, blocks 16, text 448 bytes */
-static CNNC_UNUSED CNNC_AVX2 void unpack_16x6x7_ad79_avx2(const void *const *arg, size_t block)
+ * par b 16 | c 1 | b 1 | d 1
+ * tiles 1, functions 0, blocks 1, text 476 bytes */
+static CNNC_UNUSED CNNC_AVX2 void unpack_16x6x7_0ad3_avx2(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	float *y = (float *)arg[1];
-	const ptrdiff_t b = (ptrdiff_t)block;
-	ptrdiff_t x_2 = b;
-	ptrdiff_t y_2 = 42 * b;
+	(void)block;
 	for (ptrdiff_t c = 0; c < 6; c++) {
-		ptrdiff_t x_1 = x_2 + 112 * c;
-		ptrdiff_t y_1 = y_2 + 7 * c;
-		for (ptrdiff_t d = 0; d < 7; d++) {
-			ptrdiff_t x_0 = x_1 + 16 * d;
-			ptrdiff_t y_0 = y_1 + d;
-			const float x0 = x[x_0];
-			y[y_0] = x0;
+		ptrdiff_t x_2 = 112 * c;
+		ptrdiff_t y_2 = 7 * c;
+		for (ptrdiff_t b = 0; b < 16; b++) {
+			ptrdiff_t x_1 = x_2 + b;
+			ptrdiff_t y_1 = y_2 + 42 * b;
+			for (ptrdiff_t d = 0; d < 7; d++) {
+				ptrdiff_t x_0 = x_1 + 16 * d;
+				ptrdiff_t y_0 = y_1 + d;
+				const float x0 = x[x_0];
+				y[y_0] = x0;
+			}
 		}
 	}
 }
@@ -455,10 +459,10 @@ struct kernels {
 	const char *target;
 	struct kernel init_256_f837;
 	struct kernel init_16_d41d;
-	struct kernel pack_16x16_7879;
+	struct kernel pack_16x16_4a41;
 	struct kernel copy_16_7728;
 	struct kernel conv_16x6x7_16_5553;
-	struct kernel unpack_16x6x7_ad79;
+	struct kernel unpack_16x6x7_0ad3;
 };
 
 #if defined __GNUC__ && !defined __TINYC__ && defined __x86_64__
@@ -466,10 +470,10 @@ static const struct kernels kernels_avx2 = {
 	"avx2",
 	{init_256_f837_avx2, 1},
 	{init_16_d41d_avx2, 1},
-	{pack_16x16_7879_avx2, 16},
+	{pack_16x16_4a41_avx2, 1},
 	{copy_16_7728_avx2, 1},
 	{conv_16x6x7_16_5553_avx2, 6},
-	{unpack_16x6x7_ad79_avx2, 16},
+	{unpack_16x6x7_0ad3_avx2, 1},
 };
 #endif
 
@@ -567,7 +571,7 @@ void vector_pack(const float *vars, void *packed)
 	float *p = (float *)aligned(packed);
 	{
 		const void *const a[] = {vars, p + 16};
-		run(pool, &k->pack_16x16_7879, a);
+		run(pool, &k->pack_16x16_4a41, a);
 	} /* conv.weight: packed for the kernels */
 	{
 		const void *const a[] = {vars + 256, p};
@@ -587,7 +591,7 @@ int vector_infer_b1(const void *packed, const float *x, float *y, void *work,
 	} /* conv: conv 1x16x6x7 -> 1x16x6x7 + relu 1x16x6x7 -> 1x16x6x7 */
 	{
 		const void *const a[] = {m, y};
-		run(pool, &k->unpack_16x6x7_ad79, a);
+		run(pool, &k->unpack_16x6x7_0ad3, a);
 	} /* y: back to row-major */
 	if (!all_finite(y, 672)) return CNNC_NONFINITE;
 	return CNNC_OK;
