@@ -45,17 +45,33 @@ static Choice choice_new(const Nest *n, const Target *t, int lanes)
 	return c;
 }
 
-/* Values of the lane dim that lie side by side in everything that moves with it. */
-static int64_t common_block(const Choice *c)
+/* Values of the dim that lie side by side in everything that moves with it. */
+static int64_t common_block(const Nest *n, int dim)
 {
-	const Nest *n = c->nest;
 	int64_t block = INT64_MAX;
 	for (int k = 0; k < n->nload + n->nstore; k++) {
 		const Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
-		int at = access_position(x, c->lane);
-		if (at >= 0) block = MIN(block, buffer_run(x->buffer, at));
+		int at = access_position(x, dim);
+		if (at >= 0)
+			block = MIN(block, buffer_run(x->buffer, at));
+		else if (access_moves(x, dim))
+			return 1;
 	}
 	return block == INT64_MAX ? 1 : block;
+}
+
+/* Channels, or what else lies side by side: columns, where buffers are row-major. */
+static void choose_lane(Choice *c)
+{
+	c->block = c->lane < 0 ? 1 : common_block(c->nest, c->lane);
+	for (int d = c->nest->ndim - 1; d >= 0 && c->block < c->lanes; d--) {
+		if (!may_be_lanes(c->nest, d)) continue;
+		int64_t block = common_block(c->nest, d);
+		if (block < c->lanes || c->nest->dim[d].extent < c->lanes) continue;
+		c->lane = d;
+		c->block = block;
+		c->columns = true;
+	}
 }
 
 static bool no_hash(void *self, const Expr *e)
@@ -77,9 +93,9 @@ static Scheduled *try_vectors(
 	static const int vectors[] = {4, 2, 1};
 	Choice probe = choice_new(n, t, lanes);
 	*error = "no dim fits the lanes";
-	if (probe.lane < 0 || lanes < 2) return NULL;
-	probe.block = common_block(&probe);
-	if (hashes(n)) return NULL;
+	if (lanes < 2 || hashes(n)) return NULL;
+	choose_lane(&probe);
+	if (probe.lane < 0) return NULL;
 	Choice flat = probe;
 	if (flat_row(&flat)) return attempt(a, &flat, error);
 	Scheduled *large = NULL;

@@ -124,10 +124,9 @@ static bool lanes_in_load(const Nest *n, const Access *x, int d)
 	return x->buffer->fixed && refine(n, x, &r) && refined_position(&r, d) >= 0;
 }
 
-/* Every access that moves with d is at d alone in one position, and no mask or quotient asks for d.
- */
-static bool may_be_lanes(const Nest *n, int d)
+bool may_be_lanes(const Nest *n, int d)
 {
+	if (n->dim[d].reduce) return false;
 	for (int k = 0; k < n->nload; k++)
 		if (!lanes_in_load(n, &n->load[k], d)) return false;
 	for (int g = 0; g < n->nguard; g++)

@@ -38,6 +38,8 @@ bool refine(const Nest *n, const Access *x, Refined *r);
 int refined_position(const Refined *r, int d);
 /* The dim that should run along the lanes: channels of what is stored. -1: none. */
 int lane_dim(const Nest *n);
+/* Whether every access that moves with d is at d alone in one position, and no guard asks for d. */
+bool may_be_lanes(const Nest *n, int d);
 /* Values that lie side by side when the index at this position steps by one; 1: none. */
 int64_t buffer_run(const Buffer *b, int position);
 /* Whether the update (true) or the stores (false) of n use load l. */
@@ -50,6 +52,7 @@ typedef struct {
 	int lanes;     /* of the target's vectors */
 	int lane;      /* the dim along them */
 	int64_t block; /* values of it that lie side by side */
+	bool columns;  /* in row-major buffers: without room behind the last one */
 	Contraction contraction;
 	int64_t unroll; /* channels summed in one piece of straight text */
 	Schedule s;

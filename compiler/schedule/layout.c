@@ -131,7 +131,7 @@ static int wanted_position(const Part *p, const Buffer *b, int *second)
 			return at;
 		}
 	}
-	return b->rank >= 2 ? 1 : b->rank - 1;
+	return b->rank == 3 ? -1 : MIN(b->rank - 1, 1); /* images' channels; numbers of pixels stay */
 }
 
 static void lay_out(Layout *l, Buffer *b)
@@ -200,16 +200,23 @@ static const char *map_text(Layout *l, const Refined *r)
 	return t.data;
 }
 
-/* The copy of a fixed buffer in this form; made before step *at, which then moves on by one. */
-static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const char *layout, int *at)
+/* The copy of a fixed buffer in this form that is there already; NULL. */
+static Buffer *copy_there(Layout *l, const Buffer *from, const Refined *r, const char *layout)
 {
 	const char *map = map_text(l, r);
 	for (int i = 0; i < l->copy.n; i++)
 		if (l->copy.at[i].from == from && !strcmp(l->copy.at[i].layout, layout) &&
 		    !strcmp(l->copy.at[i].map, map))
 			return l->copy.at[i].to;
-	Buffer *to =
-	    part_buffer(l->arena, l->part, from->name, TYPE_REAL, r->rank, r->shape, PLACE_WORK);
+	return NULL;
+}
+
+/* The copy of a fixed buffer in this form; made before step *at, which then moves on by one. */
+static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const char *layout, int *at)
+{
+	Buffer *to = copy_there(l, from, r, layout);
+	if (to) return to;
+	to = part_buffer(l->arena, l->part, from->name, TYPE_REAL, r->rank, r->shape, PLACE_WORK);
 	apply(to, layout);
 	Nest *n = copy_nest(l, from, r, to);
 	insert_step(l, (*at)++, n, arena_printf(l->arena, "%s: packed for the kernels", from->name));
@@ -217,7 +224,7 @@ static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const cha
 		if (to->room[d] > to->shape[d])
 			insert_step(l, (*at)++, zero_nest(l, to, d),
 			    arena_printf(l->arena, "%s: the last block's end", from->name));
-	struct Copied c = {from, layout, to, map};
+	struct Copied c = {from, layout, to, map_text(l, r)};
 	vec_push(l->arena, l->copy, c);
 	return to;
 }
@@ -231,10 +238,19 @@ static bool is_state_written(const Part *p, const Buffer *b)
 	return false;
 }
 
-static bool reduces(const Nest *n)
+static bool no_call(void *self, const Expr *e)
+{
+	(void)self;
+	return e->kind != E_CALL;
+}
+
+/* Sums and functions gain more by vectors than copies cost; another map is as quick as the copy. */
+static bool is_worth_copies(const Nest *n)
 {
 	for (int d = 0; d < n->ndim; d++)
 		if (n->dim[d].reduce) return true;
+	for (int k = 0; k < n->nstore; k++)
+		if (!expr_visit(n->store[k].value, no_call, NULL)) return true;
 	return false;
 }
 
@@ -245,7 +261,6 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 	const Buffer *b = x->buffer;
 	Refined r;
 	if (!b->fixed || b->type != TYPE_REAL || is_state_written(l->part, b)) return;
-	if (!reduces(n) && b->rank > 1) return; /* a map is as quick as the copy would be */
 	bool moves = access_moves(x, lanes);
 	int64_t block = block_of(n->dim[lanes].extent);
 	int position = moves ? access_position(x, lanes) : -1;
@@ -274,6 +289,7 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 	                 ? second_position(n, &r, position)
 	                 : -1;
 	const char *layout = blocked_text(l->arena, r.rank, position, block, second);
+	if (b->rank > 1 && !is_worth_copies(n) && !copy_there(l, b, &r, layout)) return;
 	x->buffer = copied(l, b, &r, layout, step);
 	for (int d = 0; d < r.rank; d++) x->at[d] = r.at[d];
 }
@@ -317,19 +333,28 @@ static bool sole_writer(const Part *p, const Nest *n, const Buffer *b)
 	return points == elements;
 }
 
+/* The dim along the lanes when it is channels, or outputs of weights; -1: columns, or a plain map.
+ */
+static int lanes_of_channels(const Nest *n)
+{
+	int lanes = lane_dim(n);
+	if (lanes < 0 || (!is_worth_copies(n) && n->nload == 1)) return -1;
+	const Access *to = &n->store[0].to;
+	return to->buffer->rank == 3 || access_position(to, lanes) > 1 ? -1 : lanes;
+}
+
 static void relay_step(Layout *l, int *step)
 {
 	const Nest *old = l->part->step.at[*step].nest;
-	int lanes = lane_dim(old);
-	if (lanes < 0 || (!reduces(old) && old->nload == 1))
-		return; /* a plain copy or map stays as it is */
+	int lanes = lanes_of_channels(old);
+	if (lanes < 0) return;
 	if (l->part->kind == ENTRY_UPDATE || l->part->kind == ENTRY_INIT) return;
 	Nest *n = NEW(l->arena, Nest);
 	*n = *old;
 	l->part->step.at[*step].nest = n;
 	for (int k = 0; k < n->nload; k++) relay_load(l, n, k, lanes, step);
 	for (int k = 0; k < n->nstore; k++)
-		if (reduces(n) && sole_writer(l->part, n, n->store[k].to.buffer))
+		if (is_worth_copies(n) && sole_writer(l->part, n, n->store[k].to.buffer))
 			relay_store(l, n, k, lanes, *step);
 }
 

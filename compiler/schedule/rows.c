@@ -350,7 +350,8 @@ void vector_row(Choice *c, int64_t lane_block, int64_t room)
 	Share share[2];
 	int nshare = choose_shares(c, room, share);
 	int64_t whole = c->nest->dim[c->lane].extent;
-	if (whole % c->lanes && c->block == CHANNEL_BLOCK) /* blocks have room for whole vectors */
+	if (whole % c->lanes && c->block == CHANNEL_BLOCK &&
+	    !c->columns) /* blocks have room for whole vectors */
 		c->s.extent[c->lane] = (whole + c->lanes - 1) / c->lanes * c->lanes;
 	outer_loops(c, lane_block, share, nshare);
 	for (int k = nshare - 1; k >= 0; k--) line(c, LINE_REG, share[k].dim, 1);
