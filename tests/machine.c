@@ -12,6 +12,12 @@ bool have_program(const char *name)
 	return n > 0 && (size_t)n < sizeof command && system(command) == 0;
 }
 
+bool check_is_full(void)
+{
+	const char *check = getenv("CNNC_CHECK");
+	return check && !strcmp(check, "full");
+}
+
 bool target_runs(const char *target)
 {
 #if defined __x86_64__ && defined __GNUC__

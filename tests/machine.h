@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 bool have_program(const char *name);  /* in the path */
+bool check_is_full(void);             /* CNNC_CHECK=full: time does not matter */
 bool target_runs(const char *target); /* kernels for this target */
 
 #endif

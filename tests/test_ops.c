@@ -296,12 +296,6 @@ static const char *compiler_job(Job *job, Arena *a, void *self)
 	return verdict(&r);
 }
 
-static bool is_full(void)
-{
-	const char *check = getenv("CNNC_CHECK");
-	return check && !strcmp(check, "full");
-}
-
 typedef struct {
 	const char *compiler, *target;
 	bool is_double;
@@ -317,8 +311,8 @@ static void compile_all(Cases *c, const Choice *choice, int nchoice)
 	for (int i = 0; i < nchoice; i++) {
 		const Choice *x = &choice[i];
 		if (!target_runs(x->target)) continue;
-		job[n] =
-		    (CompilerJob){c, x->compiler, x->target, x->is_double, i, !x->compiler || is_full()};
+		job[n] = (CompilerJob){
+		    c, x->compiler, x->target, x->is_double, i, !x->compiler || check_is_full()};
 		const char *name = arena_printf(c->arena, "%s, %s, %s", x->compiler ? x->compiler : "tcc",
 		    x->target, x->is_double ? "double" : "float");
 		spec[n] = (JobSpec){name, &job[n], compiler_job};

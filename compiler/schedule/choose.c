@@ -70,7 +70,6 @@ static void choose_lane(Choice *c)
 		if (block < c->lanes || c->nest->dim[d].extent < c->lanes) continue;
 		c->lane = d;
 		c->block = block;
-		c->columns = true;
 	}
 }
 

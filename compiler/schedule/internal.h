@@ -52,7 +52,6 @@ typedef struct {
 	int lanes;     /* of the target's vectors */
 	int lane;      /* the dim along them */
 	int64_t block; /* values of it that lie side by side */
-	bool columns;  /* in row-major buffers: without room behind the last one */
 	Contraction contraction;
 	int64_t unroll; /* channels summed in one piece of straight text */
 	Schedule s;

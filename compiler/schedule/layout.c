@@ -2,7 +2,9 @@
  * written in another form.
  *
  * Channels are blocked: 16 side by side, so that a block is one vector of the widest target and two
- * or four of the others. Up to four channels stay plain. A ragged last block has room for whole
+ * or four of the others. Where somebody begins inside of a block (a slice, a part of a
+ * concatenation, groups of a few channels), all of a pixel's channels lie side by side instead. Up
+ * to four channels stay plain. A ragged last block has room for whole
  * vectors: copies fill it with zeros, everything else may leave rubbish there, and sums run over
  * the logical extent only.
  *
@@ -67,6 +69,17 @@ static const char *blocked_text(Arena *a, int rank, int lane, int64_t block, int
 	}
 	if (second >= 0) text_printf(&t, "%c%%%lld ", 'a' + second, (long long)second_block);
 	text_printf(&t, "%c%%%lld", 'a' + lane, (long long)block);
+	return t.data;
+}
+
+/* "a c d b": one dim innermost, whole: wherever a vector of it begins. */
+static const char *last_text(Arena *a, int rank, int lane)
+{
+	Text t;
+	text_init(&t, a);
+	for (int d = 0; d < rank; d++)
+		if (d != lane) text_printf(&t, "%c ", 'a' + d);
+	text_printf(&t, "%c", 'a' + lane);
 	return t.data;
 }
 
@@ -139,12 +152,13 @@ static void lay_out(Layout *l, Buffer *b)
 	if (b->type != TYPE_REAL || b->rank == 0) return;
 	int second, position = wanted_position(l->part, b, &second);
 	if (position < 0) return;
-	for (int64_t block = block_of(b->shape[position]); block > PLAIN_CHANNELS; block /= 2) {
-		if (!all_fit(l->part, b, position, block)) continue;
-		if (second >= 0 && !all_fit(l->part, b, second, CHANNEL_BLOCK)) second = -1;
-		lay_blocks(b, blocked_text(l->arena, b->rank, position, block, second), position);
+	if (b->shape[position] <= PLAIN_CHANNELS) return;
+	if (!all_fit(l->part, b, position, CHANNEL_BLOCK)) {
+		apply(b, last_text(l->arena, b->rank, position));
 		return;
 	}
+	if (second >= 0 && !all_fit(l->part, b, second, CHANNEL_BLOCK)) second = -1;
+	lay_blocks(b, blocked_text(l->arena, b->rank, position, CHANNEL_BLOCK, second), position);
 }
 
 /* --- copies of what is fixed --------------------------------------------------------------- */

@@ -344,14 +344,31 @@ static void outer_loops(Choice *c, int64_t lane_block, const Share *share, int n
 	if (blocks) line(c, LINE_FOR, c->lane, lane_block);
 }
 
+/* Whether the last vector may be a whole one, `more` values longer: what it reads there is in the
+ * buffer's room, and what it writes is behind all that counts. */
+static bool has_room(const Choice *c, int64_t more)
+{
+	const Nest *n = c->nest;
+	int64_t count[NEST_DIMS], lo, hi;
+	for (int d = 0; d < n->ndim; d++) count[d] = n->dim[d].extent;
+	for (int k = 0; k < n->nload + n->nstore; k++) {
+		const Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
+		int at = access_position(x, c->lane);
+		if (at < 0) continue;
+		affine_range(&x->at[at].a, count, &lo, &hi);
+		if (hi + more >= x->buffer->room[at]) return false;
+		if (k >= n->nload && hi != x->buffer->shape[at] - 1) return false;
+	}
+	return true;
+}
+
 /* One row: `vectors` vectors along the lanes and `room` instances that share them. */
 void vector_row(Choice *c, int64_t lane_block, int64_t room)
 {
 	Share share[2];
 	int nshare = choose_shares(c, room, share);
 	int64_t whole = c->nest->dim[c->lane].extent;
-	if (whole % c->lanes && c->block == CHANNEL_BLOCK &&
-	    !c->columns) /* blocks have room for whole vectors */
+	if (whole % c->lanes && has_room(c, c->lanes - whole % c->lanes))
 		c->s.extent[c->lane] = (whole + c->lanes - 1) / c->lanes * c->lanes;
 	outer_loops(c, lane_block, share, nshare);
 	for (int k = nshare - 1; k >= 0; k--) line(c, LINE_REG, share[k].dim, 1);
