@@ -264,6 +264,8 @@ static void other_shapes_that_do_not_fit(void **state)
 	    "input is 2x3x4x4, weight expects 60 features");
 	refused(f, &op_max_pool, "x=1x1x8x8 | kernel=3 pad=2",
 	    "pad is 2x2, at most half of the kernel 3x3 is allowed");
+	refused(f, &op_max_pool, "x=1x1x2x8 | kernel=4 stride=2 ceil=true",
+	    "input is 2x8 with 0x0 of padding at each border, too small for a kernel of 4x4");
 	refused(f, &op_avg_pool, "x=4x8 | kernel=3",
 	    "input is 4x8, a pooling expects batch x channels x height x width");
 	refused(f, &op_max_pool_dx, "dy=1x1x3x3 arg=1x1x3x3 | kernel=2 size=8",
@@ -320,6 +322,10 @@ static void output_sizes(void **state)
 	    {&op_max_pool, "x=1x1x112x7 | kernel=3 stride=2 ceil=true", 56, 3},
 	    /* a last window that would start in the far pad is none */
 	    {&op_max_pool, "x=1x1x5x3 | kernel=2 stride=2 pad=1 ceil=true", 3, 2},
+	    {&op_max_pool, "x=1x1x1x7 | kernel=2 stride=3 pad=1 ceil=true", 1, 3},
+	    /* rounding up, one window may be larger than the input */
+	    {&op_max_pool, "x=1x1x2x1 | kernel=3 stride=2x3 ceil=true", 1, 1},
+	    {&op_max_pool, "x=1x1x1x3 | kernel=5 stride=3x5 pad=1 ceil=true", 1, 1},
 	    {&op_avg_pool, "x=1x1x5x9 | kernel=2x3", 2, 3},
 	};
 	for (int i = 0; i < COUNT(cases); i++) {

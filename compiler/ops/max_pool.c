@@ -98,6 +98,7 @@ const OpDesc op_max_pool = {
                "x=1x17x6x5 | kernel=3 stride=2\n"
                "x=2x32x5x5 | kernel=3 stride=1 pad=1\n"
                "x=1x20x7x8 | kernel=3 stride=2 ceil=true\n"
+               "x=2x5x2x4 | kernel=3 stride=2x3 ceil=true\n"
                "x=1x16x8x6 | kernel=2x3 stride=2x1\n"
                "x=1x6x5x11 | kernel=1x5 stride=1x3 pad=0x2\n"
                "x=3x3x1x1 | kernel=1",
@@ -166,6 +167,7 @@ const OpDesc op_max_pool_dx = {
                "dy=1x17x2x2 arg=1x17x2x2%9 | kernel=3 size=6x5 stride=2\n"
                "dy=2x32x5x5 arg=2x32x5x5%9 | kernel=3 size=5 stride=1 pad=1\n"
                "dy=1x20x3x4 arg=1x20x3x4%9 | kernel=3 size=7x8 stride=2 ceil=true\n"
+               "dy=2x5x1x2 arg=2x5x1x2%9 | kernel=3 size=2x4 stride=2x3 ceil=true\n"
                "dy=1x16x4x4 arg=1x16x4x4%6 | kernel=2x3 size=8x6 stride=2x1\n"
                "dy=1x6x5x4 arg=1x6x5x4%5 | kernel=1x5 size=5x11 stride=1x3 pad=0x2",
 };

@@ -26,11 +26,16 @@ Window window_of(const Node *n, const int64_t *in, const int64_t *kernel)
 	return w;
 }
 
+int64_t window_span(const Window *w, int side)
+{
+	return w->dilation[side] * (w->kernel[side] - 1) + 1;
+}
+
 bool window_fit(Graph *g, Node *n, Window *w, bool ceil)
 {
 	for (int s = 0; s < 2; s++) {
-		int64_t span = w->dilation[s] * (w->kernel[s] - 1) + 1;
-		int64_t left = w->in[s] + 2 * w->pad[s] - span;
+		int64_t left = w->in[s] + 2 * w->pad[s] - window_span(w, s);
+		if (ceil) left += w->stride[s] - 1;
 		if (left < 0)
 			return infer_error(g, n,
 			    "input is %lldx%lld with %lldx%lld of padding at each border, too small for a "
@@ -40,8 +45,7 @@ bool window_fit(Graph *g, Node *n, Window *w, bool ceil)
 			    (long long)w->pad[1], (long long)w->kernel[0], (long long)w->kernel[1],
 			    w->dilation[0] > 1 || w->dilation[1] > 1 ? ", dilated" : "");
 		w->out[s] = left / w->stride[s] + 1;
-		if (ceil && left % w->stride[s] && w->out[s] * w->stride[s] < w->in[s] + w->pad[s])
-			w->out[s]++;
+		if (ceil && (w->out[s] - 1) * w->stride[s] >= w->in[s] + w->pad[s]) w->out[s]--;
 	}
 	return true;
 }

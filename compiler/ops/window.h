@@ -62,8 +62,11 @@ typedef struct {
 /* From the node's attributes of these names (kernel, stride, pad, dilation), where its operator has
  * them; `in` is the input's height and width; `kernel` NULL: the attribute's. */
 Window window_of(const Node *n, const int64_t *in, const int64_t *kernel);
+/* Inputs from the first tap of a window to its last. */
+int64_t window_span(const Window *w, int side);
 /* Sets w->out, rounded down, or up with `ceil` as long as the last window starts inside the input
- * or the pad before it. Reports a kernel that does not fit, false. */
+ * or the pad before it; PyTorch's rule, so with `ceil` one window may be larger than all of the
+ * padded input. Reports a kernel that does not fit, false. */
 bool window_fit(Graph *g, Node *n, Window *w, bool ceil);
 
 /* The input index of output dim `o` and tap dim `k` on a side (0 rows, 1 columns), and its guard in
