@@ -351,6 +351,13 @@ const NestCase nest_cases[] = {
         "n | phase ih 2 | phase iw 2 | ic 16 | ih | tile iw 3 | reg iw | reg ic V | vec ic V"
         " | oc 8 | phase kh 2 | kh | phase kw 2 | cut kw | oc 4 | unroll oc",
         NULL, false},
+    {"by_data_asked", conv_dx,
+        "par ih 3 | n | iw | ic 16 | ih | reg ic V | vec ic V | oc | kh | kw",
+        "n | ic | ih | iw | oc | kh | kw", false},
+    {"by_data_half", conv_dx,
+        "n | phase ih 2 | ic 16 | ih | iw 3 | reg iw | reg ic V | vec ic V"
+        " | oc 8 | phase kh 2 | kh | cut kw | oc 4 | unroll oc",
+        "ic | n | ih 2 | iw | reg ih | oc | kh | unroll kw", false},
     {"by_weights", conv_dw,
         "par oc 16 | n | oh 2 | ic 3 | kh | reg kw | reg ic | reg oc V | vec oc V"
         " | oh | cut ow",

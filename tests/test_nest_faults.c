@@ -57,9 +57,10 @@ static void schedules_that_do_not_fit_are_refused_in_words(void **state)
 	nests_refusal(a, nests_conv(a, &c), "n | oh | ow | reg oc | ic | kh | kw");
 	c.OC = c.IC = 512, c.IH = c.IW = 64, c.x = NULL;
 	nests_refusal(a, nests_conv(a, &c), "n | phase oc | phase oh | ow | ic | kh | kw");
-	c.stride = 2;
-	const char *why = nests_refusal(a, nests_conv_dx(a, &c), "n | ic | ih | iw | oc | kh | kw");
-	assert_non_null(strstr(why, "quotient"));
+	c.stride = 2, c.IW = 8;
+	const char *why =
+	    nests_refusal(a, nests_conv_dx(a, &c), "n | ic | ih | vec iw 8 | oc | kh | kw");
+	assert_non_null(strstr(why, "a guard depends on a lane"));
 }
 
 static void chunks_need_a_place_to_wait(void **state)
@@ -120,6 +121,28 @@ static void a_dropped_guard_is_caught(void **state)
 		n->nguard = 1;
 		assert_non_null(check_bounds(a, forward_tree(a, n, forward)));
 	}
+}
+
+/* Of a gradient whose quotients are left to run time: each guard by itself. */
+static void a_dropped_guard_of_a_quotient_is_caught(void **state)
+{
+	Arena *a = *state;
+	Conv c = plain;
+	c.stride = 2, c.pad = 2, c.KH = c.KW = 5, c.w = c.y = NULL;
+	for (int g = 0; g < 4; g++) {
+		Nest *n = nests_conv_dx(a, &c);
+		assert_int_equal(n->nguard, 4);
+		Scheduled *s = forward_tree(a, n, "n | ic | ih | iw | oc | kh | kw");
+		assert_null(check_all(a, s));
+		n->guard[g] = n->guard[3];
+		n->nguard = 3;
+		assert_non_null(check_bounds(a, s));
+	}
+	/* a guard over another form says nothing of this one */
+	Nest *n = nests_conv_dx(a, &c);
+	Scheduled *s = forward_tree(a, n, "n | ic | ih | iw | oc | kh | kw");
+	for (int g = 0; g < 4; g++) n->guard[g].e[0].a.c++;
+	assert_non_null(check_bounds(a, s));
 }
 
 static void a_buffer_one_column_short_is_caught(void **state)
@@ -344,6 +367,7 @@ int main(void)
 	    TEST(chunks_need_a_place_to_wait),
 	    TEST(private_accumulators_need_a_way_to_combine),
 	    TEST(a_dropped_guard_is_caught),
+	    TEST(a_dropped_guard_of_a_quotient_is_caught),
 	    TEST(a_buffer_one_column_short_is_caught),
 	    TEST(an_index_off_by_one_against_its_guard_is_caught),
 	    TEST(a_store_that_ignores_a_dim_is_caught),

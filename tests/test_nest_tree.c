@@ -192,6 +192,46 @@ static void gradients_by_data(void **state)
 	    "unroll oc");
 }
 
+/* Without phases DIVIDES guards and quotients are asked at run time. */
+static void strides_without_phases(void **state)
+{
+	Arena *a = *state;
+	Conv c = {.N = 2,
+	    .IC = 16,
+	    .OC = 8,
+	    .IH = 8,
+	    .IW = 7,
+	    .KH = 3,
+	    .KW = 3,
+	    .stride = 2,
+	    .pad = 1,
+	    .x = BLOCKED,
+	    .w = BY_DATA_W,
+	    .y = BLOCKED};
+	for (c.stride = 2; c.stride < 10; c.stride += 3) {
+		nests_same(a, nests_conv_dx(a, &c), "n | ic | ih | iw | oc | kh | kw");
+		nests_same(a, nests_conv_dx(a, &c),
+		    "n | ic 16 | ih | iw | reg ic 8 | vec ic 8 | oc 8 | kh | kw | oc 4 | unroll oc");
+		/* one of the two sides only; registers over a side; tiles and cuts by range */
+		nests_same(a, nests_conv_dx(a, &c), "n | ic | phase ih 2 | ih | iw | oc | kh | kw");
+		nests_same(a, nests_conv_dx(a, &c),
+		    "ic 8 | n | tile ih 3 | iw 2 | reg ih | reg iw | vec ic 8 | oc | cut kh | unroll kw");
+		nests_same(a, nests_conv_dx(a, &c), "kh | ic 8 | n | ih | iw | vec ic 8 | oc | kw");
+	}
+	c.stride = 3, c.dilation = 2, c.pad = 3;
+	nests_same(a, nests_conv_dx(a, &c), "n | ic | ih | iw | oc | kh | cut kw");
+	Pool p = {1, 8, 30, 31, 24, 24, 0, BLOCKED};
+	nests_same(a, nests_max_pool_dx(a, &p), "n | c 8 | ih | iw | vec c 8 | kh | kw");
+	p.stride = 20, p.pad = 4;
+	nests_same(a, nests_max_pool_dx(a, &p), "n | c 8 | ih | iw | vec c 8 | kh | kw");
+	p = (Pool){1, 8, 7, 7, 3, 64, 1, BLOCKED};
+	nests_same(a, nests_max_pool_dx(a, &p), "n | c 8 | ih | iw | vec c 8 | kh | kw");
+	/* a quotient of a dim that the layout takes apart has no address */
+	c.y = "c%2 a b c/2 d";
+	const char *why = nests_refusal(a, nests_conv_dx(a, &c), "n | ic | ih | iw | oc | kh | kw");
+	assert_non_null(strstr(why, "not affine"));
+}
+
 static void gradients_by_weights(void **state)
 {
 	Arena *a = *state;
@@ -465,6 +505,7 @@ int main(void)
 	    TEST(schedules_without_registers_close_before_the_reduction),
 	    TEST(chunked_reductions_wait_in_the_output),
 	    TEST(gradients_by_data),
+	    TEST(strides_without_phases),
 	    TEST(gradients_by_weights),
 	    TEST(link_tables_are_decided_when_scheduled),
 	    TEST(depthwise_and_padded_lanes),

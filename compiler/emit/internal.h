@@ -119,14 +119,23 @@ typedef struct {
 	Text *out;
 } Scope;
 
+/* stride * (form/q): what run time divides, where a guard has seen that there is no rest. */
+typedef struct {
+	Affine form; /* over the loops around, constant included */
+	int64_t q, stride;
+} Quotient;
+
 typedef struct {
 	Key key;
 	int64_t c, lane; /* constant; elements from lane to lane */
 	bool aligned;    /* to a whole vector, given unit lanes */
+	int nquotient;
+	const Quotient *quotient; /* added to all that */
 } Address;
 
 bool is_word(const char *s); /* kernel.c: taken, by the printer or by C */
 bool key_same(const Key *a, const Key *b);
+bool address_same(const Address *a, const Address *b);
 /* Tree vars become depths. */
 Affine over_loops(const Kernel *k, const Affine *a);
 /* Where an access lies with dims as forms over tree vars; lane_var -1: no lanes. */

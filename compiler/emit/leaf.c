@@ -13,7 +13,7 @@
 typedef struct {
 	const Guard *guard;
 	Affine form;
-	bool scaled;    /* RANGE with a quotient that is not affine: the form is the dividend */
+	bool scaled;    /* RANGE of a quotient left to run time: the form is the dividend */
 	bool low, high; /* which of the bounds are in doubt */
 } Condition;
 
@@ -64,10 +64,11 @@ static Condition condition_of(const Kernel *k, const Guard *g, const Affine *sub
 	if (g->kind == GUARD_MASK) bug("nest %s: a mask is not decided", k->nest->name);
 	if (g->kind == GUARD_RANGE && !index_resolve(&g->e[0], sub, &form)) c.scaled = true;
 	if (g->kind == GUARD_DIVIDES || c.scaled) form = affine_subst(&g->e[0].a, sub);
-	if (g->kind == GUARD_RANGE && !c.scaled) {
+	if (g->kind == GUARD_RANGE) {
+		int64_t q = c.scaled ? g->e[0].q : 1;
 		affine_range(&form, k->tree->count, &lo, &hi);
-		c.low = lo < g->lo;
-		c.high = hi >= g->hi;
+		c.low = lo < g->lo * q;
+		c.high = hi > (g->hi - 1) * q;
 	}
 	c.form = over_loops(k, &form);
 	return c;

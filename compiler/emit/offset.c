@@ -15,6 +15,17 @@ bool key_same(const Key *a, const Key *b)
 	return a->buffer == b->buffer && affine_same(&a->form, &b->form);
 }
 
+bool address_same(const Address *a, const Address *b)
+{
+	if (a->c != b->c || a->lane != b->lane || a->nquotient != b->nquotient) return false;
+	for (int i = 0; i < a->nquotient; i++) {
+		const Quotient *x = &a->quotient[i], *y = &b->quotient[i];
+		if (x->q != y->q || x->stride != y->stride || !affine_same(&x->form, &y->form))
+			return false;
+	}
+	return key_same(&a->key, &b->key);
+}
+
 Affine over_loops(const Kernel *k, const Affine *a)
 {
 	Affine out = affine_number(a->c);
@@ -36,21 +47,40 @@ static bool starts_aligned(const Buffer *b, int64_t bytes)
 	return (b->place == PLACE_WORK || b->place == PLACE_PACKED) && b->offset * bytes % 64 == 0;
 }
 
+/* Index i is left to run time: its dim has one factor in the address. */
+static void add_quotient(const Scope *s, const Access *x, int i, const Affine *sub, Address *a)
+{
+	const Kernel *k = s->k;
+	Quotient *list = NEWS(k->arena, Quotient, a->nquotient + 1);
+	Affine form = affine_subst(&x->at[i].a, sub);
+	Quotient made = {over_loops(k, &form), x->at[i].q, buffer_stride(x->buffer, i)};
+	if (!made.stride || !index_guarded(k->nest, &x->at[i]))
+		bug("nest %s: index %d of %s does not divide", k->nest->name, i, x->buffer->name);
+	for (int n = 0; n < a->nquotient; n++) list[n] = a->quotient[n];
+	list[a->nquotient++] = made;
+	a->quotient = list;
+}
+
 Address address_of(const Scope *s, const Access *x, const Affine *sub, int lane_var)
 {
 	const Kernel *k = s->k;
+	Address a = {.key.buffer = kernel_buffer(k, x->buffer)};
 	Affine at[BUFFER_RANK], form;
-	for (int i = 0; i < x->buffer->rank; i++)
-		if (!index_resolve(&x->at[i], sub, &at[i]))
-			bug("nest %s: index %d of %s does not divide", k->nest->name, i, x->buffer->name);
+	for (int i = 0; i < x->buffer->rank; i++) {
+		if (index_resolve(&x->at[i], sub, &at[i])) continue;
+		add_quotient(s, x, i, sub, &a);
+		at[i] = affine_number(0);
+	}
 	if (!buffer_address(x->buffer, at, k->tree->count, &form))
 		bug("nest %s: the address of %s is not affine", k->nest->name, x->buffer->name);
-	Address a = {.key.buffer = kernel_buffer(k, x->buffer), .c = form.c};
+	a.c = form.c;
 	a.lane = lane_var < 0 ? 0 : affine_k(&form, lane_var);
 	form.c = 0;
 	if (a.lane) form = affine_fix(&form, lane_var, 0);
 	a.aligned = k->lanes && a.c % k->lanes == 0 && starts_aligned(x->buffer, k->is_double ? 8 : 4);
 	for (int i = 0; i < form.n && a.aligned; i++) a.aligned = form.t[i].k % k->lanes == 0;
+	for (int i = 0; i < a.nquotient && a.aligned; i++)
+		a.aligned = a.quotient[i].stride % k->lanes == 0;
 	a.key.form = over_loops(k, &form);
 	return a;
 }
@@ -155,6 +185,16 @@ void text_insert(Text *t, size_t at, const char *s)
 	memcpy(t->data + at, s, n);
 }
 
+/* ` + 64 * ((i_0 - kh) / 3)`: C rounds to zero, but there is nothing to round. */
+static void print_quotient(Scope *s, const Quotient *quotient)
+{
+	text_add(s->out, " + ");
+	if (quotient->stride != 1) text_printf(s->out, "%lld * ", (long long)quotient->stride);
+	text_add(s->out, "((");
+	print_index(s, &quotient->form, quotient->form.c);
+	text_printf(s->out, ") / %lld)", (long long)quotient->q);
+}
+
 void print_address(Scope *s, const Address *a, int64_t more)
 {
 	int64_t c = a->c + more;
@@ -169,6 +209,7 @@ void print_address(Scope *s, const Address *a, int64_t more)
 		text_printf(s->out, "%s %c %lld", name, c < 0 ? '-' : '+', (long long)(c < 0 ? -c : c));
 	else
 		text_add(s->out, name);
+	for (int i = 0; i < a->nquotient; i++) print_quotient(s, &a->quotient[i]);
 	text_add(s->out, "]");
 }
 

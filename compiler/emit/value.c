@@ -130,11 +130,8 @@ static void declare_load(Point *p, int id)
 	const Access *x = &k->nest->load[id];
 	if (p->load[id] >= 0) return;
 	Loaded l = {.address = address_of(p->s, x, p->sub, p->lane_var)};
-	for (int i = 0; i < p->loads->n; i++) {
-		const Address *old = &p->loads->at[i].address;
-		if (old->c != l.address.c || old->lane != l.address.lane) continue;
-		if (key_same(&old->key, &l.address.key)) p->load[id] = i;
-	}
+	for (int i = 0; i < p->loads->n; i++)
+		if (address_same(&p->loads->at[i].address, &l.address)) p->load[id] = i;
 	if (p->load[id] >= 0) return;
 	int buffer = l.address.key.buffer;
 	l.form = l.address.lane ? VECTOR : SCALAR;

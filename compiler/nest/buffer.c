@@ -140,6 +140,14 @@ bool buffer_address(const Buffer *b, const Affine *at, const int64_t *count_of_v
 	return true;
 }
 
+int64_t buffer_stride(const Buffer *b, int d)
+{
+	for (int i = 0; i < b->ncomp; i++)
+		if (b->comp[i].dim == d && b->comp[i].div == 1 && b->comp[i].mod == 0)
+			return b->comp[i].stride;
+	return 0;
+}
+
 /* The same by numbers; indices below 0 are rounded down as above. */
 int64_t buffer_offset(const Buffer *b, const int64_t *at)
 {

@@ -2,8 +2,9 @@
  *
  * Logical indices suffice because a layout maps the room one to one into the buffer (checked here
  * as well). The range of an index over all loops, register instances and lanes is narrowed by any
- * range guard over the same terms: where the guard does not hold, the access does not happen. What
- * this does not settle is looked at instance by instance, leaving out those whose guards are never
+ * range guard over the same terms: where the guard does not hold, the access does not happen; and
+ * where a DIVIDES guard is asked at run time, what it lets through divides without rest. What this
+ * does not settle is looked at instance by instance, leaving out those whose guards are never
  * true. */
 #include "internal.h"
 
@@ -21,29 +22,52 @@ static const char *outside(Bounds *b, const Access *x, int dim, int64_t lo, int6
 	    (long long)x->buffer->room[dim]);
 }
 
-/* lo..hi of e shrinks to what the range guards over the same terms let through. */
-static void narrow(const Nest *n, const Affine *sub, const Affine *e, int64_t *lo, int64_t *hi)
+/* The range of the dividend e of an index e/q shrinks to what the range guards over the same terms
+ * let through. Their quotients are exact as well where all guards hold. */
+static void narrow(
+    const Nest *n, const Affine *sub, const Affine *e, int64_t q, int64_t *lo, int64_t *hi)
 {
 	for (int g = 0; g < n->nguard; g++) {
 		const Guard *guard = &n->guard[g];
+		int64_t by = 1;
 		Affine at;
-		if (guard->kind != GUARD_RANGE || !index_resolve(&guard->e[0], sub, &at)) continue;
-		if (!affine_same_terms(&at, e)) continue;
-		*lo = MAX(*lo, guard->lo + e->c - at.c);
-		*hi = MIN(*hi, guard->hi - 1 + e->c - at.c);
+		if (guard->kind != GUARD_RANGE) continue;
+		if (!index_resolve(&guard->e[0], sub, &at)) {
+			by = guard->e[0].q;
+			if (!affine_try_subst(&guard->e[0].a, sub, &at)) continue;
+		}
+		if (by != q || !affine_same_terms(&at, e)) continue;
+		*lo = MAX(*lo, guard->lo * q + e->c - at.c);
+		*hi = MIN(*hi, (guard->hi - 1) * q + e->c - at.c);
 	}
+}
+
+/* What the index can be, where the guards hold if it may leave the room otherwise; false: a
+ * quotient that nothing makes exact. */
+static bool index_range(const Bounds *b, const Index *i, int64_t room, const Affine *sub,
+    bool guarded, int64_t *lo, int64_t *hi)
+{
+	const Nest *n = b->tree->nest;
+	int64_t q = 1;
+	Affine e;
+	if (!index_resolve(i, sub, &e)) {
+		q = i->q;
+		if (!guarded || !index_guarded(n, i) || !affine_try_subst(&i->a, sub, &e)) return false;
+	}
+	affine_range(&e, b->tree->count, lo, hi);
+	if (guarded && (*lo < 0 || *hi >= room * q)) narrow(n, sub, &e, q, lo, hi);
+	*lo = -floor_div(-*lo, q);
+	*hi = floor_div(*hi, q);
+	return true;
 }
 
 /* NULL, or the text for the first index of the access that may leave the room. */
 static const char *access_inside(Bounds *b, const Access *x, const Affine *sub, bool guarded)
 {
 	for (int i = 0; i < x->buffer->rank; i++) {
-		Affine e;
 		int64_t lo, hi;
-		if (!index_resolve(&x->at[i], sub, &e)) return "bounds: a quotient that is not exact";
-		affine_range(&e, b->tree->count, &lo, &hi);
-		if (lo >= 0 && hi < x->buffer->room[i]) continue;
-		if (guarded) narrow(b->tree->nest, sub, &e, &lo, &hi);
+		if (!index_range(b, &x->at[i], x->buffer->room[i], sub, guarded, &lo, &hi))
+			return "bounds: a quotient that is not exact";
 		if (lo <= hi && (lo < 0 || hi >= x->buffer->room[i])) return outside(b, x, i, lo, hi);
 	}
 	return NULL;

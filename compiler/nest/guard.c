@@ -98,6 +98,15 @@ bool index_resolve(const Index *i, const Affine *sub, Affine *out)
 	return true;
 }
 
+bool index_guarded(const Nest *n, const Index *i)
+{
+	for (int g = 0; g < n->nguard; g++)
+		if (n->guard[g].kind == GUARD_DIVIDES && n->guard[g].q % i->q == 0 &&
+		    affine_same(&n->guard[g].e[0].a, &i->a))
+			return true;
+	return false;
+}
+
 int instance_count(const Reg *reg, int nreg)
 {
 	int64_t n = 1;

@@ -60,7 +60,9 @@ void affine_range(const Affine *a, const int64_t *count_of_var, int64_t *lo,
 bool affine_div(const Affine *a, int64_t q, const int64_t *count_of_var, Affine *quotient);
 void affine_print(const Affine *a, const char *const *name_of_var, Text *out);
 
-/* An index a/q. q > 1 only under a guard that q divides a, so that the quotient is exact. */
+/* An index a/q. q > 1 only under a guard that q divides a, so that the quotient is exact: either
+ * term by term, once the schedule has fixed the remainders of its dims, or at run time, in what the
+ * guard lets through. */
 typedef struct {
 	Affine a;
 	int64_t q;
@@ -120,6 +122,9 @@ void buffer_layout_text(const Buffer *b, Text *out); /* reads back with buffer_l
 bool buffer_address(
     const Buffer *b, const Affine *at, const int64_t *count_of_var, Affine *address);
 int64_t buffer_offset(const Buffer *b, const int64_t *at);
+/* Elements by which the address moves with the index of dim d, whatever its value; 0: the layout
+ * takes it apart. */
+int64_t buffer_stride(const Buffer *b, int d);
 
 /* --- expr.c: bodies ------------------------------------------------------------------------ */
 
@@ -363,8 +368,10 @@ void instance_fix(const Reg *reg, int nreg, int instance, const Affine *sub, int
 typedef enum { NEVER, ALWAYS, MAYBE } Truth;
 /* Truth of a guard after substitution of dims by affine forms over loop vars. */
 Truth guard_truth(const Guard *g, const Affine *sub, const int64_t *count_of_var);
-/* An index after substitution; false when a quotient is not exact there. */
+/* An index after substitution; false when a quotient is not exact term by term there. */
 bool index_resolve(const Index *i, const Affine *sub, Affine *out);
+/* Some guard says that i->q divides i->a, so that the quotient is exact where it is used. */
+bool index_guarded(const Nest *n, const Index *i);
 
 /* --- check_*.c: proofs, each independent of the builder. NULL, or what could not be proven. --- */
 

@@ -37,23 +37,13 @@ static bool affine_ok(Verifier *v, const Affine *a)
 	return reach < limit || fail(v, "an index overflows");
 }
 
-/* Some guard says that i->q divides i->a, so that the quotient is exact where it is used. */
-static bool divides_guarded(const Nest *n, const Index *i)
-{
-	for (int g = 0; g < n->nguard; g++)
-		if (n->guard[g].kind == GUARD_DIVIDES && n->guard[g].q % i->q == 0 &&
-		    affine_same(&n->guard[g].e[0].a, &i->a))
-			return true;
-	return false;
-}
-
 static bool index_ok(Verifier *v, const Index *i)
 {
 	if (i->q < 1) return fail(v, "an index with a divisor below 1");
 	if (!affine_ok(v, &i->a)) return false;
 	if (i->q == 1) return true;
 	if (v->in_store) return fail(v, "a quotient outside the reduction");
-	return divides_guarded(v->nest, i) || fail(v, "a quotient without its guard");
+	return index_guarded(v->nest, i) || fail(v, "a quotient without its guard");
 }
 
 /* In stores, loads too may use space dims only: see affine_ok(). */

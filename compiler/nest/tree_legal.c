@@ -99,12 +99,17 @@ const char *legal_schedule(Arena *a, const Nest *n, const Schedule *s)
 
 /* --- addresses ---------------------------------------------------------------------------- */
 
-/* Indices resolve, and the layout makes one affine address of them. */
+/* Indices resolve, and the layout makes one affine address of them. A quotient that only its guard
+ * knows to be exact enters the address by itself, where the layout leaves its dim whole. */
 static bool access_fits(const Scheduled *s, const Access *x, const Affine *sub)
 {
 	Affine at[BUFFER_RANK], address;
-	for (int i = 0; i < x->buffer->rank; i++)
-		if (!index_resolve(&x->at[i], sub, &at[i])) return false;
+	for (int i = 0; i < x->buffer->rank; i++) {
+		if (index_resolve(&x->at[i], sub, &at[i])) continue;
+		if (!buffer_stride(x->buffer, i) || !index_guarded(s->nest, &x->at[i])) return false;
+		if (!affine_try_subst(&x->at[i].a, sub, &at[i])) return false;
+		at[i] = affine_number(0);
+	}
 	return buffer_address(x->buffer, at, s->count, &address);
 }
 
@@ -208,13 +213,11 @@ const char *legal_tile(Arena *a, const Scheduled *s, const Tree *tile)
 	return wrong;
 }
 
-/* The guard can be asked at run time: no mask, which is no arithmetic, and no quotient that is not
- * exact. */
+/* The guard can be asked at run time: no mask, which is no arithmetic. */
 static bool askable(const Guard *g, const Affine *sub)
 {
 	Affine unused;
-	return g->kind == GUARD_DIVIDES ||
-	       (g->kind == GUARD_RANGE && index_resolve(&g->e[0], sub, &unused));
+	return g->kind != GUARD_MASK && affine_try_subst(&g->e[0].a, sub, &unused);
 }
 
 /* Each guard is decided, or can be asked, in every instance that may live. */
@@ -243,9 +246,8 @@ const char *legal_leaf(Arena *a, const Scheduled *s, const Tree *tile, const Tre
 	if (instances(leaf->reg, leaf->nreg) < 0)
 		return arena_printf(a, "more than %d copies in a leaf", TILE_INSTANCES);
 	if (!guards_printable(s, reg, nreg, leaf->sub))
-		return "a mask or quotient is not decided: phase or reg its space dim, phase, cut or "
-		       "unroll "
-		       "its reduction dim";
+		return "a mask is not decided: phase or reg its space dim, phase, cut or unroll its "
+		       "reduction dim";
 	if (guard_on_lane(s, tile, leaf)) return "a guard depends on a lane";
 	return legal_body(a, s, reg, nreg, leaf->sub, false);
 }
