@@ -17,12 +17,14 @@ static Scheduled *attempt(Arena *a, Choice *c, const char **error)
 	return made && !*error ? made : NULL;
 }
 
-/* Updates that the text spells out, over all tiles: what the unroll budget counts. */
+/* Updates that the text spells out, over all tiles: what the unroll budget counts. A tile costs as
+ * much as a few of them. */
 static int64_t text_of(const Tree *t, int64_t instances)
 {
+	enum { TILE = 8 };
 	if (t->kind == TREE_LEAF) return t->dead ? 0 : instances * instance_count(t->reg, t->nreg);
 	if (t->kind == TREE_TILE) instances = instance_count(t->reg, t->nreg);
-	int64_t sum = t->kid.n ? 0 : instances;
+	int64_t sum = t->kind == TREE_TILE ? TILE + instances : 0;
 	for (int i = 0; i < t->kid.n; i++) sum += text_of(t->kid.at[i], instances);
 	return sum;
 }
@@ -32,14 +34,15 @@ static bool in_budget(const Scheduled *s)
 	enum { UPDATES = 2400 }; /* about 100 KB for each kernel and target */
 	int64_t sum = 0;
 	for (int i = 0; i < s->root.n; i++) sum += text_of(s->root.at[i], 1);
-	return sum <= UPDATES;
+	return sum * MAX(s->nest->nacc, 1) <= UPDATES;
 }
 
-static Choice choice_new(const Nest *n, const Target *t, int lanes)
+static Choice choice_new(const Nest *n, const Target *t, int lanes, Strides strides)
 {
 	Choice c = {.nest = n,
 	    .target = t,
 	    .lanes = lanes,
+	    .strides = strides,
 	    .lane = lane_dim(n),
 	    .contraction = contraction_of(n)};
 	return c;
@@ -87,10 +90,10 @@ static bool hashes(const Nest *n)
 }
 
 static Scheduled *try_vectors(
-    Arena *a, const Nest *n, const Target *t, int lanes, const char **error)
+    Arena *a, const Nest *n, const Target *t, int lanes, Strides strides, const char **error)
 {
 	static const int vectors[] = {4, 2, 1};
-	Choice probe = choice_new(n, t, lanes);
+	Choice probe = choice_new(n, t, lanes, strides);
 	*error = "no dim fits the lanes";
 	if (lanes < 2 || hashes(n)) return NULL;
 	choose_lane(&probe);
@@ -115,16 +118,34 @@ static Scheduled *try_vectors(
 	return large;
 }
 
-static Scheduled *try_plain(Arena *a, const Nest *n, const Target *t)
+static Scheduled *try_plain(
+    Arena *a, const Nest *n, const Target *t, Strides strides, const char **error)
 {
-	const char *error = NULL;
-	Choice c = choice_new(n, t, 0);
+	Choice c = choice_new(n, t, 0, strides);
 	if (!flat_row(&c)) {
 		if (!copy_row(&c)) plain_row(&c);
 		make_parallel(&c);
 	}
-	Scheduled *made = attempt(a, &c, &error);
-	if (!made) bug("%s has no schedule: %s", n->name, error);
+	return attempt(a, &c, error);
+}
+
+/* Phases of a stride are exact, but each is a piece of text: where they are too many, divisors are
+ * asked for at run time, which always fits. NULL, with *error set: some other limit. */
+static Scheduled *choose(Arena *a, const Nest *n, const Target *t, int lanes, const char **error)
+{
+	enum { PIECES = 1200 };
+	int64_t pieces = phase_pieces(n);
+	Strides first = pieces > PIECES ? STRIDES_ASKED : STRIDES_WIDE;
+	Strides last = pieces ? STRIDES_ASKED : STRIDES_WIDE;
+	Scheduled *made = NULL;
+	for (Strides s = first; s <= last; s++) {
+		Scheduled *vectors = try_vectors(a, n, t, lanes, s, error);
+		if (vectors) made = vectors;
+		if (vectors && in_budget(made)) return made;
+	}
+	if (made) return made;
+	if (pieces <= PIECES) made = try_plain(a, n, t, STRIDES_WIDE, error);
+	if (pieces && !(made && in_budget(made))) made = try_plain(a, n, t, STRIDES_ASKED, error);
 	return made;
 }
 
@@ -216,8 +237,8 @@ void schedule_part(
 			const char *key = nest_key(a, n, target[t]), *error;
 			Scheduled *made = follow(a, n, d, key);
 			int lanes = target[t]->vector_bytes / (is_double ? 8 : 4);
-			if (!made) made = try_vectors(a, n, target[t], lanes, &error);
-			if (!made) made = try_plain(a, n, target[t]);
+			if (!made) made = choose(a, n, target[t], lanes, &error);
+			if (!made) bug("%s has no schedule: %s", n->name, error);
 			p->step.at[i].tree[t] = made;
 			p->step.at[i].macs = multiply_adds(n);
 			record(d, made, key);

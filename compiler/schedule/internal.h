@@ -45,6 +45,10 @@ int64_t buffer_run(const Buffer *b, int position);
 /* Whether the update (true) or the stores (false) of n use load l. */
 bool load_in_update(const Nest *n, int l);
 
+/* What becomes of the strides of a gradient: phases, each a piece of text, and registers over them;
+ * phases alone; or loops over everything, which ask at run time whether the stride divides. */
+typedef enum { STRIDES_WIDE, STRIDES_NARROW, STRIDES_ASKED } Strides;
+
 /* A schedule being written. */
 typedef struct {
 	const Nest *nest;
@@ -54,14 +58,17 @@ typedef struct {
 	int64_t block; /* values of it that lie side by side */
 	Contraction contraction;
 	int64_t unroll; /* channels summed in one piece of straight text */
+	Strides strides;
 	Schedule s;
 	bool full; /* more lines than a schedule holds */
 } Choice;
 
 /* rows.c: each writes the lines of one candidate. */
 void plain_row(Choice *c); /* loops in order, phases where guards ask for them */
-bool flat_row(Choice *c);  /* a map of one dim; false: it is none */
-bool copy_row(Choice *c);  /* a map into or out of blocks; false: it is none */
+/* Residues of the reduction dims in each of the space dims': pieces that phases make, 0: none. */
+int64_t phase_pieces(const Nest *n);
+bool flat_row(Choice *c); /* a map of one dim; false: it is none */
+bool copy_row(Choice *c); /* a map into or out of blocks; false: it is none */
 void vector_row(
     Choice *c, int64_t lane_block, int64_t room); /* room: instances that share vectors */
 const Nest *ask_ahead(Arena *a, const Nest *n);   /* n, with prefetches where they pay */

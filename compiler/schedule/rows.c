@@ -26,7 +26,7 @@ static bool is_reduced(const Choice *c, int d)
 /* --- what the form asks for ---------------------------------------------------------------- */
 
 /* The stride by which a DIVIDES guard splits dim d; 1: none. */
-static int64_t phase_of(const Choice *c, int d)
+static int64_t divisor_of(const Choice *c, int d)
 {
 	for (int g = 0; g < c->nest->nguard; g++) {
 		const Guard *guard = &c->nest->guard[g];
@@ -35,6 +35,25 @@ static int64_t phase_of(const Choice *c, int d)
 			return MIN(guard->q, c->nest->dim[d].extent);
 	}
 	return 1;
+}
+
+/* The pieces that it becomes. */
+static int64_t phase_of(const Choice *c, int d)
+{
+	return c->strides == STRIDES_ASKED ? 1 : divisor_of(c, d);
+}
+
+int64_t phase_pieces(const Nest *n)
+{
+	Choice c = {.nest = n};
+	int64_t tiles = 1, taps = 0;
+	for (int d = 0; d < n->ndim; d++) {
+		int64_t phases = divisor_of(&c, d);
+		if (phases > 1 && n->dim[d].reduce) taps += phases;
+		if (phases > 1 && !n->dim[d].reduce && !mul_fits(tiles, phases, &tiles)) return INT64_MAX;
+	}
+	if (tiles == 1 && !taps) return 0;
+	return mul_fits(tiles, MAX(taps, 1), &tiles) ? tiles : INT64_MAX;
 }
 
 static bool is_masked(const Choice *c, int d)
@@ -129,6 +148,16 @@ void make_parallel(Choice *c)
 
 /* --- vectors ------------------------------------------------------------------------------- */
 
+/* Taps of a window stand in straight text, from dim d inwards, where they are few. */
+static bool unrolls(const Choice *c, int d)
+{
+	enum { TAPS = 64 };
+	int64_t taps = 1;
+	for (; d < c->nest->ndim && taps <= TAPS; d++)
+		if (c->nest->dim[d].reduce) taps *= c->nest->dim[d].extent;
+	return c->unroll > 1 && taps <= TAPS;
+}
+
 /* Lines for reduction dims, channels in blocks outside, the rest, then a few channels unrolled. */
 static void reductions(Choice *c)
 {
@@ -142,8 +171,8 @@ static void reductions(Choice *c)
 		if (!is_reduced(c, d) || d == channel) continue;
 		int64_t phases = phase_of(c, d);
 		if (phases > 1) line(c, LINE_PHASE, d, phases);
-		if (n->ordered)
-			line(c, LINE_UNROLL, d, 1);
+		if (n->ordered) /* no cut may take its taps out of order */
+			line(c, unrolls(c, d) ? LINE_UNROLL : LINE_FOR, d, 1);
 		else
 			line(c, is_guarded(c, d) ? LINE_CUT : LINE_FOR, d, 1);
 	}
@@ -165,6 +194,8 @@ static int broadcast_load(const Choice *c)
 static bool shares(const Choice *c, int d)
 {
 	if (!is_space(c, d) || d == c->lane || is_masked(c, d)) return false;
+	if (c->strides == STRIDES_NARROW) return false;
+	if (c->strides == STRIDES_ASKED && divisor_of(c, d) > 1) return false;
 	int x = broadcast_load(c);
 	if (!c->contraction.is) return c->nest->nacc > 0;
 	if (x < 0) return false;
