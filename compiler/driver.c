@@ -159,9 +159,10 @@ static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *n
 static void finish_part(Compilation *c, Part *p)
 {
 	Program *program = c->program;
-	if (!p) return;
+	if (!p || c->diag->errors) return;
 	schedule_part(
 	    c->arena, p, program->target, program->ntarget, program->is_double, &c->decisions);
+	if (c->diag->errors) return;
 	if (dumps(c, "trees")) dump_trees(program, p, c->dump);
 	plan_memory(c->arena, p, program->is_double ? 8 : 4);
 	if (dumps(c, "plan")) dump_plan(p, c->dump);
@@ -220,6 +221,7 @@ Program *compile_program(Arena *a, Diag *d, const Options *opt, Model *m, Text *
 	p->model = m;
 	p->options = opt;
 	p->is_double = opt->is_double;
+	c.decisions.diag = d;
 	choose_targets(p, opt->target);
 	if (!decisions_read(&c, opt->decisions) || !model_layout(m)) return NULL;
 	for (int i = 0; i < m->slot.n; i++) vec_push(a, p->slot, m->slot.at[i]);

@@ -3,6 +3,7 @@
 #define _XOPEN_SOURCE 700
 #include "../compiler/driver.h"
 #include "../compiler/frontend/frontend.h"
+#include "../compiler/schedule/schedule.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -87,8 +88,45 @@ static void contractions_run_in_vectors(void **state)
 	assert_true(seen > 20);
 }
 
+/* A mask is decided when scheduled, pair by pair, and there are limits to that. */
+static void a_nest_past_the_limits_is_reported_at_its_line(void **state)
+{
+	static uint8_t mask[300 * 300];
+	const int64_t shape[] = {300, 300};
+	(void)state;
+	Arena *a = arena_new(0);
+	Part *p = NEW(a, Part);
+	Diag diag;
+	Decisions decisions = {.arena = a, .diag = &diag};
+	const Target *target = target_find("generic");
+	diag_init(&diag, a);
+	for (int i = 0; i < COUNT(mask); i++) mask[i] = i % 3 == 0;
+	Nest *n = nest_new(a, "links");
+	n->layer = "c3";
+	n->where = (Where){"net.lua", 7, NULL, 0};
+	Affine row = affine_var(nest_dim(n, "a", 300, false)),
+	       col = affine_var(nest_dim(n, "b", 300, false));
+	nest_guard_mask(n, row, col, mask, 300);
+	Buffer *x = buffer_new(a, "x", TYPE_REAL, 2, shape),
+	       *y = buffer_new(a, "y", TYPE_REAL, 2, shape);
+	const Index at[] = {index_of(row), index_of(col)};
+	nest_acc(n, 0, COMBINE_NONE, e_load(a, nest_load(n, "x", x, at)));
+	nest_store(n, "y", y, (Affine[]){row, col}, e_acc(a, 0));
+	assert_null(nest_verify(a, n));
+	Step step = {.nest = n};
+	vec_push(a, p->step, step);
+	schedule_part(a, p, &target, 1, false, &decisions);
+	assert_int_equal(diag.errors, 1);
+	Text said;
+	text_init(&said, a);
+	diag_print(&diag, &said);
+	assert_non_null(strstr(said.data, "net.lua:7: error: c3: links is too large"));
+	arena_free(a);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(contractions_run_in_vectors)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(contractions_run_in_vectors),
+	    cmocka_unit_test(a_nest_past_the_limits_is_reported_at_its_line)};
 	return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

@@ -227,6 +227,14 @@ static int64_t multiply_adds(const Nest *n)
 	return points;
 }
 
+static void report(const Decisions *d, const Nest *n, const char *error)
+{
+	const char *layer = n->layer ? n->layer : n->name;
+	if (!d->diag) bug("%s: %s has no schedule: %s", layer, n->name, error);
+	diag_error(
+	    d->diag, n->where, "%s: %s is too large to be written as C: %s", layer, n->name, error);
+}
+
 void schedule_part(
     Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, Decisions *d)
 {
@@ -238,7 +246,10 @@ void schedule_part(
 			Scheduled *made = follow(a, n, d, key);
 			int lanes = target[t]->vector_bytes / (is_double ? 8 : 4);
 			if (!made) made = choose(a, n, target[t], lanes, &error);
-			if (!made) bug("%s has no schedule: %s", n->name, error);
+			if (!made) {
+				report(d, n, error);
+				return;
+			}
 			p->step.at[i].tree[t] = made;
 			p->step.at[i].macs = multiply_adds(n);
 			record(d, made, key);

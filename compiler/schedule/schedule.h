@@ -9,6 +9,7 @@
 /* What was decided, as readable data: `key = text` lines, keys made of class and shape. */
 typedef struct {
 	Arena *arena;
+	Diag *diag; /* for nests that no schedule fits; NULL: these are faults of cnnc */
 	Vec(struct Decision {
 		const char *key;
 		const char *text;
@@ -25,7 +26,8 @@ void fuse_part(Arena *a, Part *p);
 void layout_part(Arena *a, Part *p, Decisions *d);
 /* inplace.c: maps write over operands that die there. */
 void inplace_part(Arena *a, Part *p);
-/* choose.c: a schedule for each nest and target; follows `d` where it names the nest. */
+/* choose.c: a schedule for each nest and target; follows `d` where it names the nest. A nest past
+ * some limit is reported, and the part is of no use then. */
 void schedule_part(
     Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, Decisions *d);
 

@@ -12,10 +12,12 @@
 static const char *const dims[] = {"a", "b", "c", "d", "e", "f"};
 
 /* to = link ? from : 0, at the same indices; the mask asks for positions `row` and `col`. */
-static Nest *masked_copy(Arena *a, Buffer *from, Buffer *to, const Guard *g, int row, int col)
+static Nest *masked_copy(
+    Arena *a, Buffer *from, Buffer *to, const Guard *g, int row, int col, Where where)
 {
 	Nest *n = nest_new(a, "links");
 	n->layer = from->name;
+	n->where = where;
 	Affine at[BUFFER_RANK];
 	Index source[BUFFER_RANK];
 	for (int d = 0; d < to->rank; d++) {
@@ -60,7 +62,7 @@ static bool unmask(Arena *a, Part *p, int s, Nest *n, int g)
 		Access *x = &n->load[k];
 		if (!load_in_update(n, k) || !x->buffer->fixed || !masks(x, &guard, &row, &col)) continue;
 		Buffer *m = like(a, p, x->buffer);
-		part_insert(a, p, s, masked_copy(a, x->buffer, m, &guard, row, col),
+		part_insert(a, p, s, masked_copy(a, x->buffer, m, &guard, row, col, n->where),
 		    arena_printf(a, "%s: zeros where there is no link", m->name));
 		x->buffer = m;
 		drop_guard(n, g);
@@ -70,7 +72,7 @@ static bool unmask(Arena *a, Part *p, int s, Nest *n, int g)
 	bool plain = n->nstore == 1 && n->store[0].value->kind == E_ACC;
 	if (!plain || !masks(to, &guard, &row, &col)) return false;
 	Buffer *all = like(a, p, to->buffer);
-	part_insert(a, p, s + 1, masked_copy(a, all, to->buffer, &guard, row, col),
+	part_insert(a, p, s + 1, masked_copy(a, all, to->buffer, &guard, row, col, n->where),
 	    arena_printf(a, "%s: zeros where there is no link", all->name));
 	to->buffer = all;
 	drop_guard(n, g);
