@@ -28,7 +28,7 @@ static void avg_lower(Lower *l, const Node *n)
 	Arena *a = lower_arena(l);
 	Window w = pool_forward(n);
 	Nest *nest = lower_nest(l, n, "avg_pool");
-	PoolDims d = pool_dims_forward(nest, n, &w);
+	PoolDims d = pool_dims(nest, n, &w);
 	Expr *x = e_load(a, pool_load_taps(l, nest, &d, &w, n->in[0]));
 	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), x));
 	Expr *mean = e_op(a, E_MUL, e_acc(a, 0), e_num(a, 1 / whole_window(&w)));
@@ -111,7 +111,11 @@ const OpDesc op_avg_pool = {
                "x=2x32x5x5 | kernel=3 stride=1 pad=1 count_pad=false\n"
                "x=1x20x7x8 | kernel=4x3 stride=3x2 pad=2x1 count_pad=false\n"
                "x=1x16x8x6 | kernel=2x3 stride=2x1\n"
-               "x=1x6x5x11 | kernel=1x5 stride=1x3 pad=0x2",
+               "x=1x6x5x11 | kernel=1x5 stride=1x3 pad=0x2\n"
+               "x=1x17x9x8 | kernel=4\n"
+               "x=2x5x11x7 | kernel=2 stride=5x4\n"
+               "x=1x3x24x50 | kernel=24\n"
+               "x=1x5x26x25 | kernel=14x13 stride=12x11 pad=1 count_pad=false",
 };
 
 /* --- gradient ------------------------------------------------------------------------------ */
@@ -124,7 +128,7 @@ static const Value *divided(Lower *l, const Node *n, const Window *w)
 	Arena *a = lower_arena(l);
 	Value *part = lower_temp(l, "dy_by_count", n->in[0]->shape);
 	Nest *nest = lower_nest(l, n, "avg_pool_count");
-	PoolDims d = pool_dims_forward(nest, n, w);
+	PoolDims d = pool_dims(nest, n, w);
 	window_guard_tap(nest, w, 0, window_tap(w, 0, d.h, d.kh));
 	window_guard_tap(nest, w, 1, window_tap(w, 1, d.w, d.kw));
 	Index at[] = {index_var(d.n), index_var(d.c), index_var(d.h), index_var(d.w)};
@@ -140,14 +144,14 @@ static void dx_lower(Lower *l, const Node *n)
 	Window w = pool_backward(n);
 	bool differ = counts_differ(n, &w);
 	const Value *part = differ ? divided(l, n, &w) : n->in[0];
-	Nest *nest = lower_nest(l, n, "avg_pool_dx");
-	PoolDims d = pool_dims_backward(nest, n, &w);
+	PoolBack d;
+	Nest *nest = pool_back(l, n, "avg_pool_dx", &w, &d);
 	Expr *dy = e_load(a, pool_load_back(l, nest, "dy", &d, &w, part));
 	pool_guard_back(nest, &d, &w);
 	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), dy));
 	Expr *dx = e_acc(a, 0);
 	if (!differ) dx = e_op(a, E_MUL, dx, e_num(a, 1 / whole_window(&w)));
-	pool_store(l, nest, "dx", &d, n->out[0], dx);
+	pool_store_back(l, nest, &d, &w, n->out[0], dx);
 }
 
 static void dx_reference(const Node *n, const double *const *in, double *const *out)
@@ -195,5 +199,9 @@ const OpDesc op_avg_pool_dx = {
                "dy=2x32x5x5 | kernel=3 size=5 stride=1 pad=1 count_pad=false\n"
                "dy=1x20x3x4 | kernel=4x3 size=7x8 stride=3x2 pad=2x1 count_pad=false\n"
                "dy=1x16x4x4 | kernel=2x3 size=8x6 stride=2x1\n"
-               "dy=1x6x5x4 | kernel=1x5 size=5x11 stride=1x3 pad=0x2",
+               "dy=1x6x5x4 | kernel=1x5 size=5x11 stride=1x3 pad=0x2\n"
+               "dy=1x17x2x2 | kernel=4 size=9x8\n"
+               "dy=2x5x2x2 | kernel=2 size=11x7 stride=5x4\n"
+               "dy=1x3x1x2 | kernel=24 size=24x50\n"
+               "dy=1x20x2x2 | kernel=14x13 size=26x25 stride=12x11 pad=1 count_pad=false",
 };

@@ -310,6 +310,10 @@ const OpDesc op_conv = {
                "x=2x6x7x5 w=8x3x3x2 b=8 | out=8 kernel=3x2 pad=1x0 groups=2\n"
                "x=1x17x6x6 w=17x1x3x3 b=17 | out=17 kernel=3 stride=2 pad=1 groups=17\n"
                "x=1x5x4x13 w=3x5x1x7 b=3 | out=3 kernel=1x7 stride=1x3 pad=0x3\n"
+               "x=1x5x9x12 w=4x5x4x4 b=4 | out=4 kernel=4 stride=4\n"
+               "x=1x17x11x9 w=5x17x2x1 b=5 | out=5 kernel=2x1 stride=4x3\n"
+               "x=1x5x24x26 w=2x5x24x24 b=2 | out=2 kernel=24 stride=24\n"
+               "x=1x3x26x25 w=5x3x14x13 b=5 | out=5 kernel=14x13 stride=12x11 pad=1\n"
                "x=2x4x7x7 w=3x4x3x3 b=3 | out=3 kernel=3 stride=2 links=0,1/1,2,3/0,3\n"
                "x=1x3x6x6 w=6x3x5x5 | out=6 kernel=5 pad=1 links=0/1/2/0,1/1,2/0,1,2 bias=false",
 };

@@ -50,23 +50,24 @@ static void dx_lower(Lower *l, const Node *n)
 {
 	Arena *a = lower_arena(l);
 	Conv c = by_data(n);
+	BackSide side[2];
+	window_back_zeros(l, n, &c.w, n->out[0]);
 	Nest *nest = lower_nest(l, n, "conv_dx");
 	int image = nest_dim(nest, "n", c.batch, false), g = conv_group_dim(nest, &c);
 	int ic = nest_dim(nest, "ic", c.ic / c.groups, false);
-	int ih = nest_dim(nest, "ih", c.w.in[0], false), iw = nest_dim(nest, "iw", c.w.in[1], false);
+	window_back_space(nest, &c.w, side);
 	int oc = nest_dim(nest, "oc", c.oc / c.groups, true);
-	int kh = nest_dim(nest, "kh", c.w.kernel[0], true),
-	    kw = nest_dim(nest, "kw", c.w.kernel[1], true);
+	window_back_taps(nest, &c.w, side);
 	Affine out = conv_channel(g, c.oc / c.groups, oc), in = conv_channel(g, c.ic / c.groups, ic);
-	Index oh = window_back(&c.w, 0, ih, kh), ow = window_back(&c.w, 1, iw, kw);
 
-	Index at_dy[] = {index_var(image), index_of(out), oh, ow};
-	Index at_w[] = {index_of(out), index_var(ic), index_var(kh), index_var(kw)};
-	Affine at_dx[] = {affine_var(image), in, affine_var(ih), affine_var(iw)};
+	Index at_dy[] = {index_var(image), index_of(out), window_back(&c.w, 0, &side[0]),
+	    window_back(&c.w, 1, &side[1])};
+	Index at_w[] = {index_of(out), index_var(ic), index_var(side[0].tap), index_var(side[1].tap)};
+	Affine at_dx[] = {affine_var(image), in, window_back_input(&c.w, 0, &side[0]),
+	    window_back_input(&c.w, 1, &side[1])};
 	Expr *dy = e_load(a, lower_load(l, nest, "dy", n->in[0], at_dy));
 	Expr *w = e_load(a, lower_load(l, nest, "w", n->in[1], at_w));
-	window_guard_back(nest, &c.w, 0, oh);
-	window_guard_back(nest, &c.w, 1, ow);
+	for (int s = 0; s < 2; s++) window_guard_back(nest, &c.w, s, &side[s]);
 	conv_guard_links(l, nest, &c, oc, ic);
 	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), e_op(a, E_MUL, w, dy)));
 	lower_store(l, nest, "dx", n->out[0], at_dx, e_acc(a, 0));
@@ -163,6 +164,13 @@ const OpDesc op_conv_dx = {
                "dy=1x2x3x2 w=2x3x2x2 | size=10x8 stride=3x4 dilation=3x2\n"
                "dy=2x8x7x4 w=8x3x3x2 | size=7x5 pad=1x0 groups=2\n"
                "dy=1x17x3x3 w=17x1x3x3 | size=6 stride=2 pad=1 groups=17\n"
+               "dy=2x16x2x3 w=16x17x4x4 | size=9x12 stride=4\n"
+               "dy=1x5x3x3 w=5x16x2x1 | size=11x9 stride=4x3\n"
+               "dy=1x3x2x2 w=3x4x2x2 | size=9x8 stride=4 dilation=2\n"
+               "dy=1x4x1x2 w=4x5x24x24 | size=25x48 stride=24\n"
+               "dy=1x6x2x2 w=6x5x3x3 | size=68 stride=64\n"
+               "dy=2x16x2x2 w=16x6x14x13 | size=26x25 stride=12x11 pad=1\n"
+               "dy=1x6x2x3 w=6x3x3x3 | size=9x11 stride=4 groups=2\n"
                "dy=2x3x3x3 w=3x4x3x3 | size=7 stride=2 links=0,1/1,2,3/0,3\n"
                "dy=1x6x4x4 w=6x3x5x5 | size=6 pad=1 links=0/1/2/0,1/1,2/0,1,2",
 };

@@ -19,9 +19,9 @@ static bool max_infer(Graph *g, Node *n)
 	return infer_out(g, n, 0, y, TYPE_REAL) && infer_out(g, n, 1, y, TYPE_REAL);
 }
 
-static Expr *tap_number(Arena *a, const PoolDims *d, const Window *w)
+static Expr *tap_number(Arena *a, int kh, int kw, const Window *w)
 {
-	return e_index(a, affine_add(affine_scale(affine_var(d->kh), w->kernel[1]), affine_var(d->kw)));
+	return e_index(a, affine_add(affine_scale(affine_var(kh), w->kernel[1]), affine_var(kw)));
 }
 
 static void max_lower(Lower *l, const Node *n)
@@ -29,13 +29,13 @@ static void max_lower(Lower *l, const Node *n)
 	Arena *a = lower_arena(l);
 	Window w = pool_forward(n);
 	Nest *nest = lower_nest(l, n, "max_pool");
-	PoolDims d = pool_dims_forward(nest, n, &w);
+	PoolDims d = pool_dims(nest, n, &w);
 	Expr *v = e_load(a, pool_load_taps(l, nest, &d, &w, n->in[0]));
 	Expr *m = e_acc(a, 0), *arg = e_acc(a, 1);
 	Expr *better = e_op(a, E_OR, e_op(a, E_GT, v, m), e_op(a, E_NE, v, v));
 	Expr *taken = e_op(a, E_OR, better, e_op(a, E_EQ, arg, e_num(a, -1)));
 	nest_acc(nest, -INFINITY, COMBINE_NONE, e_select(a, better, v, m));
-	nest_acc(nest, -1, COMBINE_NONE, e_select(a, taken, tap_number(a, &d, &w), arg));
+	nest_acc(nest, -1, COMBINE_NONE, e_select(a, taken, tap_number(a, d.kh, d.kw, &w), arg));
 	nest->ordered = true;
 	pool_store(l, nest, "y", &d, n->out[0], m);
 	pool_store(l, nest, "arg", &d, n->out[1], arg);
@@ -101,6 +101,11 @@ const OpDesc op_max_pool = {
                "x=2x5x2x4 | kernel=3 stride=2x3 ceil=true\n"
                "x=1x16x8x6 | kernel=2x3 stride=2x1\n"
                "x=1x6x5x11 | kernel=1x5 stride=1x3 pad=0x2\n"
+               "x=1x17x9x8 | kernel=4\n"
+               "x=2x5x11x7 | kernel=2 stride=5x4\n"
+               "x=1x3x24x50 | kernel=24\n"
+               "x=1x20x26x25 | kernel=14x13 stride=12x11 pad=1\n"
+               "x=1x5x70x5 | kernel=3 stride=64x1\n"
                "x=3x3x1x1 | kernel=1",
 };
 
@@ -118,15 +123,15 @@ static void dx_lower(Lower *l, const Node *n)
 {
 	Arena *a = lower_arena(l);
 	Window w = pool_backward(n);
-	Nest *nest = lower_nest(l, n, "max_pool_dx");
-	PoolDims d = pool_dims_backward(nest, n, &w);
+	PoolBack d;
+	Nest *nest = pool_back(l, n, "max_pool_dx", &w, &d);
 	Expr *dy = e_load(a, pool_load_back(l, nest, "dy", &d, &w, n->in[0]));
 	Expr *arg = e_load(a, pool_load_back(l, nest, "arg", &d, &w, n->in[1]));
 	pool_guard_back(nest, &d, &w);
-	Expr *chosen = e_op(a, E_EQ, arg, tap_number(a, &d, &w));
+	Expr *chosen = e_op(a, E_EQ, arg, tap_number(a, d.side[0].tap, d.side[1].tap, &w));
 	Expr *part = e_select(a, chosen, dy, e_num(a, 0));
 	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), part));
-	pool_store(l, nest, "dx", &d, n->out[0], e_acc(a, 0));
+	pool_store_back(l, nest, &d, &w, n->out[0], e_acc(a, 0));
 }
 
 static void dx_tap(Oracle *o, int64_t y, int64_t x, int64_t tap)
@@ -169,5 +174,10 @@ const OpDesc op_max_pool_dx = {
                "dy=1x20x3x4 arg=1x20x3x4%9 | kernel=3 size=7x8 stride=2 ceil=true\n"
                "dy=2x5x1x2 arg=2x5x1x2%9 | kernel=3 size=2x4 stride=2x3 ceil=true\n"
                "dy=1x16x4x4 arg=1x16x4x4%6 | kernel=2x3 size=8x6 stride=2x1\n"
-               "dy=1x6x5x4 arg=1x6x5x4%5 | kernel=1x5 size=5x11 stride=1x3 pad=0x2",
+               "dy=1x6x5x4 arg=1x6x5x4%5 | kernel=1x5 size=5x11 stride=1x3 pad=0x2\n"
+               "dy=1x17x2x2 arg=1x17x2x2%16 | kernel=4 size=9x8\n"
+               "dy=2x5x2x2 arg=2x5x2x2%4 | kernel=2 size=11x7 stride=5x4\n"
+               "dy=1x3x1x2 arg=1x3x1x2%576 | kernel=24 size=24x50\n"
+               "dy=1x20x2x2 arg=1x20x2x2%182 | kernel=14x13 size=26x25 stride=12x11 pad=1\n"
+               "dy=1x5x2x3 arg=1x5x2x3%9 | kernel=3 size=70x5 stride=64x1",
 };

@@ -54,27 +54,16 @@ Window pool_backward(const Node *n)
 
 /* --- nests --------------------------------------------------------------------------------- */
 
-static PoolDims pool_dims(Nest *nest, const Node *n, const char *h, const char *w,
-    const int64_t *plane, const int64_t *kernel)
+PoolDims pool_dims(Nest *nest, const Node *n, const Window *w)
 {
 	PoolDims d;
 	d.n = nest_dim(nest, "n", n->in[0]->shape.dim[0], false);
 	d.c = nest_dim(nest, "c", n->in[0]->shape.dim[1], false);
-	d.h = nest_dim(nest, h, plane[0], false);
-	d.w = nest_dim(nest, w, plane[1], false);
-	d.kh = nest_dim(nest, "kh", kernel[0], true);
-	d.kw = nest_dim(nest, "kw", kernel[1], true);
+	d.h = nest_dim(nest, "oh", w->out[0], false);
+	d.w = nest_dim(nest, "ow", w->out[1], false);
+	d.kh = nest_dim(nest, "kh", w->kernel[0], true);
+	d.kw = nest_dim(nest, "kw", w->kernel[1], true);
 	return d;
-}
-
-PoolDims pool_dims_forward(Nest *nest, const Node *n, const Window *w)
-{
-	return pool_dims(nest, n, "oh", "ow", w->out, w->kernel);
-}
-
-PoolDims pool_dims_backward(Nest *nest, const Node *n, const Window *w)
-{
-	return pool_dims(nest, n, "ih", "iw", w->in, w->kernel);
 }
 
 int pool_load_taps(Lower *l, Nest *nest, const PoolDims *d, const Window *w, const Value *x)
@@ -86,24 +75,42 @@ int pool_load_taps(Lower *l, Nest *nest, const PoolDims *d, const Window *w, con
 	return lower_load(l, nest, "x", x, at);
 }
 
-int pool_load_back(
-    Lower *l, Nest *nest, const char *as, const PoolDims *d, const Window *w, const Value *v)
-{
-	Index at[] = {index_var(d->n), index_var(d->c), window_back(w, 0, d->h, d->kh),
-	    window_back(w, 1, d->w, d->kw)};
-	return lower_load(l, nest, as, v, at);
-}
-
-void pool_guard_back(Nest *nest, const PoolDims *d, const Window *w)
-{
-	window_guard_back(nest, w, 0, window_back(w, 0, d->h, d->kh));
-	window_guard_back(nest, w, 1, window_back(w, 1, d->w, d->kw));
-}
-
 void pool_store(Lower *l, Nest *nest, const char *as, const PoolDims *d, const Value *v, Expr *e)
 {
 	Affine at[] = {affine_var(d->n), affine_var(d->c), affine_var(d->h), affine_var(d->w)};
 	lower_store(l, nest, as, v, at, e);
+}
+
+Nest *pool_back(Lower *l, const Node *n, const char *name, const Window *w, PoolBack *d)
+{
+	window_back_zeros(l, n, w, n->out[0]);
+	Nest *nest = lower_nest(l, n, name);
+	d->n = nest_dim(nest, "n", n->in[0]->shape.dim[0], false);
+	d->c = nest_dim(nest, "c", n->in[0]->shape.dim[1], false);
+	window_back_space(nest, w, d->side);
+	window_back_taps(nest, w, d->side);
+	return nest;
+}
+
+int pool_load_back(
+    Lower *l, Nest *nest, const char *as, const PoolBack *d, const Window *w, const Value *v)
+{
+	Index at[] = {index_var(d->n), index_var(d->c), window_back(w, 0, &d->side[0]),
+	    window_back(w, 1, &d->side[1])};
+	return lower_load(l, nest, as, v, at);
+}
+
+void pool_guard_back(Nest *nest, const PoolBack *d, const Window *w)
+{
+	for (int s = 0; s < 2; s++) window_guard_back(nest, w, s, &d->side[s]);
+}
+
+void pool_store_back(
+    Lower *l, Nest *nest, const PoolBack *d, const Window *w, const Value *dx, Expr *e)
+{
+	Affine at[] = {affine_var(d->n), affine_var(d->c), window_back_input(w, 0, &d->side[0]),
+	    window_back_input(w, 1, &d->side[1])};
+	lower_store(l, nest, "dx", dx, at, e);
 }
 
 /* --- oracles ------------------------------------------------------------------------------- */

@@ -15,21 +15,30 @@ bool pool_infer_back(Graph *g, Node *n, bool ceil);
 Window pool_forward(const Node *n);
 Window pool_backward(const Node *n);
 
-/* The dims of a pooling nest: n c oh ow | kh kw, or n c ih iw | kh kw; h and w are the space dims.
- */
+/* The dims of a pooling nest: n c oh ow | kh kw. */
 typedef struct {
 	int n, c, h, w, kh, kw;
 } PoolDims;
-PoolDims pool_dims_forward(Nest *nest, const Node *n, const Window *w);
-PoolDims pool_dims_backward(Nest *nest, const Node *n, const Window *w);
+PoolDims pool_dims(Nest *nest, const Node *n, const Window *w);
 /* x at each tap of each output, guarded: the load. */
 int pool_load_taps(Lower *l, Nest *nest, const PoolDims *d, const Window *w, const Value *x);
-/* v, of the output's shape, at the output that sees the input through each tap; with its guards. */
-int pool_load_back(
-    Lower *l, Nest *nest, const char *as, const PoolDims *d, const Window *w, const Value *v);
-void pool_guard_back(Nest *nest, const PoolDims *d, const Window *w);
 /* result[n, c, h, w] = e. */
 void pool_store(Lower *l, Nest *nest, const char *as, const PoolDims *d, const Value *v, Expr *e);
+
+/* The dims of a gradient's nest: n c and those of both sides. */
+typedef struct {
+	int n, c;
+	BackSide side[2];
+} PoolBack;
+/* The nest of this name, behind the zeros for what no window sees. */
+Nest *pool_back(Lower *l, const Node *n, const char *name, const Window *w, PoolBack *d);
+/* v, of the output's shape, at the output that sees the input through each tap; its guards; and
+ * dx[n, c, the input] = e. */
+int pool_load_back(
+    Lower *l, Nest *nest, const char *as, const PoolBack *d, const Window *w, const Value *v);
+void pool_guard_back(Nest *nest, const PoolBack *d, const Window *w);
+void pool_store_back(
+    Lower *l, Nest *nest, const PoolBack *d, const Window *w, const Value *dx, Expr *e);
 
 /* Calls `at` for every output and every tap inside the input, in row-major order: the oracles'
  * loops. x, y: offsets; tap: kh*KW + kw. */

@@ -45,7 +45,7 @@ static void subsample_lower(Lower *l, const Node *n)
 	Arena *a = lower_arena(l);
 	Window w = pool_forward(n);
 	Nest *nest = lower_nest(l, n, "subsample");
-	PoolDims d = pool_dims_forward(nest, n, &w);
+	PoolDims d = pool_dims(nest, n, &w);
 	Expr *x = e_load(a, pool_load_taps(l, nest, &d, &w, n->in[0]));
 	Expr *coefficient = e_load(a, load_channel(l, nest, "a", n->in[1], d.c));
 	Expr *bias = e_load(a, load_channel(l, nest, "b", n->in[2], d.c));
@@ -130,7 +130,8 @@ const OpDesc op_subsample = {
                "x=2x6x8x6 a=6 b=6 | kernel=2\n"
                "x=1x17x7x5 a=17 b=17 | kernel=2\n"
                "x=2x16x9x9 a=16 b=16 | kernel=3x2\n"
-               "x=1x20x7x8 a=20 b=20 | kernel=3 stride=2",
+               "x=1x20x7x8 a=20 b=20 | kernel=3 stride=2\n"
+               "x=1x5x11x13 a=5 b=5 | kernel=2 stride=4x5",
 };
 
 /* --- by data ------------------------------------------------------------------------------- */
@@ -147,13 +148,13 @@ static void dx_lower(Lower *l, const Node *n)
 {
 	Arena *a = lower_arena(l);
 	Window w = pool_backward(n);
-	Nest *nest = lower_nest(l, n, "subsample_dx");
-	PoolDims d = pool_dims_backward(nest, n, &w);
+	PoolBack d;
+	Nest *nest = pool_back(l, n, "subsample_dx", &w, &d);
 	Expr *dy = e_load(a, pool_load_back(l, nest, "dy", &d, &w, n->in[0]));
 	Expr *coefficient = e_load(a, load_channel(l, nest, "a", n->in[1], d.c));
 	pool_guard_back(nest, &d, &w);
 	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), dy));
-	pool_store(l, nest, "dx", &d, n->out[0], e_op(a, E_MUL, coefficient, e_acc(a, 0)));
+	pool_store_back(l, nest, &d, &w, n->out[0], e_op(a, E_MUL, coefficient, e_acc(a, 0)));
 }
 
 static void spread_tap(Oracle *o, int64_t y, int64_t x, int64_t tap)
@@ -189,7 +190,8 @@ const OpDesc op_subsample_dx = {
                "dy=2x6x4x3 a=6 | kernel=2 size=8x6\n"
                "dy=1x17x3x2 a=17 | kernel=2 size=7x5\n"
                "dy=2x16x3x4 a=16 | kernel=3x2 size=9\n"
-               "dy=1x20x3x3 a=20 | kernel=3 size=7x8 stride=2",
+               "dy=1x20x3x3 a=20 | kernel=3 size=7x8 stride=2\n"
+               "dy=1x5x3x3 a=5 | kernel=2 size=11x13 stride=4x5",
 };
 
 /* --- by coefficient ------------------------------------------------------------------------ */

@@ -71,17 +71,97 @@ void window_guard_tap(Nest *nest, const Window *w, int side, Affine tap)
 	if (lo < 0 || hi >= w->in[side]) nest_guard_range(nest, index_of(tap), 0, w->in[side]);
 }
 
-Index window_back(const Window *w, int side, int i, int k)
+/* --- gradients ----------------------------------------------------------------------------- */
+
+/* Inputs from the first that a window sees to the last. */
+static int64_t covered(const Window *w, int side)
 {
-	Affine tap = affine_scale(affine_var(k), w->dilation[side]);
-	Affine from = affine_plus(affine_sub(affine_var(i), tap), w->pad[side]);
+	return (w->out[side] - 1) * w->stride[side] + window_span(w, side);
+}
+
+/* Inputs among these that no window sees. */
+static bool has_gaps(const Window *w, int side)
+{
+	bool dilated = w->dilation[side] > 1 && w->kernel[side] > 1;
+	return dilated || (w->out[side] > 1 && window_span(w, side) < w->stride[side]);
+}
+
+/* Two phases cost less than a pass of zeros over what lies between the windows. */
+static bool is_apart(const Window *w, int side)
+{
+	bool apart = w->out[side] == 1 || window_span(w, side) <= w->stride[side];
+	if (w->stride[side] == 1 || w->pad[side] || !apart || covered(w, side) > w->in[side])
+		return false;
+	return w->stride[side] > 2 || !has_gaps(w, side);
+}
+
+void window_back_space(Nest *nest, const Window *w, BackSide side[2])
+{
+	static const char *const names[2][3] = {{"ih", "oh", "kh"}, {"iw", "ow", "kw"}};
+	for (int s = 0; s < 2; s++) {
+		side[s].apart = is_apart(w, s);
+		int64_t points = side[s].apart ? w->out[s] : w->in[s];
+		side[s].at = nest_dim(nest, names[s][side[s].apart], points, false);
+		if (side[s].apart) side[s].tap = nest_dim(nest, names[s][2], w->kernel[s], false);
+	}
+}
+
+void window_back_taps(Nest *nest, const Window *w, BackSide side[2])
+{
+	static const char *const names[2] = {"kh", "kw"};
+	for (int s = 0; s < 2; s++)
+		if (!side[s].apart) side[s].tap = nest_dim(nest, names[s], w->kernel[s], true);
+}
+
+Index window_back(const Window *w, int side, const BackSide *b)
+{
+	if (b->apart) return index_var(b->at);
+	Affine tap = affine_scale(affine_var(b->tap), w->dilation[side]);
+	Affine from = affine_plus(affine_sub(affine_var(b->at), tap), w->pad[side]);
 	return w->stride[side] > 1 ? index_div(from, w->stride[side]) : index_of(from);
 }
 
-void window_guard_back(Nest *nest, const Window *w, int side, Index back)
+void window_guard_back(Nest *nest, const Window *w, int side, const BackSide *b)
 {
+	Index back = window_back(w, side, b);
 	int64_t lo, hi, stride = w->stride[side];
+	if (b->apart) return;
 	range_in(nest, &back.a, &lo, &hi);
 	if (stride > 1) nest_guard_divides(nest, back.a, stride);
 	if (lo < 0 || hi >= w->out[side] * stride) nest_guard_range(nest, back, 0, w->out[side]);
+}
+
+Affine window_back_input(const Window *w, int side, const BackSide *b)
+{
+	return b->apart ? window_tap(w, side, b->at, b->tap) : affine_var(b->at);
+}
+
+/* dx[n, c, rows from.., columns from..] = 0, up to rows, columns `to`. */
+static void zero_box(
+    Lower *l, const Node *n, const Value *dx, const int64_t from[2], const int64_t to[2])
+{
+	Nest *nest = lower_nest(l, n, "zero");
+	Affine at[4];
+	static const char *const names[] = {"n", "c", "ih", "iw"};
+	for (int d = 0; d < 4; d++) {
+		int64_t first = d < 2 ? 0 : from[d - 2], end = d < 2 ? dx->shape.dim[d] : to[d - 2];
+		at[d] = affine_plus(affine_var(nest_dim(nest, names[d], end - first, false)), first);
+	}
+	lower_store(l, nest, "dx", dx, at, e_num(lower_arena(l), 0));
+}
+
+/* Everything where there are gaps; else rows below the last window, and columns beside it. */
+void window_back_zeros(Lower *l, const Node *n, const Window *w, const Value *dx)
+{
+	static const int64_t origin[2];
+	int64_t seen[2];
+	for (int s = 0; s < 2; s++) {
+		seen[s] = is_apart(w, s) ? covered(w, s) : w->in[s];
+		if (!is_apart(w, s) || !has_gaps(w, s)) continue;
+		zero_box(l, n, dx, origin, w->in);
+		return;
+	}
+	if (seen[0] < w->in[0]) zero_box(l, n, dx, (int64_t[]){seen[0], 0}, w->in);
+	if (seen[1] < w->in[1])
+		zero_box(l, n, dx, (int64_t[]){0, seen[1]}, (int64_t[]){seen[0], w->in[1]});
 }

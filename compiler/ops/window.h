@@ -73,9 +73,23 @@ bool window_fit(Graph *g, Node *n, Window *w, bool ceil);
  * `nest`, left out where every point holds it. */
 Affine window_tap(const Window *w, int side, int o, int k);
 void window_guard_tap(Nest *nest, const Window *w, int side, Affine tap);
-/* The output index of input dim `i` and tap dim `k`, and its guards: exact, and in range. */
-Index window_back(const Window *w, int side, int i, int k);
-void window_guard_back(Nest *nest, const Window *w, int side, Index back);
+/* One side of a gradient by the input. Its points are the inputs, and each sums over the taps
+ * through which outputs see it. Where windows stand apart, no input is seen twice, and the points
+ * are the taps of the outputs instead: nothing is divided, and inputs that nobody sees get zeros
+ * from nests of their own. */
+typedef struct {
+	bool apart;
+	int at, tap; /* dims: the input, or the output where apart; the tap */
+} BackSide;
+/* Makes the dims of space, rows before columns, and later those that sum over taps. */
+void window_back_space(Nest *nest, const Window *w, BackSide side[2]);
+void window_back_taps(Nest *nest, const Window *w, BackSide side[2]);
+/* The output index of a point, its guards (exact, in range), and its input. */
+Index window_back(const Window *w, int side, const BackSide *b);
+void window_guard_back(Nest *nest, const Window *w, int side, const BackSide *b);
+Affine window_back_input(const Window *w, int side, const BackSide *b);
+/* The nests of zeros for what no point of such a gradient writes in dx: come before it. */
+void window_back_zeros(Lower *l, const Node *n, const Window *w, const Value *dx);
 
 /* Height and width of a rank-4 shape. */
 static inline const int64_t *plane_of(const Value *v) { return v->shape.dim + 2; }
