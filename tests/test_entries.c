@@ -18,6 +18,7 @@ static const struct {
     {"toy", "tests/networks/toy.lua", NULL},
     {"parts", "tests/networks/parts.lua", NULL},
     {"ragged", "tests/networks/ragged.lua", NULL},
+    {"strides", "tests/networks/strides.lua", NULL},
     {"lenet", "networks/lenet.lua", "variant=paper"},
     {"lenet, modern", "networks/lenet.lua", "variant=modern"},
 };

@@ -158,6 +158,31 @@ static void a_store_that_several_points_share_is_caught(void **state)
 	assert_non_null(verify_part(t->arena, p));
 }
 
+/* Gradients of windows that stand apart leave the rest to nests of zeros: each of these is missed,
+ * and so is the gradient itself. */
+static void a_part_of_a_gradient_that_nobody_writes_is_caught(void **state)
+{
+	Toy *t = *state;
+	Net net;
+	int caught = 0;
+	assert_null(net_open(&net, t->arena, "tests/networks/strides.lua", NULL, "generic", false));
+	t->net = net;
+	Part *p = part_of(t, ENTRY_GRADIENTS);
+	for (int s = 0; s < p->step.n; s++) {
+		Step step = p->step.at[s];
+		const Buffer *b = step.nest->store[0].to.buffer;
+		if (b->place != PLACE_WORK || !strstr(step.comment, "_dx") || step.nest->inplace) continue;
+		Part without = *p;
+		without.step.at = NEWS(t->arena, Step, p->step.n);
+		without.step.n = 0;
+		for (int i = 0; i < p->step.n; i++)
+			if (i != s) without.step.at[without.step.n++] = p->step.at[i];
+		expect_words(verify_part(t->arena, &without), "before it is written");
+		caught += !strcmp(step.nest->name, "zero");
+	}
+	assert_int_equal(caught, 8);
+}
+
 /* --- schedules ---------------------------------------------------------------------------- */
 
 static const Tree *first_par(const Scheduled *s)
@@ -316,6 +341,7 @@ int main(void)
 	    TEST(a_wrong_bound_is_caught),
 	    TEST(a_read_one_past_the_end_is_caught),
 	    TEST(a_store_that_several_points_share_is_caught),
+	    TEST(a_part_of_a_gradient_that_nobody_writes_is_caught),
 	    TEST(a_racing_store_is_caught),
 	    TEST(a_loop_one_too_short_is_caught),
 	    TEST(steps_out_of_order_are_caught),

@@ -71,6 +71,42 @@ static bool apart(const Access *x, const Access *y, const int64_t *extent)
 	return false;
 }
 
+bool access_is_box(const Nest *n, const Access *x)
+{
+	int64_t extent[NEST_DIMS];
+	bool used[NEST_DIMS] = {false};
+	nest_extents(n, extent);
+	for (int i = 0; i < x->buffer->rank; i++) {
+		Digit room[AFFINE_TERMS];
+		Set set;
+		const Affine *e = &x->at[i].a;
+		if (x->at[i].q != 1 || !set_of(e, extent, room, &set)) return false;
+		if (set.n > 1 || (set.n && set.digit[0].k != 1)) return false;
+		for (int t = 0; t < e->n; t++) {
+			if (extent[e->t[t].var] > 1 && used[e->t[t].var]) return false;
+			used[e->t[t].var] = true;
+		}
+	}
+	return true;
+}
+
+bool accesses_apart(const Nest *n, const Access *x, const Nest *m, const Access *y)
+{
+	int64_t extent[2][NEST_DIMS];
+	if (x->buffer != y->buffer) return true;
+	nest_extents(n, extent[0]);
+	nest_extents(m, extent[1]);
+	for (int i = 0; i < x->buffer->rank; i++) {
+		Digit room[2][AFFINE_TERMS];
+		Set a, b;
+		if (x->at[i].q != 1 || y->at[i].q != 1) continue;
+		if (set_of(&x->at[i].a, extent[0], room[0], &a) &&
+		    set_of(&y->at[i].a, extent[1], room[1], &b) && !sets_meet(&a, &b))
+			return true;
+	}
+	return false;
+}
+
 /* There is more than one point to reduce. */
 static bool reduces(const Nest *n)
 {

@@ -381,6 +381,11 @@ const char *check_stores(Arena *a, const Scheduled *s); /* store maps injective,
 const char *check_order(
     Arena *a, const Scheduled *s); /* chunks first to last; ordered nests in order */
 const char *check_all(Arena *a, const Scheduled *s);
+/* For proofs about several nests. What x touches over all points of n is a box: each index takes
+ * every value from its least to its largest, whatever the others are. */
+bool access_is_box(const Nest *n, const Access *x);
+/* No element of their buffer is touched by both; false when unsure. */
+bool accesses_apart(const Nest *n, const Access *x, const Nest *m, const Access *y);
 
 /* --- interp.c: the meaning, in double ------------------------------------------------------ */
 

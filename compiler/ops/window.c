@@ -79,31 +79,33 @@ static int64_t covered(const Window *w, int side)
 	return (w->out[side] - 1) * w->stride[side] + window_span(w, side);
 }
 
-/* Inputs among these that no window sees. */
-static bool has_gaps(const Window *w, int side)
+/* Inputs between two windows that none sees. */
+static int64_t gap_of(const Window *w, int side)
 {
-	bool dilated = w->dilation[side] > 1 && w->kernel[side] > 1;
-	return dilated || (w->out[side] > 1 && window_span(w, side) < w->stride[side]);
+	return w->out[side] == 1 ? 0 : MAX(w->stride[side] - w->kernel[side], 0);
 }
 
-/* Two phases cost less than a pass of zeros over what lies between the windows. */
+/* Two phases cost less than a nest of zeros for what lies between the windows. */
 static bool is_apart(const Window *w, int side)
 {
 	bool apart = w->out[side] == 1 || window_span(w, side) <= w->stride[side];
-	if (w->stride[side] == 1 || w->pad[side] || !apart || covered(w, side) > w->in[side])
-		return false;
-	return w->stride[side] > 2 || !has_gaps(w, side);
+	bool holes = w->dilation[side] > 1 && w->kernel[side] > 1;
+	if (w->stride[side] == 1 || w->pad[side] || !apart || holes) return false;
+	if (covered(w, side) > w->in[side]) return false;
+	return w->stride[side] > 2 || !gap_of(w, side);
+}
+
+static void space_dims(Nest *nest, const Window *w, int side, BackSide *b)
+{
+	static const char *const names[2][3] = {{"ih", "oh", "kh"}, {"iw", "ow", "kw"}};
+	b->apart = is_apart(w, side);
+	b->at = nest_dim(nest, names[side][b->apart], b->apart ? w->out[side] : w->in[side], false);
+	if (b->apart) b->tap = nest_dim(nest, names[side][2], w->kernel[side], false);
 }
 
 void window_back_space(Nest *nest, const Window *w, BackSide side[2])
 {
-	static const char *const names[2][3] = {{"ih", "oh", "kh"}, {"iw", "ow", "kw"}};
-	for (int s = 0; s < 2; s++) {
-		side[s].apart = is_apart(w, s);
-		int64_t points = side[s].apart ? w->out[s] : w->in[s];
-		side[s].at = nest_dim(nest, names[s][side[s].apart], points, false);
-		if (side[s].apart) side[s].tap = nest_dim(nest, names[s][2], w->kernel[s], false);
-	}
+	for (int s = 0; s < 2; s++) space_dims(nest, w, s, &side[s]);
 }
 
 void window_back_taps(Nest *nest, const Window *w, BackSide side[2])
@@ -136,32 +138,45 @@ Affine window_back_input(const Window *w, int side, const BackSide *b)
 	return b->apart ? window_tap(w, side, b->at, b->tap) : affine_var(b->at);
 }
 
-/* dx[n, c, rows from.., columns from..] = 0, up to rows, columns `to`. */
-static void zero_box(
-    Lower *l, const Node *n, const Value *dx, const int64_t from[2], const int64_t to[2])
+/* Inputs of a side that no window sees, as an index over dims made for it. */
+static Affine unseen(Nest *nest, const Window *w, int side, bool behind)
+{
+	static const char *const names[2][2] = {{"ih", "oh"}, {"iw", "ow"}};
+	int64_t seen = covered(w, side), gap = gap_of(w, side);
+	if (behind) {
+		int i = nest_dim(nest, names[side][0], w->in[side] - seen, false);
+		return affine_plus(affine_var(i), seen);
+	}
+	int o = nest_dim(nest, names[side][1], w->out[side] - 1, false);
+	int i = nest_dim(nest, names[side][0], gap, false);
+	return affine_plus(
+	    affine_add(affine_scale(affine_var(o), w->stride[side]), affine_var(i)), w->kernel[side]);
+}
+
+/* Rows that windows see, in all columns that they do not, or rows that they do not see. */
+static void zeros(Lower *l, const Node *n, const Window *w, const Value *dx, int side, bool behind)
 {
 	Nest *nest = lower_nest(l, n, "zero");
 	Affine at[4];
-	static const char *const names[] = {"n", "c", "ih", "iw"};
-	for (int d = 0; d < 4; d++) {
-		int64_t first = d < 2 ? 0 : from[d - 2], end = d < 2 ? dx->shape.dim[d] : to[d - 2];
-		at[d] = affine_plus(affine_var(nest_dim(nest, names[d], end - first, false)), first);
+	BackSide row;
+	at[0] = affine_var(nest_dim(nest, "n", dx->shape.dim[0], false));
+	at[1] = affine_var(nest_dim(nest, "c", dx->shape.dim[1], false));
+	if (side == 0) {
+		at[2] = unseen(nest, w, 0, behind);
+		at[3] = affine_var(nest_dim(nest, "iw", w->in[1], false));
+	} else {
+		space_dims(nest, w, 0, &row);
+		at[2] = window_back_input(w, 0, &row);
+		at[3] = unseen(nest, w, 1, behind);
 	}
 	lower_store(l, nest, "dx", dx, at, e_num(lower_arena(l), 0));
 }
 
-/* Everything where there are gaps; else rows below the last window, and columns beside it. */
 void window_back_zeros(Lower *l, const Node *n, const Window *w, const Value *dx)
 {
-	static const int64_t origin[2];
-	int64_t seen[2];
 	for (int s = 0; s < 2; s++) {
-		seen[s] = is_apart(w, s) ? covered(w, s) : w->in[s];
-		if (!is_apart(w, s) || !has_gaps(w, s)) continue;
-		zero_box(l, n, dx, origin, w->in);
-		return;
+		if (!is_apart(w, s)) continue;
+		if (gap_of(w, s)) zeros(l, n, w, dx, s, false);
+		if (covered(w, s) < w->in[s]) zeros(l, n, w, dx, s, true);
 	}
-	if (seen[0] < w->in[0]) zero_box(l, n, dx, (int64_t[]){seen[0], 0}, w->in);
-	if (seen[1] < w->in[1])
-		zero_box(l, n, dx, (int64_t[]){0, seen[1]}, (int64_t[]){seen[0], w->in[1]});
 }

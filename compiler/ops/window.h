@@ -88,7 +88,8 @@ void window_back_taps(Nest *nest, const Window *w, BackSide side[2]);
 Index window_back(const Window *w, int side, const BackSide *b);
 void window_guard_back(Nest *nest, const Window *w, int side, const BackSide *b);
 Affine window_back_input(const Window *w, int side, const BackSide *b);
-/* The nests of zeros for what no point of such a gradient writes in dx: come before it. */
+/* The nests of zeros for what no point of such a gradient writes in dx. Each element of dx has one
+ * nest that writes it, so that their order does not matter. */
 void window_back_zeros(Lower *l, const Node *n, const Window *w, const Value *dx);
 
 /* Height and width of a rank-4 shape. */

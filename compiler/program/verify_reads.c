@@ -3,7 +3,8 @@
  * What an access reaches is a box, a range of logical indices for each of its buffer's dims; a
  * load's box must lie inside the union of those that earlier steps stored. A load's box is cut by
  * the guards that speak of its index; a store's covers all of its space, as stores have no guards.
- */
+ * Stores that leave gaps for each other cover their buffer where they are apart and as many as its
+ * elements. */
 #include "internal.h"
 
 typedef struct {
@@ -72,6 +73,49 @@ static bool is_covered(Box want, const Box *have, int n, int rank)
 	return true;
 }
 
+typedef struct {
+	const Nest *nest;
+	const Access *to;
+} Written;
+
+/* What was stored into one buffer. */
+typedef struct {
+	Boxes box;
+	Vec(Written) store;
+} Stored;
+
+/* All stores so far write each element once, every one of them. */
+static bool fills(const Stored *s, const Buffer *b)
+{
+	int64_t points = 0, elements = 1;
+	for (int d = 0; d < b->rank; d++) elements *= b->shape[d];
+	for (int i = 0; i < s->store.n; i++) {
+		const Written *x = &s->store.at[i];
+		int64_t own = 1;
+		for (int d = 0; d < x->nest->ndim; d++)
+			if (!x->nest->dim[d].reduce) own *= x->nest->dim[d].extent;
+		points += own; /* check_stores: the map is injective, into a buffer of fewer than 2^60 */
+		for (int j = 0; j < i; j++)
+			if (!accesses_apart(x->nest, x->to, s->store.at[j].nest, s->store.at[j].to))
+				return false;
+	}
+	return points == elements;
+}
+
+static void add_store(Arena *a, Stored *s, const Nest *n, const Access *to)
+{
+	Written made = {n, to};
+	const Buffer *b = to->buffer;
+	vec_push(a, s->store, made);
+	if (access_is_box(n, to)) {
+		vec_push(a, s->box, access_box(n, to));
+	} else if (fills(s, b)) {
+		Box whole = {{0}, {0}};
+		for (int d = 0; d < b->rank; d++) whole.hi[d] = b->shape[d] - 1;
+		vec_push(a, s->box, whole);
+	}
+}
+
 static bool is_written_here(const Part *p, const Buffer *b)
 {
 	return b->place == PLACE_WORK || b->place == PLACE_OUTPUT ||
@@ -87,20 +131,20 @@ static bool is_empty(const Box *box, int rank)
 
 const char *verify_reads(Arena *a, const Part *p)
 {
-	Boxes *stored = NEWS(a, Boxes, p->buffer.n + 1);
+	Stored *stored = NEWS(a, Stored, p->buffer.n + 1);
 	for (int s = 0; s < p->step.n; s++) {
 		const Nest *n = p->step.at[s].nest;
 		for (int k = 0; k < n->nload; k++) {
 			const Buffer *b = n->load[k].buffer;
 			if (!is_written_here(p, b)) continue;
 			Box box = load_box(n, &n->load[k]);
-			const Boxes *have = &stored[b->id];
+			const Boxes *have = &stored[b->id].box;
 			if (is_empty(&box, b->rank) || is_covered(box, have->at, have->n, b->rank)) continue;
 			return arena_printf(
 			    a, "step %d (%s) reads %s before it is written", s, n->name, b->name);
 		}
 		for (int k = 0; k < n->nstore; k++)
-			vec_push(a, stored[n->store[k].to.buffer->id], access_box(n, &n->store[k].to));
+			add_store(a, &stored[n->store[k].to.buffer->id], n, &n->store[k].to);
 	}
 	return NULL;
 }

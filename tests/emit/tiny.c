@@ -64,7 +64,7 @@ struct cnnc_pool {
 #define TINY_STEP_B1_WORK 703
 #define TINY_INFER_WORK 255
 /* Of stack, in each thread, at most, when compiled with optimisation. */
-#define TINY_STACK_BYTES 1472
+#define TINY_STACK_BYTES 1280
 /* Changes when vars or slots are laid out otherwise. */
 #define TINY_HASH UINT64_C(0x69ed2be75f51f64b)
 
@@ -817,116 +817,52 @@ static CNNC_UNUSED void channel_sum_2_9661_generic(const void *const *arg, size_
 	y[y_0] = a;
 }
 
-static CNNC_TILE void max_pool_dx_tile8_generic(const float *dy, const float *arg_b, const float *y,
-	float *dx, ptrdiff_t arg_b_0, ptrdiff_t dy_0, ptrdiff_t y_0, ptrdiff_t dx_0)
-{
-	float a = 0.0f;
-	{
-		const float arg_b0 = arg_b[arg_b_0];
-		const float dy0 = dy[dy_0];
-		a += ((arg_b0 == 0.0f) ? dy0 : 0.0f);
-	}
-	const float y0 = y[y_0];
-	dx[dx_0] = ((y0 > 0.0f) ? a : 0.0f);
-}
-
-static CNNC_TILE void max_pool_dx_tile9_generic(const float *dy, const float *arg_b, const float *y,
-	float *dx, ptrdiff_t arg_b_0, ptrdiff_t dy_0, ptrdiff_t y_0, ptrdiff_t dx_0)
-{
-	float a = 0.0f;
-	{
-		const float arg_b0 = arg_b[arg_b_0];
-		const float dy0 = dy[dy_0];
-		a += ((arg_b0 == 1.0f) ? dy0 : 0.0f);
-	}
-	const float y0 = y[y_0];
-	dx[dx_0] = ((y0 > 0.0f) ? a : 0.0f);
-}
-
-static CNNC_TILE void max_pool_dx_tile10_generic(const float *dy, const float *arg_b,
-	const float *y, float *dx, ptrdiff_t arg_b_0, ptrdiff_t dy_0, ptrdiff_t y_0, ptrdiff_t dx_0)
-{
-	float a = 0.0f;
-	{
-		const float arg_b0 = arg_b[arg_b_0];
-		const float dy0 = dy[dy_0];
-		a += ((arg_b0 == 2.0f) ? dy0 : 0.0f);
-	}
-	const float y0 = y[y_0];
-	dx[dx_0] = ((y0 > 0.0f) ? a : 0.0f);
-}
-
-static CNNC_TILE void max_pool_dx_tile11_generic(const float *dy, const float *arg_b,
-	const float *y, float *dx, ptrdiff_t arg_b_0, ptrdiff_t dy_0, ptrdiff_t y_0, ptrdiff_t dx_0)
-{
-	float a = 0.0f;
-	{
-		const float arg_b0 = arg_b[arg_b_0];
-		const float dy0 = dy[dy_0];
-		a += ((arg_b0 == 3.0f) ? dy0 : 0.0f);
-	}
-	const float y0 = y[y_0];
-	dx[dx_0] = ((y0 > 0.0f) ? a : 0.0f);
-}
-
-/* max_pool_dx_2x4x4_2x2_67b0: 0 multiply-adds a call, called 1 times:
+/* max_pool_dx_2x2x2x2x2_66c1: 0 multiply-adds a call, called 1 times:
  *   max_pool_dx 1x2x2x2 -> 1x2x4x4 + map_grad 1x2x4x4 -> 1x2x4x4
- * par c 1 | phase ih 2 | ih 1 | phase iw 2 | iw 1 | phase kh 2 | kh 1 | phase kw 2 | kw 1
- * tiles 4, functions 4, blocks 2, text 3,278 bytes */
-static CNNC_UNUSED void max_pool_dx_2x4x4_2x2_67b0_generic(const void *const *arg, size_t block)
+ * par c 1 | oh 1 | kh 1 | ow 1 | kw 1
+ * tiles 1, functions 0, blocks 2, text 1,184 bytes */
+static CNNC_UNUSED void max_pool_dx_2x2x2x2x2_66c1_generic(const void *const *arg, size_t block)
 {
 	const float *dy = (const float *)arg[0];
 	const float *arg_b = (const float *)arg[1];
 	const float *y = (const float *)arg[2];
 	float *dx = (float *)arg[3];
 	const ptrdiff_t c = (ptrdiff_t)block;
+	ptrdiff_t y_4 = 16 * c;
+	ptrdiff_t dx_4 = 16 * c;
 	ptrdiff_t arg_b_2 = 4 * c;
 	ptrdiff_t dy_2 = 4 * c;
-	ptrdiff_t y_2 = 16 * c;
-	ptrdiff_t dx_2 = 16 * c;
-	for (ptrdiff_t ih = 0; ih < 2; ih++) {
-		ptrdiff_t arg_b_1 = arg_b_2 + 2 * ih;
-		ptrdiff_t dy_1 = dy_2 + 2 * ih;
-		ptrdiff_t y_1 = y_2 + 8 * ih;
-		ptrdiff_t dx_1 = dx_2 + 8 * ih;
-		for (ptrdiff_t iw = 0; iw < 2; iw++) {
-			ptrdiff_t arg_b_0 = arg_b_1 + iw;
-			ptrdiff_t dy_0 = dy_1 + iw;
-			ptrdiff_t y_0 = y_1 + 2 * iw;
-			ptrdiff_t dx_0 = dx_1 + 2 * iw;
-			max_pool_dx_tile8_generic(dy, arg_b, y, dx, arg_b_0, dy_0, y_0, dx_0);
-		}
-		for (ptrdiff_t iw = 0; iw < 2; iw++) {
-			ptrdiff_t arg_b_0 = arg_b_1 + iw;
-			ptrdiff_t dy_0 = dy_1 + iw;
-			ptrdiff_t y_0 = y_1 + 2 * iw;
-			ptrdiff_t dx_0 = dx_1 + 2 * iw;
-			max_pool_dx_tile9_generic(dy, arg_b, y, dx, arg_b_0, dy_0, y_0 + 1, dx_0 + 1);
-		}
-	}
-	for (ptrdiff_t ih = 0; ih < 2; ih++) {
-		ptrdiff_t arg_b_1 = arg_b_2 + 2 * ih;
-		ptrdiff_t dy_1 = dy_2 + 2 * ih;
-		ptrdiff_t y_1 = y_2 + 8 * ih;
-		ptrdiff_t dx_1 = dx_2 + 8 * ih;
-		for (ptrdiff_t iw = 0; iw < 2; iw++) {
-			ptrdiff_t arg_b_0 = arg_b_1 + iw;
-			ptrdiff_t dy_0 = dy_1 + iw;
-			ptrdiff_t y_0 = y_1 + 2 * iw;
-			ptrdiff_t dx_0 = dx_1 + 2 * iw;
-			max_pool_dx_tile10_generic(dy, arg_b, y, dx, arg_b_0, dy_0, y_0 + 4, dx_0 + 4);
-		}
-		for (ptrdiff_t iw = 0; iw < 2; iw++) {
-			ptrdiff_t arg_b_0 = arg_b_1 + iw;
-			ptrdiff_t dy_0 = dy_1 + iw;
-			ptrdiff_t y_0 = y_1 + 2 * iw;
-			ptrdiff_t dx_0 = dx_1 + 2 * iw;
-			max_pool_dx_tile11_generic(dy, arg_b, y, dx, arg_b_0, dy_0, y_0 + 5, dx_0 + 5);
+	for (ptrdiff_t oh = 0; oh < 2; oh++) {
+		ptrdiff_t y_3 = y_4 + 8 * oh;
+		ptrdiff_t dx_3 = dx_4 + 8 * oh;
+		ptrdiff_t arg_b_1 = arg_b_2 + 2 * oh;
+		ptrdiff_t dy_1 = dy_2 + 2 * oh;
+		for (ptrdiff_t kh = 0; kh < 2; kh++) {
+			ptrdiff_t y_2 = y_3 + 4 * kh;
+			ptrdiff_t dx_2 = dx_3 + 4 * kh;
+			for (ptrdiff_t ow = 0; ow < 2; ow++) {
+				ptrdiff_t y_1 = y_2 + 2 * ow;
+				ptrdiff_t dx_1 = dx_2 + 2 * ow;
+				ptrdiff_t arg_b_0 = arg_b_1 + ow;
+				ptrdiff_t dy_0 = dy_1 + ow;
+				for (ptrdiff_t kw = 0; kw < 2; kw++) {
+					ptrdiff_t y_0 = y_1 + kw;
+					ptrdiff_t dx_0 = dx_1 + kw;
+					float a = 0.0f;
+					{
+						const float arg_b0 = arg_b[arg_b_0];
+						const float dy0 = dy[dy_0];
+						a += ((arg_b0 == (float)(2 * kh + kw)) ? dy0 : 0.0f);
+					}
+					const float y0 = y[y_0];
+					dx[dx_0] = ((y0 > 0.0f) ? a : 0.0f);
+				}
+			}
 		}
 	}
 }
 
-static CNNC_TILE void conv_dw_tile12_generic(const float *x, const float *dy,
+static CNNC_TILE void conv_dw_tile8_generic(const float *x, const float *dy,
 	float *CNNC_RESTRICT dw, ptrdiff_t i_0, ptrdiff_t i_1, ptrdiff_t dy_0, ptrdiff_t x_0,
 	ptrdiff_t dw_0)
 {
@@ -949,11 +885,11 @@ static CNNC_TILE void conv_dw_tile12_generic(const float *x, const float *dy,
 	dw[dw_0] = a;
 }
 
-/* conv_dw_2x3x3_4x4_18ea: 288 multiply-adds a call, called 1 times:
+/* conv_dw_2x3x3_4x4_25aa: 288 multiply-adds a call, called 1 times:
  *   conv: conv_dw 1x1x4x4 -> 2x1x3x3
  * par oc 1 | kh 1 | kw 1 | oh 1 | ow 1
- * tiles 1, functions 1, blocks 2, text 1,142 bytes */
-static CNNC_UNUSED void conv_dw_2x3x3_4x4_18ea_generic(const void *const *arg, size_t block)
+ * tiles 1, functions 1, blocks 2, text 1,140 bytes */
+static CNNC_UNUSED void conv_dw_2x3x3_4x4_25aa_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	const float *dy = (const float *)arg[1];
@@ -967,12 +903,12 @@ static CNNC_UNUSED void conv_dw_2x3x3_4x4_18ea_generic(const void *const *arg, s
 		for (ptrdiff_t kw = 0; kw < 3; kw++) {
 			ptrdiff_t x_0 = x_1 + kw;
 			ptrdiff_t dw_0 = dw_1 + kw;
-			conv_dw_tile12_generic(x, dy, dw, kh - 1, kw - 1, dy_0, x_0 - 5, dw_0);
+			conv_dw_tile8_generic(x, dy, dw, kh - 1, kw - 1, dy_0, x_0 - 5, dw_0);
 		}
 	}
 }
 
-static CNNC_TILE void channel_sum_tile13_generic(const float *x, float *CNNC_RESTRICT y,
+static CNNC_TILE void channel_sum_tile9_generic(const float *x, float *CNNC_RESTRICT y,
 	ptrdiff_t x_0, ptrdiff_t y_0)
 {
 	float a = 0.0f;
@@ -987,18 +923,18 @@ static CNNC_TILE void channel_sum_tile13_generic(const float *x, float *CNNC_RES
 	y[y_0] = a;
 }
 
-/* channel_sum_2_4x4_4a20: 0 multiply-adds a call, called 1 times:
+/* channel_sum_2_4x4_a9af: 0 multiply-adds a call, called 1 times:
  *   conv: channel_sum 1x2x4x4 -> 2
  * par c 1 | h 1 | w 1
- * tiles 1, functions 1, blocks 2, text 582 bytes */
-static CNNC_UNUSED void channel_sum_2_4x4_4a20_generic(const void *const *arg, size_t block)
+ * tiles 1, functions 1, blocks 2, text 580 bytes */
+static CNNC_UNUSED void channel_sum_2_4x4_a9af_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	float *y = (float *)arg[1];
 	const ptrdiff_t c = (ptrdiff_t)block;
 	ptrdiff_t x_0 = 16 * c;
 	ptrdiff_t y_0 = c;
-	channel_sum_tile13_generic(x, y, x_0, y_0);
+	channel_sum_tile9_generic(x, y, x_0, y_0);
 }
 
 /* sgd_18_5bc9: 0 multiply-adds a call, called 1 times:
@@ -1116,9 +1052,9 @@ struct kernels {
 	struct kernel dense_dx_2x2x2_2_c1d5;
 	struct kernel dense_dw_2x2x2x2_1b7f;
 	struct kernel channel_sum_2_9661;
-	struct kernel max_pool_dx_2x4x4_2x2_67b0;
-	struct kernel conv_dw_2x3x3_4x4_18ea;
-	struct kernel channel_sum_2_4x4_4a20;
+	struct kernel max_pool_dx_2x2x2x2x2_66c1;
+	struct kernel conv_dw_2x3x3_4x4_25aa;
+	struct kernel channel_sum_2_4x4_a9af;
 	struct kernel sgd_18_5bc9;
 	struct kernel sgd_2_8fe0;
 	struct kernel sgd_16_e638;
@@ -1148,9 +1084,9 @@ static const struct kernels kernels_generic = {
 	{dense_dx_2x2x2_2_c1d5_generic, 2},
 	{dense_dw_2x2x2x2_1b7f_generic, 2},
 	{channel_sum_2_9661_generic, 2},
-	{max_pool_dx_2x4x4_2x2_67b0_generic, 2},
-	{conv_dw_2x3x3_4x4_18ea_generic, 2},
-	{channel_sum_2_4x4_4a20_generic, 2},
+	{max_pool_dx_2x2x2x2x2_66c1_generic, 2},
+	{conv_dw_2x3x3_4x4_25aa_generic, 2},
+	{channel_sum_2_4x4_a9af_generic, 2},
 	{sgd_18_5bc9_generic, 1},
 	{sgd_2_8fe0_generic, 1},
 	{sgd_16_e638_generic, 1},
@@ -1431,15 +1367,15 @@ int tiny_gradients_b1(float *vars, uint64_t seed, uint64_t step, const float *x,
 	} /* fc: channel_sum 1x2 -> 2 */
 	{
 		const void *const a[] = {m + 80, m + 64, m, m + 32};
-		run(pool, &k->max_pool_dx_2x4x4_2x2_67b0, a);
+		run(pool, &k->max_pool_dx_2x2x2x2x2_66c1, a);
 	} /* max_pool_dx 1x2x2x2 -> 1x2x4x4 + map_grad 1x2x4x4 -> 1x2x4x4 */
 	{
 		const void *const a[] = {x, m + 32, grads};
-		run(pool, &k->conv_dw_2x3x3_4x4_18ea, a);
+		run(pool, &k->conv_dw_2x3x3_4x4_25aa, a);
 	} /* conv: conv_dw 1x1x4x4 -> 2x1x3x3 */
 	{
 		const void *const a[] = {m + 32, grads + 18};
-		run(pool, &k->channel_sum_2_4x4_4a20, a);
+		run(pool, &k->channel_sum_2_4x4_a9af, a);
 	} /* conv: channel_sum 1x2x4x4 -> 2 */
 	if (!all_finite(loss, 1)) return CNNC_NONFINITE;
 	if (!all_finite(y, 2)) return CNNC_NONFINITE;

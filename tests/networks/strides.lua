@@ -1,0 +1,15 @@
+-- Large strides: windows that stand apart, with and without gaps and rests, and one that overlaps,
+-- whose stride has too many phases.
+local x, label = image("x", 1, 30, 31), class("label", 5)
+
+local y = x:conv(param.conv1, 6, {kernel = 3, pad = 1}):relu()
+local score = y:max_pool{24}:flatten():dense(param.a, 5)
+score = score + y:avg_pool{13}:flatten():dense(param.b, 5)
+score = score + y:conv(param.conv2, 16, {kernel = 3, stride = 10}):relu():flatten():dense(param.c, 5)
+score = score + y:max_pool{14, stride = 12, pad = 1}:flatten():dense(param.d, 5)
+score = score + y:conv(param.conv3, 4, {kernel = 13, stride = {11, 12}, pad = 2}):flatten():dense(param.e, 5)
+return network{
+  output = {scores = score},
+  loss = score:cross_entropy(label),
+  optimizer = sgd{momentum = 0.9},
+}
