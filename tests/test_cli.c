@@ -321,6 +321,34 @@ static void mistakes_are_told_with_their_line(void **state)
 	}
 }
 
+/* Strides that phases would cut into thousands of pieces: whatever the window, there is C, and not
+ * much of it. */
+static void large_windows_and_strides_stay_small(void **state)
+{
+	Spawn *s = *state;
+	static const char *const layer[] = {"avg_pool{28}", "max_pool{28}", "max_pool{24}",
+	    "max_pool{20}", "max_pool{16}", "max_pool{3, stride = 64}", "max_pool{3, stride = {64, 1}}",
+	    "max_pool{30, stride = 24, pad = 2}", "max_pool{16, stride = 10, pad = 2}",
+	    "avg_pool{9, stride = 8, pad = 1, count_pad = false}",
+	    "conv(param.c1, 32, {kernel = 24, stride = 24})",
+	    "conv(param.c1, 32, {kernel = 3, stride = 64})",
+	    "conv(param.c1, 32, {kernel = 24, stride = 20, pad = 4})",
+	    "conv(param.c1, 32, {kernel = 5, stride = 30, dilation = 7})"};
+	for (size_t i = 0; i < sizeof layer / sizeof *layer; i++) {
+		char text[1024];
+		snprintf(text, sizeof text,
+		    "local x, label = image('x', 1, 90, 90), class('label', 10)\n"
+		    "local y = x:conv(param.c0, 16, {kernel = 1}):%s\n"
+		    "y = y:flatten():dense(param.fc, 10)\n"
+		    "return network{output = {y = y}, loss = y:cross_entropy(label), optimizer = sgd{}}\n",
+		    layer[i]);
+		spawn_write(s, "net.lua", text);
+		expect(s, 0, "cnnc net.lua");
+		size_t bytes = strlen(spawn_read(s, "net.c"));
+		if (bytes > 1500000) fail_msg("%s: %zu bytes", layer[i], bytes);
+	}
+}
+
 static void what_cannot_be_written_leaves_nothing(void **state)
 {
 	Spawn *s = *state;
@@ -446,6 +474,7 @@ int main(void)
 	    TEST(a_summary_is_printed_and_nothing_written),
 	    TEST(every_stage_can_be_dumped),
 	    TEST(mistakes_are_told_with_their_line),
+	    TEST(large_windows_and_strides_stay_small),
 	    TEST(what_cannot_be_written_leaves_nothing),
 	    TEST(broken_weights_and_labels_are_refused),
 	    TEST(the_example_refuses_what_is_broken),
