@@ -349,6 +349,26 @@ static void large_windows_and_strides_stay_small(void **state)
 	}
 }
 
+/* Forty thousand pairs of maps, a third of them linked. */
+static void a_large_link_table_is_a_table(void **state)
+{
+	Spawn *s = *state;
+	spawn_write(s, "net.lua",
+	    "local x, label = image('x', 1, 5, 5), class('label', 10)\n"
+	    "local links = {}\n"
+	    "for o = 1, 200 do\n"
+	    "  links[o] = {}\n"
+	    "  for i = 0, 199 do if (o + i) % 3 == 0 then links[o][#links[o] + 1] = i end end\n"
+	    "end\n"
+	    "local y = x:conv(param.c0, 200, {kernel = 1}):conv(param.c1, 200, {kernel = 3, links = "
+	    "links})\n"
+	    "y = y:flatten():dense(param.fc, 10)\n"
+	    "return network{output = {y = y}, loss = y:cross_entropy(label), optimizer = sgd{}}\n");
+	expect(s, 0, "cnnc net.lua");
+	size_t bytes = strlen(spawn_read(s, "net.c"));
+	if (bytes > 1000000) fail_msg("%zu bytes", bytes);
+}
+
 static void what_cannot_be_written_leaves_nothing(void **state)
 {
 	Spawn *s = *state;
@@ -475,6 +495,7 @@ int main(void)
 	    TEST(every_stage_can_be_dumped),
 	    TEST(mistakes_are_told_with_their_line),
 	    TEST(large_windows_and_strides_stay_small),
+	    TEST(a_large_link_table_is_a_table),
 	    TEST(what_cannot_be_written_leaves_nothing),
 	    TEST(broken_weights_and_labels_are_refused),
 	    TEST(the_example_refuses_what_is_broken),

@@ -11,9 +11,20 @@
 
 static const char *const dims[] = {"a", "b", "c", "d", "e", "f"};
 
+/* The table as numbers of the text: 1 for a link, 0 for none. */
+static Buffer *link_numbers(Arena *a, Part *p, const Guard *g, int64_t rows, const char *name)
+{
+	const int64_t shape[] = {rows, g->cols};
+	double *number = NEWS(a, double, rows * g->cols);
+	for (int64_t i = 0; i < rows * g->cols; i++) number[i] = g->table[i] != 0;
+	Buffer *b = part_buffer(a, p, name, TYPE_REAL, 2, shape, PLACE_TABLE);
+	b->table = number;
+	return b;
+}
+
 /* to = link ? from : 0, at the same indices; the mask asks for positions `row` and `col`. */
 static Nest *masked_copy(
-    Arena *a, Buffer *from, Buffer *to, const Guard *g, int row, int col, Where where)
+    Arena *a, Part *p, Buffer *from, Buffer *to, const Guard *g, int row, int col, Where where)
 {
 	Nest *n = nest_new(a, "links");
 	n->layer = from->name;
@@ -24,9 +35,10 @@ static Nest *masked_copy(
 		at[d] = affine_var(nest_dim(n, dims[d], to->shape[d], false));
 		source[d] = index_of(at[d]);
 	}
-	nest_guard_mask(n, at[row], at[col], g->table, g->cols);
-	int acc = nest_acc(n, 0, COMBINE_NONE, e_load(a, nest_load(n, "x", from, source)));
-	nest_store(n, "y", to, at, e_acc(a, acc));
+	Buffer *links = link_numbers(a, p, g, to->shape[row], from->name);
+	Expr *link = e_load(a, nest_load(n, "link", links, (Index[]){source[row], source[col]}));
+	Expr *x = e_load(a, nest_load(n, "x", from, source)), *zero = e_num(a, 0);
+	nest_store(n, "y", to, at, e_select(a, e_op(a, E_NE, link, zero), x, zero));
 	return n;
 }
 
@@ -62,7 +74,7 @@ static bool unmask(Arena *a, Part *p, int s, Nest *n, int g)
 		Access *x = &n->load[k];
 		if (!load_in_update(n, k) || !x->buffer->fixed || !masks(x, &guard, &row, &col)) continue;
 		Buffer *m = like(a, p, x->buffer);
-		part_insert(a, p, s, masked_copy(a, x->buffer, m, &guard, row, col, n->where),
+		part_insert(a, p, s, masked_copy(a, p, x->buffer, m, &guard, row, col, n->where),
 		    arena_printf(a, "%s: zeros where there is no link", m->name));
 		x->buffer = m;
 		drop_guard(n, g);
@@ -72,7 +84,7 @@ static bool unmask(Arena *a, Part *p, int s, Nest *n, int g)
 	bool plain = n->nstore == 1 && n->store[0].value->kind == E_ACC;
 	if (!plain || !masks(to, &guard, &row, &col)) return false;
 	Buffer *all = like(a, p, to->buffer);
-	part_insert(a, p, s + 1, masked_copy(a, all, to->buffer, &guard, row, col, n->where),
+	part_insert(a, p, s + 1, masked_copy(a, p, all, to->buffer, &guard, row, col, n->where),
 	    arena_printf(a, "%s: zeros where there is no link", all->name));
 	to->buffer = all;
 	drop_guard(n, g);
