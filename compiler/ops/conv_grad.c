@@ -3,10 +3,10 @@
  * dx: forward, output o adds w[k] dy[o] to input i = o*stride + k*dilation - pad. Turned round,
  * input i is reached through tap k by the output o = (i + pad - k*dilation)/stride, where that
  * quotient is exact and 0 <= o < out. So each dx sums over its own taps, and no two points write
- * one element. Inputs that no window reaches (a ragged end under a stride) get 0. dw: the
- * derivative of y[oc,o] by w[oc,ic,k] is x[ic,i]; it sums over images and pixels. A weight without
- * a link gets 0. db: the derivative of y by its bias is 1, so db sums dy: channel_sum, which dense
- * layers use as well. */
+ * one element. Inputs that no window reaches (a ragged end under a stride) get 0. Where windows
+ * stand apart, nothing is divided: see window.h. dw: the derivative of y[oc,o] by w[oc,ic,k] is
+ * x[ic,i]; it sums over images and pixels. A weight without a link gets 0. db: the derivative of y
+ * by its bias is 1, so db sums dy: channel_sum, which dense layers use as well. */
 #include "conv.h"
 
 /* --- by data ------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
  * -1, "none yet", from a tap, so a window of minus infinities has its first tap too.
  *
  * Gradient: y is the input at arg, so dx[i] sums dy[o] over the windows o in which i is the chosen
- * tap: a gather over the few windows that see i. */
+ * tap: a gather over the few windows that see i, or where windows stand apart over the only one. */
 #include <math.h>
 
 #include "pool.h"
