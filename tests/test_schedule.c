@@ -28,11 +28,16 @@ static bool is_vector(const Scheduled *s)
 	return false;
 }
 
-/* Channels of what the nest stores; of up to four, vectors would be mostly empty. */
-static int64_t channels_of(const Nest *n)
+/* The longest dim that runs along outputs or channels of what is stored: of fewer than a vector
+ * holds, in a buffer that has others beside them, no vector can be made. */
+static int64_t most_lanes(const Nest *n)
 {
-	const Buffer *b = n->store[0].to.buffer;
-	return b->rank < 2 ? b->rank : b->shape[1];
+	const Access *to = &n->store[0].to;
+	int64_t most = 0;
+	for (int at = 0; at < MIN(to->buffer->rank, 2); at++)
+		for (int d = 0; d < n->ndim; d++)
+			if (affine_k(&to->at[at].a, d) == 1) most = MAX(most, n->dim[d].extent);
+	return most;
 }
 
 static int check_part(const char *file, const Program *program, const Part *p)
@@ -41,9 +46,10 @@ static int check_part(const char *file, const Program *program, const Part *p)
 	int seen = 0;
 	for (int s = 0; s < p->step.n; s++) {
 		const Step *step = &p->step.at[s];
-		if (step->macs < SOME || channels_of(step->nest) < 8) continue;
+		if (step->macs < SOME) continue;
 		for (int t = 0; t < program->ntarget; t++) {
-			if (program->target[t]->vector_bytes < 16) continue;
+			int lanes = program->target[t]->vector_bytes / 4;
+			if (!lanes || most_lanes(step->nest) < MAX(lanes, 8)) continue;
 			seen++;
 			if (!is_vector(step->tree[t]))
 				fail_msg("%s, %s: %s is scalar for %s", file, p->name, step->comment,
