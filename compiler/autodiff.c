@@ -120,7 +120,8 @@ Graph *graph_update(const Model *m)
 	Graph *g = graph_new(m->arena, m->diag, 1, MODE_TRAIN);
 	const OpDesc *op = op_find(m->optimizer.kind);
 	if (!op) bug("no optimiser named %s", m->optimizer.kind);
-	Value *hyper = graph_input(g, "hyper", -1, TYPE_REAL, shape_of(1, (int64_t)4));
+	Shape numbers = shape_of(1, (int64_t)m->optimizer.hypers + 1); /* and which step it is */
+	Value *hyper = graph_input(g, "hyper", -1, TYPE_REAL, numbers);
 	int slot = 0;
 	for (int i = 0; i < m->state.n; i++) {
 		State *s = m->state.at[i];

@@ -55,7 +55,7 @@ void graph_print(const Graph *g, Text *out)
 			if (n->in[k]->index) text_printf(out, ".%d", n->in[k]->index);
 		}
 		for (int k = 0; n->kind == NODE_OP && n->op->attr && n->op->attr[k].name; k++)
-			print_attr(out, &n->op->attr[k], n->attr[k]);
+			if (!n->op->attr[k].argument) print_attr(out, &n->op->attr[k], n->attr[k]);
 		if (n->layer) text_printf(out, "  # %s", n->layer);
 		text_add(out, "\n");
 	}

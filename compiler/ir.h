@@ -141,10 +141,16 @@ typedef struct {
 	bool given;
 } OptionValue;
 
+enum { HYPER_LIMIT = 8 };
+
 typedef struct {
 	const char *kind; /* a descriptor with the optimizer flag: sgd, adam; NULL: no training */
 	AttrValue *attr;
-	double rate, momentum, decay; /* defaults of the arguments, written to the banner */
+	struct {
+		const char *name;
+		double value;     /* as described: for the header, and where a step does not say */
+	} hyper[HYPER_LIMIT]; /* the numbers that each step is given, in the descriptor's order */
+	int hypers;
 	Where where;
 } Optimizer;
 

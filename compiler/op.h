@@ -24,6 +24,8 @@ typedef struct {
 	double value;    /* default, for both members of a pair */
 	double min, max; /* inclusive range; min > max: any. A default outside it means "not given" */
 	bool required;   /* no default: the Lua method insists */
+	bool argument;   /* of optimisers: each step is given this number, a description only says what
+	                  * it is as a rule; the operator loads it, and never asks attr_real() */
 	int position; /* 1: also the first number after the path, or [1] of the option table; 0: by name
 	                 only */
 	const char *doc;
@@ -169,7 +171,8 @@ struct OpDesc {
 	 * "x=2x3x8x8 w=4x3x3x3 b=4 | stride=2 pad=1". Operands by name in order, then attributes;
 	 * `label` operands as "label=2<10" (batch 2, classes 10). Attributes: pairs "3" or "3x5",
 	 * booleans "true" or "false", names as they are, links "0,1/1,2/0,2": the inputs of each output
-	 * map. Real operands of a special kind: "var=3>0" all positive, "arg=2x4%9" whole numbers 0..8.
+	 * map. Real operands of a special kind: "var=3>0" all between 0 and 1, "arg=2x4%9" whole
+	 * numbers 0..8.
 	 */
 	const char *operands; /* "x w b", names of the operands in order */
 	const char *samples;
@@ -184,6 +187,10 @@ extern const OpDesc *const op_table[];
 extern const int op_count;
 const OpDesc *op_find(const char *name);            /* or NULL */
 int attr_index(const OpDesc *op, const char *name); /* bug() when absent */
+/* Of an optimiser, the k-th number that each step is given, or -1: its index in op->attr. They are
+ * members of the emitted struct NET_train, in this order. */
+int op_argument(const OpDesc *op, int k);
+int op_arguments(const OpDesc *op); /* how many there are */
 /* Attributes of node n by name, for descriptors. */
 int64_t attr_int(const Node *n, const char *name);
 double attr_real(const Node *n, const char *name);

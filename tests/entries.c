@@ -32,7 +32,13 @@ static void make_numbers(Net *net, Arena *a)
 		for (int64_t e = 0; e < shape_count(s->shape) && s->kind == STATE_BUFFER; e++)
 			net->vars[s->offset + e] += 0.75;
 	}
-	net->slots = numbers(a, m->slots, 0.01, 2);
+	net->slots = numbers(a, m->slots, 0.01, 2); /* none below 0: some are running squares */
+	for (int64_t e = 0; e < m->slots; e++) net->slots[e] = fabs(net->slots[e]);
+	for (int i = 0; i < m->optimizer.hypers; i++) {
+		double as_described = m->optimizer.hyper[i].value;
+		net->hyper[net->hypers++] = as_described > 0 ? as_described : 0.01;
+	}
+	net->hyper[net->hypers++] = 4;
 	net->x = numbers(a, most * pixels, 1, 3);
 	net->classes = m->output.at[0].value->shape.dim[1];
 	net->label = NEWS(a, double, most);
@@ -44,7 +50,7 @@ const char *net_open(
     Net *net, Arena *a, const char *file, const char *define, const char *target, bool is_double)
 {
 	Text said;
-	*net = (Net){.batches = 2, .infer = {1, 3}, .train = 2, .hyper = {0.05, 0.9, 1e-3, 4}};
+	*net = (Net){.batches = 2, .infer = {1, 3}, .train = 2};
 	diag_init(&net->diag, a);
 	Options *o = &net->options;
 	o->file = file;
@@ -127,7 +133,7 @@ static void frame_new(const Net *net, Arena *a, Frame *f)
 	    [LABEL] = most,
 	    [LOSS] = net->terms,
 	    [SCORES] = most * net->classes,
-	    [HYPER] = 4};
+	    [HYPER] = net->hypers};
 	for (int i = 0; i < FIELDS; i++) {
 		f->count[i] = count[i];
 		f->of[i] = NEWS(a, double, count[i] + 1);
@@ -135,7 +141,7 @@ static void frame_new(const Net *net, Arena *a, Frame *f)
 	}
 	fill(f->of[X], net->x, count[X]);
 	fill(f->of[LABEL], net->label, count[LABEL]);
-	fill(f->of[HYPER], net->hyper, 4);
+	fill(f->of[HYPER], net->hyper, net->hypers);
 }
 
 static void frame_restart(const Net *net, Frame *f)
@@ -313,10 +319,10 @@ static const char *net_text(const Net *net, Arena *a)
 	    "int use(int entry, void *const *p, const double *hyper, const struct cnnc_pool *pool);\n"
 	    "int use(int entry, void *const *p, const double *hyper, const struct cnnc_pool "
 	    "*pool)\n{\n");
-	text_printf(&text,
-	    "\tstruct %s_train t = {(%s *)p[0], (%s *)p[1], 11, (uint64_t)hyper[3] - 1, (%s)hyper[0], "
-	    "(%s)hyper[1], (%s)hyper[2]};\n\tswitch (entry) {\n",
-	    name, real, real, real, real, real);
+	text_printf(&text, "\tstruct %s_train t = {(%s *)p[0], (%s *)p[1], 11, (uint64_t)hyper[%d] - 1",
+	    name, real, real, net->hypers - 1);
+	for (int i = 0; i < net->hypers - 1; i++) text_printf(&text, ", (%s)hyper[%d]", real, i);
+	text_add(&text, "};\n\tswitch (entry) {\n");
 	for (int i = 0; i < net->program->part.n; i++)
 		print_use(net->program->part.at[i], i, name, &text);
 	text_add(&text, "\tdefault: return -1;\n\t}\n}\n");

@@ -11,10 +11,11 @@ typedef struct {
 	Options options;
 	Model *model;
 	Program *program;
-	double *vars, *slots;   /* before the first entry */
-	double *x, *label;      /* for the largest batch */
-	int64_t classes, terms; /* scores, losses */
-	double hyper[4];
+	double *vars, *slots;          /* before the first entry */
+	double *x, *label;             /* for the largest batch */
+	int64_t classes, terms;        /* scores, losses */
+	double hyper[HYPER_LIMIT + 1]; /* with the step's number, the fourth */
+	int hypers;
 	int batches; /* of inference: infer */
 	int64_t infer[2], train;
 } Net;

@@ -117,7 +117,7 @@ double *sample_numbers(Arena *a, const Sample *s, int k, uint64_t *seed)
 	for (int64_t i = 0; i < count; i++) {
 		double u = sample_uniform(seed);
 		x[i] = u;
-		if (s->positive[k]) x[i] = 0.25 + fabs(u);
+		if (s->positive[k]) x[i] = 0.25 + 0.7 * fabs(u);
 		if (s->whole[k]) x[i] = floor((u + 1) / 2 * (double)s->whole[k]);
 	}
 	return x;

@@ -10,7 +10,7 @@ typedef struct {
 	Shape shape[SAMPLE_OPERANDS];
 	Type type[SAMPLE_OPERANDS];
 	int64_t whole[SAMPLE_OPERANDS]; /* holds whole numbers 0..whole-1; 0: any number */
-	bool positive[SAMPLE_OPERANDS]; /* above 0 */
+	bool positive[SAMPLE_OPERANDS]; /* above 0 and below 1 */
 	int nin;
 	AttrValue *attr;  /* parallel to op->attr */
 	const char *text; /* the line, for messages */

@@ -8,9 +8,18 @@
 
 static bool is_text(const char *s) { return s && *s; }
 
-static const char *attr_fault(const Attr *at)
+/* Members of struct NET_train beside the optimiser's numbers. */
+static bool is_member(const char *s)
 {
-	for (; at && at->name; at++) {
+	return !strcmp(s, "vars") || !strcmp(s, "slots") || !strcmp(s, "seed") || !strcmp(s, "step");
+}
+
+static const char *attr_fault(const OpDesc *op)
+{
+	if (op_arguments(op) > HYPER_LIMIT) return "too many numbers for a step";
+	for (const Attr *at = op->attr; at && at->name; at++) {
+		bool number = at->type == ATTR_REAL && op->flags & OP_OPTIMIZER && !is_member(at->name);
+		if (at->argument && !number) return "an attribute that is an argument";
 		if (!is_text(at->name) || !is_text(at->doc)) return "an attribute's name or doc";
 		if ((at->type == ATTR_NAME) != is_text(at->choices)) return "an attribute's choices";
 	}
@@ -54,7 +63,7 @@ static const char *descriptor_fault(const OpDesc *op)
 	if (makes_states != (op->states > 0)) return "states";
 	if (!is_text(op->operands)) return "operands";
 	if (!is_text(op->samples)) return "samples";
-	const char *wrong = attr_fault(op->attr);
+	const char *wrong = attr_fault(op);
 	return wrong ? wrong : samples_fault(op);
 }
 
@@ -106,6 +115,11 @@ static void a_descriptor_with_a_field_missing_is_rejected(void **state)
 	OpDesc copy = op_conv;
 	copy.attr = nameless;
 	rejected(&copy, "an attribute's name or doc");
+	static const Attr step[] = {
+	    {.name = "step", .type = ATTR_REAL, .argument = true, .doc = "x"}, {.name = NULL}};
+	copy = op_sgd;
+	copy.attr = step;
+	rejected(&copy, "an attribute that is an argument");
 }
 
 int main(void)

@@ -269,7 +269,8 @@ static Program *make_program(
 	Maker m = {.arena = a, .program = NEW(a, Program)};
 	*model = (Model){
 	    .arena = a, .name = name, .title = "A line */ through points", .file = "/tmp/dir/line.lua"};
-	model->optimizer = (Optimizer){.kind = "sgd", .rate = 0.1, .momentum = 0.9};
+	model->optimizer = (Optimizer){
+	    .kind = "sgd", .hyper = {{"rate", 0.1}, {"momentum", 0.9}, {"decay", 0}}, .hypers = 3};
 	m.program->model = model;
 	m.program->options = &options;
 	m.program->is_double = is_double;

@@ -351,7 +351,7 @@ static void the_loss_is_taken_apart(void **state)
 	assert_string_equal(m->loss.at[1].name, "auxiliary");
 	assert_true(m->loss.at[0].weight == 1 && m->loss.at[1].weight == 0.3);
 	assert_string_equal(m->optimizer.kind, "sgd");
-	assert_true(m->optimizer.momentum == 0.9 && m->optimizer.decay == 1e-4);
+	assert_true(m->optimizer.hyper[1].value == 0.9 && m->optimizer.hyper[2].value == 1e-4);
 	renew(f);
 	m = load_text(f,
 	    "local x, c = input('x', 3), class('c', 3)\n"

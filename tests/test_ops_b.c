@@ -174,7 +174,7 @@ static void shapes_that_do_not_go_together(void **state)
 	    "input is 2x84x1x1, expected batch x features; flatten() first");
 	refused(
 	    f, &op_sgd, "w=3x4 g=4x3 hyper=4 v=3x4", "weight is 3x4, operand 2 is 4x3, expected 3x4");
-	refused(f, &op_adam, "w=3 g=3 hyper=3 m=3 v=3", "weight is 3, operand 3 is 3, expected 4");
+	refused(f, &op_adam, "w=3 g=3 hyper=4 m=3 v=3", "weight is 3, operand 3 is 4, expected 5");
 	refused(f, &op_max_dx, "dy=3 arg=4 | axes=1 rank=2 size0=3 size1=20",
 	    "the output's gradient is 4, the output is 3");
 	refused(f, &op_sum_to, "x=2x3 | axes=1 rank=0", "input is 2x3, axis 0 has no place in rank 0");
@@ -314,20 +314,21 @@ static void optimisers_by_hand(void **state)
 	y = RUN(&op_sgd, "w=1 g=1 hyper=4 v=1 | nesterov=true", w, g, hyper, v);
 	EXPECT(y[0], 2 - 0.1 * (1 + 0.9 * 3.7));
 	/* after the first step from rest the corrections undo the averages: w moves by rate*sign(d) */
-	y = RUN(&op_adam, "w=1 g=1 hyper=4 m=1 v=1 | eps=0", w, g, hyper, ROW(0), ROW(0));
+	double first[] = {0.1, 0.9, 0.999, 0.25, 1};
+	y = RUN(&op_adam, "w=1 g=1 hyper=5 m=1 v=1 | eps=0", w, g, first, ROW(0), ROW(0));
 	EXPECT(y[0], 2 - 0.1);
 	EXPECT(y[1], 0.1);
 	EXPECT(y[2], 0.001);
 	y = RUN(
-	    &op_adam, "w=1 g=1 hyper=4 m=1 v=1 | eps=0 decoupled=true", w, g, hyper, ROW(0), ROW(0));
+	    &op_adam, "w=1 g=1 hyper=5 m=1 v=1 | eps=0 decoupled=true", w, g, first, ROW(0), ROW(0));
 	EXPECT(y[0], 2 * (1 - 0.1 * 0.25) - 0.1);
 	EXPECT(y[1], 0.05);
 	/* the second step, beta2 = 0.5, written out */
-	double second[] = {0.1, 0.9, 0, 2};
-	y = RUN(&op_adam, "w=1 g=1 hyper=4 m=1 v=1 | eps=1 beta2=0.5", w, g, second, ROW(1), ROW(4));
+	double second[] = {0.1, 0.9, 0.5, 0, 2};
+	y = RUN(&op_adam, "w=1 g=1 hyper=5 m=1 v=1 | eps=1", w, g, second, ROW(1), ROW(4));
 	EXPECT(y[0], 2 - 0.1 * (0.95 / 0.19) / (sqrt(2.125 / 0.75) + 1));
 	StateSpec spec[MAX_STATES];
-	Node *n = make(f, &op_adam, "w=3x4 g=3x4 hyper=4 m=3x4 v=3x4");
+	Node *n = make(f, &op_adam, "w=3x4 g=3x4 hyper=5 m=3x4 v=3x4");
 	assert_int_equal(op_adam.state_specs(f->graph, n, spec), op_adam.states);
 	assert_int_equal(spec[1].kind, STATE_SLOT);
 	assert_true(shape_same(spec[1].shape, n->in[0]->shape));

@@ -350,6 +350,16 @@ static void print_pack(const Emission *e, const Part *p, Text *out)
 	text_add(out, "}\n\n");
 }
 
+/* The numbers of this step, and which it is. */
+static void print_hyper(const Entry *w, Text *out)
+{
+	const Optimizer *o = &w->e->program->model->optimizer;
+	if (!places(w, PLACE_INPUT)) return;
+	text_printf(out, "\tconst %s hyper[%d] = {", w->e->real, o->hypers + 1);
+	for (int i = 0; i < o->hypers; i++) text_printf(out, "t->%s, ", o->hyper[i].name);
+	text_printf(out, "(%s)(t->step + 1)};\n", w->e->real);
+}
+
 static void print_update(const Emission *e, const Part *p, Text *out)
 {
 	Text body;
@@ -360,15 +370,15 @@ static void print_update(const Emission *e, const Part *p, Text *out)
 	w.hyper = "hyper";
 	w.work = "m";
 	print_calls(&w);
-	no_work(&w);
 	text_printf(out,
 	    "static void update_all(struct %s_train *t, const %s *grads, const struct cnnc_pool "
 	    "*pool)\n{\n",
 	    e->prefix, e->real);
 	if (p->step.n) text_add(out, "\tconst struct kernels *k = pick();\n");
-	if (places(&w, PLACE_INPUT))
-		text_printf(out,
-		    "\tconst %s hyper[4] = {t->rate, t->momentum, t->decay, (%s)(t->step + 1)};\n", e->real,
+	print_hyper(&w, out);
+	if (places(&w, PLACE_WORK))
+		text_printf(out, "\t%s scratch[%lld];\n\t%s *m = (%s *)aligned(scratch);\n", e->real,
+		    (long long)((scratch_bytes(e) + bytes_of(e, 1) - 1) / bytes_of(e, 1)), e->real,
 		    e->real);
 	print_unused(out, places(&w, PLACE_GRADS), "grads");
 	print_unused(out, p->step.n > 0, "pool");

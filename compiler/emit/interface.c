@@ -42,6 +42,14 @@ const Part *find_part(const Emission *e, EntryKind kind, int64_t batch)
 	return NULL;
 }
 
+int64_t scratch_bytes(const Emission *e)
+{
+	const Part *update = find_part(e, ENTRY_UPDATE, 0);
+	int64_t bytes = update ? part_work(update) : 0;
+	if (bytes > 1024) bug("the update wants %lld bytes on the stack", (long long)bytes);
+	return bytes;
+}
+
 /* --- words --------------------------------------------------------------------------------- */
 
 void print_comment_text(Text *out, const char *s)
@@ -391,7 +399,7 @@ static void print_sizes(const Emission *e, Text *h)
 	if (find_part(e, ENTRY_INFER, 0)) define(e, h, "INFER_WORK", largest);
 	/* what an entry's own lists take comes on top of its deepest kernel */
 	text_printf(h, "/* Of stack, in each thread, at most, when compiled with optimisation. */\n");
-	define(e, h, "STACK_BYTES", rounded(e->stack + 1024));
+	define(e, h, "STACK_BYTES", rounded(e->stack + 1024 + scratch_bytes(e)));
 	text_printf(h, "/* Changes when vars or slots are laid out otherwise. */\n");
 	text_printf(
 	    h, "#define %s_HASH UINT64_C(0x%016llx)\n\n", e->upper, (unsigned long long)layout_hash(e));
@@ -401,19 +409,21 @@ static void print_training(const Emission *e, Text *h)
 {
 	const Model *m = e->program->model;
 	if (!find_part(e, ENTRY_UPDATE, 0)) return;
-	const char *const numbers[] = {"rate", "momentum", "decay"};
-	const double value[] = {m->optimizer.rate, m->optimizer.momentum, m->optimizer.decay};
-	text_printf(h, "/* Where a training by %s stands. The description says", m->optimizer.kind);
-	for (int i = 0; i < 3; i++) {
-		text_printf(h, "%s %s ", i ? "," : "", numbers[i]);
-		text_number(h, value[i], true);
-	}
-	text_printf(h, ".\n * vars has %s_VARS numbers, slots %s_SLOTS; step counts updates. */\n",
-	    e->upper, e->upper);
+	const Optimizer *o = &m->optimizer;
 	text_printf(h,
-	    "struct %s_train {\n\t%s *vars, *slots;\n\tuint64_t seed, step;\n"
-	    "\t%s rate, momentum, decay;\n};\n\n",
-	    e->prefix, e->real, e->real);
+	    "/* Where a training by %s stands: vars has %s_VARS numbers, slots %s_SLOTS; step counts\n"
+	    " * updates.",
+	    o->kind, e->upper, e->upper);
+	for (int i = 0; i < o->hypers; i++) {
+		text_printf(h, "%s %s ", i ? "," : " The description says", o->hyper[i].name);
+		text_number(h, o->hyper[i].value, true);
+	}
+	text_printf(h, "%s */\n", o->hypers ? "." : "");
+	text_printf(
+	    h, "struct %s_train {\n\t%s *vars, *slots;\n\tuint64_t seed, step;\n", e->prefix, e->real);
+	for (int i = 0; i < o->hypers; i++)
+		text_printf(h, "%s%s %s", i ? "," : "\t", i ? "" : e->real, o->hyper[i].name);
+	text_printf(h, "%s};\n\n", o->hypers ? ";\n" : "");
 }
 
 static void declare_states(const Emission *e, Text *h)

@@ -278,6 +278,8 @@ int user_arguments(const Part *p, int *order);
 void print_header(const Emission *e, const char *guard, Text *h);
 int64_t part_work(const Part *p); /* bytes, slack included; 0: none */
 int64_t step_work(const Emission *e, const Part *gradients);
+/* What an update works in: a local array, since its caller gives it no memory. */
+int64_t scratch_bytes(const Emission *e);
 int64_t bytes_of(const Emission *e, int64_t elements);
 const Part *find_part(const Emission *e, EntryKind kind, int64_t batch); /* batch 0: any */
 /* The largest inference batches first; returns how many. `any`: whether arguments lead with the

@@ -168,29 +168,14 @@ static void read_loss(Front *f, int i)
 
 /* --- optimisers ------------------------------------------------------------------------------- */
 
-/* The numbers that are arguments of the emitted step; an operator may declare one as an attribute,
- * to give it a default or a range of its own. */
-static const char *const hyper[] = {"rate", "momentum", "decay"};
-static const double hyper_default[] = {0.01, 0, 0};
-
-static void read_hyper(Front *f, AttrCall *call, int k, double *to)
+/* What the description says of the numbers that each step is given. */
+static void take_hyper(Optimizer *o, const OpDesc *op)
 {
-	lua_State *L = f->sandbox.L;
-	for (int a = 0; call->op->attr && call->op->attr[a].name; a++)
-		if (!strcmp(call->op->attr[a].name, hyper[k]) && call->op->attr[a].type == ATTR_REAL) {
-			*to = call->attr[a].r;
-			return;
-		}
-	*to = hyper_default[k];
-	if (!call->table || lua_getfield(L, call->table, hyper[k]) == LUA_TNIL) return;
-	double x = lua_type(L, -1) == LUA_TNUMBER ? (double)lua_tonumber(L, -1) : NAN;
-	bool good = isfinite(x) && x >= 0 && (k != 1 || x < 1);
-	if (!good)
-		front_error(f, "%s: %s is %s, must be a number not below 0%s", call->who, hyper[k],
-		    front_describe(f, -1), k == 1 ? " and below 1" : "");
-	call->bad = call->bad || !good;
-	*to = x;
-	lua_pop(L, 1);
+	for (int i; (i = op_argument(op, o->hypers)) >= 0; o->hypers++) {
+		if (o->hypers == HYPER_LIMIT) bug("%s takes too many numbers", op->name);
+		o->hyper[o->hypers].name = op->attr[i].name;
+		o->hyper[o->hypers].value = o->attr[i].r;
+	}
 }
 
 static int optimizer(lua_State *L)
@@ -200,14 +185,11 @@ static int optimizer(lua_State *L)
 	luaL_checkstack(L, 32, NULL);
 	if (lua_gettop(L) > 1 || (lua_gettop(L) == 1 && !lua_istable(L, 1)))
 		return luaL_error(L, "%s takes a table of options: %s{rate = 0.01}", op->name, op->name);
-	AttrCall call = {
-	    .op = op, .who = op->name, .table = lua_gettop(L), .extra = hyper, .extras = COUNT(hyper)};
+	AttrCall call = {.op = op, .who = op->name, .table = lua_gettop(L)};
 	call.attr = graph_attrs(f->arena, op);
 	attributes_read(f, &call);
 	Optimizer o = {.kind = op->name, .attr = call.attr, .where = front_where(f)};
-	read_hyper(f, &call, 0, &o.rate);
-	read_hyper(f, &call, 1, &o.momentum);
-	read_hyper(f, &call, 2, &o.decay);
+	take_hyper(&o, op);
 	Optimizer *made = lua_newuserdatauv(L, sizeof o, 0);
 	*made = o;
 	luaL_setmetatable(L, OPTIMIZER);

@@ -1,4 +1,4 @@
-/* adam: Kingma, Ba 2014, in PyTorch's form; the momentum of hyper is beta1, t counts from 1.
+/* adam: Kingma, Ba 2014, in PyTorch's form; t counts steps from 1.
  *
  *   d = g + decay w
  *   m' = beta1 m + (1 - beta1) d;  v' = beta2 v + (1 - beta2) d^2
@@ -16,6 +16,7 @@
 enum { SLOT_M = OPT_SLOT, SLOT_V };
 
 static const double least_beta = 1e-30; /* beta = 0 has no logarithm; this is as good */
+#define most_beta 0.9999999             /* below 1 as a float, too */
 
 static int adam_slots(Graph *g, Node *n, StateSpec *spec)
 {
@@ -25,8 +26,9 @@ static int adam_slots(Graph *g, Node *n, StateSpec *spec)
 }
 
 /* 1 - beta^t */
-static Expr *correction(Arena *a, Expr *log_beta, Expr *t)
+static Expr *correction(Arena *a, Expr *beta, Expr *t)
 {
+	Expr *log_beta = e_call(a, FN_LOG, e_op(a, E_MAX, beta, e_num(a, least_beta)), NULL);
 	Expr *half = e_times(a, e_num(a, -0.5), e_times(a, log_beta, t));
 	Expr *h = e_call(a, FN_TANH, half, NULL);
 	return e_over(a, e_times(a, e_num(a, 2), h), e_plus(a, e_num(a, 1), h));
@@ -38,12 +40,11 @@ static void lower_bias(Lower *l, const Node *n, const Value *step, const Value *
 	Arena *a = lower_arena(l);
 	Affine nowhere[MAX_RANK] = {{0}};
 	Nest *nest = lower_nest(l, n, "adam_bias");
-	Expr *rate = hyper_load(l, nest, n, HYPER_RATE), *t = hyper_load(l, nest, n, HYPER_T);
-	Expr *beta1 = hyper_load(l, nest, n, HYPER_MOMENTUM);
-	Expr *log1 = e_call(a, FN_LOG, e_op(a, E_MAX, beta1, e_num(a, least_beta)), NULL);
-	Expr *log2 = e_num(a, log(fmax(attr_real(n, "beta2"), least_beta)));
-	lower_store(l, nest, "step", step, nowhere, e_over(a, rate, correction(a, log1, t)));
-	Expr *deviation = e_call(a, FN_SQRT, correction(a, log2, t), NULL);
+	Expr *rate = hyper_load(l, nest, n, "rate"), *t = step_load(l, nest, n);
+	Expr *first = correction(a, hyper_load(l, nest, n, "beta1"), t);
+	Expr *second = correction(a, hyper_load(l, nest, n, "beta2"), t);
+	lower_store(l, nest, "step", step, nowhere, e_over(a, rate, first));
+	Expr *deviation = e_call(a, FN_SQRT, second, NULL);
 	lower_store(l, nest, "root", root, nowhere, e_over(a, e_num(a, 1), deviation));
 }
 
@@ -51,12 +52,11 @@ static void lower_step(Lower *l, const Node *n, const Value *step, const Value *
 {
 	Arena *a = lower_arena(l);
 	const Shape *shape = &n->in[OPT_W]->shape;
-	double b2 = attr_real(n, "beta2");
 	Nest *nest = lower_nest(l, n, "adam");
 	map_dims(nest, shape);
-	Expr *rate = hyper_load(l, nest, n, HYPER_RATE);
-	Expr *beta1 = hyper_load(l, nest, n, HYPER_MOMENTUM);
-	Expr *decay = hyper_load(l, nest, n, HYPER_DECAY), *one = e_num(a, 1);
+	Expr *rate = hyper_load(l, nest, n, "rate"), *decay = hyper_load(l, nest, n, "decay");
+	Expr *beta1 = hyper_load(l, nest, n, "beta1"), *beta2 = hyper_load(l, nest, n, "beta2");
+	Expr *one = e_num(a, 1);
 	Expr *w = map_load(l, nest, "w", n->in[OPT_W], shape);
 	Expr *d = map_load(l, nest, "g", n->in[OPT_G], shape);
 	Expr *m = map_load(l, nest, "m", n->in[SLOT_M], shape);
@@ -67,8 +67,8 @@ static void lower_step(Lower *l, const Node *n, const Value *step, const Value *
 	else
 		d = e_plus(a, d, e_times(a, decay, w));
 	m = e_plus(a, e_times(a, beta1, m), e_times(a, e_minus(a, one, beta1), d));
-	Expr *square = e_times(a, e_num(a, 1 - b2), e_times(a, d, d));
-	v = e_plus(a, e_times(a, e_num(a, b2), v), square);
+	Expr *square = e_times(a, e_minus(a, one, beta2), e_times(a, d, d));
+	v = e_plus(a, e_times(a, beta2, v), square);
 	Expr *deviation =
 	    e_times(a, e_call(a, FN_SQRT, v, NULL), map_load(l, nest, "root", root, shape));
 	Expr *by = e_over(a, m, e_plus(a, deviation, e_num(a, attr_real(n, "eps"))));
@@ -89,8 +89,8 @@ static void adam_lower(Lower *l, const Node *n)
 static void adam_reference(const Node *n, const double *const *in, double *const *out)
 {
 	const double *hyper = in[OPT_HYPER];
-	double rate = hyper[HYPER_RATE], beta1 = hyper[HYPER_MOMENTUM], decay = hyper[HYPER_DECAY];
-	double beta2 = attr_real(n, "beta2"), eps = attr_real(n, "eps"), t = hyper[HYPER_T];
+	double rate = hyper[0], beta1 = hyper[1], beta2 = hyper[2], decay = hyper[3], t = hyper[4];
+	double eps = attr_real(n, "eps");
 	double first = -expm1(t * log(beta1)), second = -expm1(t * log(beta2));
 	for (int64_t e = 0; e < shape_count(n->in[OPT_W]->shape); e++) {
 		double w = in[OPT_W][e], d = in[OPT_G][e];
@@ -105,17 +105,23 @@ static void adam_reference(const Node *n, const double *const *in, double *const
 	}
 }
 
-static const Attr adam_attrs[] = {
+static const Attr adam_attrs[] = {RATE_ATTR(0.001),
+    {.name = "beta1",
+        .type = ATTR_REAL,
+        .value = 0.9,
+        .max = most_beta,
+        .argument = true,
+        .doc = "how slowly the running mean of the gradient forgets"},
     {.name = "beta2",
         .type = ATTR_REAL,
         .value = 0.999,
-        .min = 0,
-        .max = 0.999999999,
+        .max = most_beta,
+        .argument = true,
         .doc = "how slowly the running square of the gradient forgets"},
+    DECAY_ATTR,
     {.name = "eps",
         .type = ATTR_REAL,
         .value = 1e-8,
-        .min = 0,
         .max = 1,
         .doc = "added to the root of the running square"},
     {.name = "decoupled",
@@ -125,7 +131,7 @@ static const Attr adam_attrs[] = {
 
 const OpDesc op_adam = {
     .name = "adam",
-    .doc = "Adam, or AdamW with decoupled = true; momentum is beta1.",
+    .doc = "Adam, or AdamW with decoupled = true.",
     .flags = OP_OPTIMIZER,
     .min_in = 5,
     .max_in = 5,
@@ -136,8 +142,8 @@ const OpDesc op_adam = {
     .lower = adam_lower,
     .reference = adam_reference,
     .operands = "w g hyper m v",
-    .samples = "w=6x1x5x5 g=6x1x5x5 hyper=4>0 m=6x1x5x5 v=6x1x5x5>0\n"
-               "w=17 g=17 hyper=4>0 m=17 v=17>0 | beta2=0.9\n"
-               "w=10x84 g=10x84 hyper=4>0 m=10x84 v=10x84>0 | decoupled=true\n"
-               "w=16x20x3x3 g=16x20x3x3 hyper=4>0 m=16x20x3x3 v=16x20x3x3>0 | eps=0.001",
+    .samples = "w=6x1x5x5 g=6x1x5x5 hyper=5>0 m=6x1x5x5 v=6x1x5x5>0\n"
+               "w=17 g=17 hyper=5>0 m=17 v=17>0\n"
+               "w=10x84 g=10x84 hyper=5>0 m=10x84 v=10x84>0 | decoupled=true\n"
+               "w=16x20x3x3 g=16x20x3x3 hyper=5>0 m=16x20x3x3 v=16x20x3x3>0 | eps=0.001",
 };

@@ -35,6 +35,20 @@ int attr_index(const OpDesc *op, const char *name)
 	return i;
 }
 
+int op_argument(const OpDesc *op, int k)
+{
+	for (int i = 0; op->attr && op->attr[i].name; i++)
+		if (op->attr[i].argument && k-- == 0) return i;
+	return -1;
+}
+
+int op_arguments(const OpDesc *op)
+{
+	int n = 0;
+	while (op_argument(op, n) >= 0) n++;
+	return n;
+}
+
 /* The place of an attribute of this type in a table parallel to op->attr. */
 static AttrValue *attr_at(const OpDesc *op, AttrValue *table, const char *name, AttrType type)
 {

@@ -6,7 +6,7 @@ bool optimizer_infer(Graph *g, Node *n)
 	if (!infer_begin(g, n)) return false;
 	Shape w = n->in[OPT_W]->shape;
 	for (int k = 1; k < n->nin; k++) {
-		Shape want = k == OPT_HYPER ? shape_of(1, (int64_t)HYPERS) : w;
+		Shape want = k == OPT_HYPER ? shape_of(1, (int64_t)op_arguments(n->op) + 1) : w;
 		if (!shape_same(n->in[k]->shape, want))
 			return infer_error(g, n, "weight is %s, operand %d is %s, expected %s",
 			    shape_text(g->arena, w), k + 1, shape_text(g->arena, n->in[k]->shape),
@@ -25,8 +25,21 @@ int optimizer_slots(Node *n, const char *const *names, int count, StateSpec *spe
 	return count;
 }
 
-Expr *hyper_load(Lower *l, Nest *nest, const Node *n, int which)
+static Expr *load_at(Lower *l, Nest *nest, const Node *n, int place)
 {
-	Index at[] = {index_of(affine_number(which))};
+	Index at[] = {index_of(affine_number(place))};
 	return e_load(lower_arena(l), lower_load(l, nest, "hyper", n->in[OPT_HYPER], at));
+}
+
+Expr *hyper_load(Lower *l, Nest *nest, const Node *n, const char *name)
+{
+	int index = attr_index(n->op, name), place = 0;
+	if (!n->op->attr[index].argument) bug("%s: %s is no argument", n->op->name, name);
+	while (op_argument(n->op, place) != index) place++;
+	return load_at(l, nest, n, place);
+}
+
+Expr *step_load(Lower *l, Nest *nest, const Node *n)
+{
+	return load_at(l, nest, n, op_arguments(n->op));
 }

@@ -19,9 +19,9 @@ static void sgd_lower(Lower *l, const Node *n)
 	const Shape *shape = &n->in[OPT_W]->shape;
 	Nest *nest = lower_nest(l, n, "sgd");
 	map_dims(nest, shape);
-	Expr *rate = hyper_load(l, nest, n, HYPER_RATE);
-	Expr *momentum = hyper_load(l, nest, n, HYPER_MOMENTUM);
-	Expr *decay = hyper_load(l, nest, n, HYPER_DECAY);
+	Expr *rate = hyper_load(l, nest, n, "rate");
+	Expr *momentum = hyper_load(l, nest, n, "momentum");
+	Expr *decay = hyper_load(l, nest, n, "decay");
 	Expr *w = map_load(l, nest, "w", n->in[OPT_W], shape);
 	Expr *g = map_load(l, nest, "g", n->in[OPT_G], shape);
 	Expr *v = map_load(l, nest, "v", n->in[OPT_SLOT], shape);
@@ -35,16 +35,23 @@ static void sgd_lower(Lower *l, const Node *n)
 
 static void sgd_reference(const Node *n, const double *const *in, double *const *out)
 {
-	const double *w = in[OPT_W], *g = in[OPT_G], *hyper = in[OPT_HYPER], *v = in[OPT_SLOT];
+	const double *w = in[OPT_W], *g = in[OPT_G], *v = in[OPT_SLOT], *hyper = in[OPT_HYPER];
+	double rate = hyper[0], momentum = hyper[1], decay = hyper[2];
 	for (int64_t e = 0; e < shape_count(n->in[OPT_W]->shape); e++) {
-		double d = g[e] + hyper[HYPER_DECAY] * w[e];
-		out[1][e] = hyper[HYPER_MOMENTUM] * v[e] + d;
-		double step = attr_bool(n, "nesterov") ? d + hyper[HYPER_MOMENTUM] * out[1][e] : out[1][e];
-		out[0][e] = w[e] - hyper[HYPER_RATE] * step;
+		double d = g[e] + decay * w[e];
+		out[1][e] = momentum * v[e] + d;
+		double step = attr_bool(n, "nesterov") ? d + momentum * out[1][e] : out[1][e];
+		out[0][e] = w[e] - rate * step;
 	}
 }
 
-static const Attr sgd_attrs[] = {
+static const Attr sgd_attrs[] = {RATE_ATTR(0.01),
+    {.name = "momentum",
+        .type = ATTR_REAL,
+        .max = 0.9999999,
+        .argument = true,
+        .doc = "how much of the last step goes on"},
+    DECAY_ATTR,
     {.name = "nesterov", .type = ATTR_BOOL, .doc = "look ahead by the momentum, as Nesterov does"},
     {.name = NULL}};
 

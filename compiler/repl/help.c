@@ -9,7 +9,7 @@ static const char overview[] =
     "y = net:forward(x)                                          every output, in order\n"
     "loss, y = net:eval(x, label)\n"
     "loss, grads = net:gradients(x, label)                       grads[\"conv1.weight\"]\n"
-    "loss = net:step(x, label [, {rate = 0.02, momentum = 0.9, decay = 0}])\n"
+    "loss = net:step(x, label [, {rate = 0.02}])                 help(\"sgd\") names the numbers\n"
     "w = net:get(\"conv1.weight\")  net:set(\"conv1.weight\", w)     one weight or buffer\n"
     "net:summary()  net.name  net.batch  net.steps\n"
     "\n"

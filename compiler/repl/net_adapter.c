@@ -71,6 +71,7 @@ static const char *step_name(Arena *a, const Net *net)
 /* The step counter comes back through p[ARG_STEP]. */
 static void add_step(Text *out, const Net *net)
 {
+	const Optimizer *o = &net->model->optimizer;
 	if (!net->step.part) return;
 	add_head(out, "step");
 	text_printf(out,
@@ -78,8 +79,12 @@ static void add_step(Text *out, const Net *net)
 	    "\tconst double *hyper = p[%d];\n\tint status;\n"
 	    "\tt.vars = p[%d];\n\tt.slots = p[%d];\n"
 	    "\tt.seed = *(uint64_t *)p[%d];\n\tt.step = *(uint64_t *)p[%d];\n"
-	    "\tt.rate = hyper[0];\n\tt.momentum = hyper[1];\n\tt.decay = hyper[2];\n\tstatus = ",
+	    "\t(void)hyper;\n",
 	    net->model->name, ARG_HYPER, ARG_VARS, ARG_SLOTS, ARG_SEED, ARG_STEP);
+	for (int i = 0; i < o->hypers; i++)
+		text_printf(out, "\tt.%s = (%s)hyper[%d];\n", o->hyper[i].name,
+		    net->program->is_double ? "double" : "float", i);
+	text_add(out, "\tstatus = ");
 	add_call(out, net, &net->step, step_name(out->arena, net), "&t", "");
 	text_printf(out, ";\n\t*(uint64_t *)p[%d] = t.step;\n\treturn status;\n}\n", ARG_STEP);
 }

@@ -13,7 +13,7 @@ typedef struct {
 	const char *name; /* the method's, for messages */
 	void *argument[ARG_OWN + NET_ARGUMENTS];
 	int result[NET_ARGUMENTS]; /* stack index of each output's tensor, by place in order[] */
-	double hyper[3];
+	double hyper[HYPER_LIMIT];
 	uint64_t steps;
 } Call;
 
@@ -238,34 +238,45 @@ int net_gradients(lua_State *L) /* loss, grads [, terms] = net:gradients(x, labe
 	return 2 + push_terms(&c);
 }
 
-/* {rate =, momentum =, decay =} at `index`; what is not given is the network's. */
+static const char *push_hyper_names(lua_State *L, const Optimizer *o)
+{
+	lua_pushliteral(L, "");
+	for (int i = 0; i < o->hypers; i++) {
+		lua_pushfstring(L, i ? ", %s" : " %s", o->hyper[i].name);
+		lua_concat(L, 2);
+	}
+	return lua_tostring(L, -1);
+}
+
+/* The optimiser's numbers by name at `index`; what is not given is as the network says. */
 static void read_hyper(Call *c, int index)
 {
-	static const char *const name[] = {"rate", "momentum", "decay"};
 	lua_State *L = c->L;
 	const Optimizer *o = &c->net->model->optimizer;
-	c->hyper[0] = o->rate;
-	c->hyper[1] = o->momentum;
-	c->hyper[2] = o->decay;
+	const char *name[HYPER_LIMIT];
+	for (int i = 0; i < o->hypers; i++) {
+		name[i] = o->hyper[i].name;
+		c->hyper[i] = o->hyper[i].value;
+	}
 	if (lua_isnil(L, index)) return;
 	if (!lua_istable(L, index)) lua_fail(L, "step: the last argument is a table, as {rate = 0.02}");
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
 		const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "a number";
 		int which = 0;
-		while (which < COUNT(name) && strcmp(name[which], key) != 0) which++;
-		const char *nearest = diag_nearest(key, name, COUNT(name));
-		if (which == COUNT(name) && nearest)
+		while (which < o->hypers && strcmp(name[which], key) != 0) which++;
+		const char *nearest = diag_nearest(key, name, o->hypers);
+		if (which == o->hypers && nearest)
 			lua_fail(L, "step: unknown option %s; did you mean %s?", key, nearest);
-		if (which == COUNT(name))
-			lua_fail(L, "step: unknown option %s: there are rate, momentum and decay", key);
+		if (which == o->hypers)
+			lua_fail(L, "step: unknown option %s: there are%s", key, push_hyper_names(L, o));
 		if (lua_type(L, -1) != LUA_TNUMBER)
 			lua_fail(L, "step: %s is a %s, expected a number", key, luaL_typename(L, -1));
 		c->hyper[which] = lua_tonumber(L, -1);
 	}
 }
 
-int net_step(lua_State
-        *L) /* loss [, terms] = net:step(x, label [, {rate = 0.02, momentum = 0.9, decay = 0}]) */
+/* loss [, terms] = net:step(x, label [, {rate = 0.02, momentum = 0.9, decay = 0}]) */
+int net_step(lua_State *L)
 {
 	Call c = {.net = net_check(L, 1)};
 	begin(&c, L, &c.net->step, "step", 1);

@@ -71,8 +71,8 @@ struct cnnc_pool {
 /* Every tensor by name: kind 0 a weight, 1 a buffer, at `offset` in vars; 2 a slot, in slots. */
 extern const struct cnnc_tensor tiny_tensors[TINY_TENSORS];
 
-/* Where a training by sgd stands. The description says rate 0.01, momentum 0.9, decay 0.0.
- * vars has TINY_VARS numbers, slots TINY_SLOTS; step counts updates. */
+/* Where a training by sgd stands: vars has TINY_VARS numbers, slots TINY_SLOTS; step counts
+ * updates. The description says rate 0.01, momentum 0.9, decay 0.0. */
 struct tiny_train {
 	float *vars, *slots;
 	uint64_t seed, step;
