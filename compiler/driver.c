@@ -223,7 +223,7 @@ Program *compile_program(Arena *a, Diag *d, const Options *opt, Model *m, Text *
 	p->is_double = opt->is_double;
 	c.decisions.diag = d;
 	choose_targets(p, opt->target);
-	if (!decisions_read(&c, opt->decisions) || !model_layout(m)) return NULL;
+	if (!decisions_read(&c, opt->decisions) || !model_layout(m, !opt->inference_only)) return NULL;
 	for (int i = 0; i < m->slot.n; i++) vec_push(a, p->slot, m->slot.at[i]);
 	p->slots = m->slots;
 	if (dumps(&c, "model")) graph_print(m->graph, dump);

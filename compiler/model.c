@@ -47,7 +47,7 @@ static bool add_slots(Model *m, const OpDesc *op, State *weight)
 	return true;
 }
 
-bool model_layout(Model *m)
+bool model_layout(Model *m, bool trains)
 {
 	m->vars = 0;
 	if (!place_kind(m, STATE_WEIGHT, &m->vars)) return false;
@@ -56,7 +56,7 @@ bool model_layout(Model *m)
 	m->buffers = m->vars - m->weights;
 	m->slot.n = 0;
 	m->slots = 0;
-	if (!m->optimizer.kind) return true;
+	if (!m->optimizer.kind || !trains) return true;
 	const OpDesc *op = op_find(m->optimizer.kind);
 	if (!op) bug("no optimiser named %s", m->optimizer.kind);
 	for (int i = 0; i < m->state.n; i++) {

@@ -144,6 +144,20 @@ static void batches_and_inference_choose_the_entries(void **state)
 	assert_null(strstr(h, "_step"));
 }
 
+/* Nothing is kept for a training that there is not. */
+static void inference_has_no_slots(void **state)
+{
+	Spawn *s = *state;
+	spawn_write(s, "main.c",
+	    "#include \"net.h\"\nstatic float vars[NET_VARS];\nint main(void)\n{\n"
+	    "\tnet_init(vars, NULL, 1);\n\treturn NET_SLOTS != 0 || vars[0] == 0;\n}\n");
+	expect(
+	    s, 0, "cnnc net.lua --inference --target=generic && cc -std=c11 main.c net.c -lm -o main");
+	expect(s, 0, "./main && cnnc net.lua --inference --summary");
+	contains(s->out, "slots");
+	assert_null(strstr(spawn_read(s, "net.c"), "momentum_buffer"));
+}
+
 static void a_faulty_network_leaves_the_files_alone(void **state)
 {
 	Spawn *s = *state;
@@ -485,6 +499,7 @@ int main(void)
 	    TEST(a_network_becomes_two_files_here),
 	    TEST(spellings_of_an_option_mean_the_same),
 	    TEST(batches_and_inference_choose_the_entries),
+	    TEST(inference_has_no_slots),
 	    TEST(a_faulty_network_leaves_the_files_alone),
 	    TEST(a_full_disk_leaves_the_files_alone),
 	    TEST(a_depfile_survives_odd_names),

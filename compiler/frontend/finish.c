@@ -141,5 +141,5 @@ bool front_finish(Front *f)
 	if (f->diag->errors) return false;
 	drop_layers(f, reached);
 	f->model->title = find_title(f);
-	return model_layout(f->model);
+	return model_layout(f->model, !f->options->inference_only);
 }
