@@ -77,6 +77,9 @@ void text_vprintf(Text *t, const char *format, va_list args);
 void text_number(
     Text *t, double x, bool is_double); /* a C literal that reads back to the same bits */
 
+/* A word of C, C++ or their usual dialects that cannot be a name. */
+bool is_keyword(const char *s);
+
 /* Arithmetic that refuses to wrap: false when the result does not fit. */
 bool mul_fits(int64_t a, int64_t b, int64_t *product);
 bool add_fits(int64_t a, int64_t b, int64_t *sum);

@@ -117,3 +117,22 @@ uint64_t hash_bytes(const void *data, size_t n, uint64_t seed)
 }
 
 uint64_t hash_str(const char *s) { return hash_bytes(s, strlen(s), 0); }
+
+bool is_keyword(const char *s)
+{
+	static const char words[] =
+	    " alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t "
+	    "char32_t char8_t class co_await co_return co_yield compl concept const const_cast "
+	    "consteval "
+	    "constexpr constinit continue decltype default delete do double dynamic_cast else enum "
+	    "explicit export extern false final float for friend goto if import inline int long module "
+	    "mutable namespace new noexcept not not_eq nullptr operator or or_eq override private "
+	    "protected public register reinterpret_cast requires restrict return short signed sizeof "
+	    "static static_assert static_cast struct switch template this thread_local throw true try "
+	    "typedef typeid typename typeof typeof_unqual union unsigned using virtual void volatile "
+	    "wchar_t while xor xor_eq ";
+	size_t n = strlen(s);
+	for (const char *at = words; n && (at = strstr(at, s)); at++)
+		if (at[-1] == ' ' && at[n] == ' ') return true;
+	return false;
+}

@@ -146,13 +146,6 @@ static void print_calls(Entry *w)
 	for (int s = 0; s < w->part->step.n; s++) print_call(w, s);
 }
 
-static int number_of(const Emission *e, const Part *p)
-{
-	int i = 0;
-	while (e->program->part.at[i] != p) i++;
-	return i;
-}
-
 static bool places(const Entry *w, Place place) { return w->places >> place & 1; }
 
 static void print_unused(Text *out, bool used, const char *name)
@@ -235,7 +228,7 @@ static void print_entry(const Emission *e, const Part *p, Text *out)
 	const char *vars = "vars";
 	if (p->kind == ENTRY_INFER) vars = arena_printf(e->arena, "p + %lld", (long long)e->vars_at);
 	Entry w = {
-	    .e = e, .part = p, .number = number_of(e, p), .work = "m", .vars = vars, .out = &body};
+	    .e = e, .part = p, .number = part_number(e, p), .work = "m", .vars = vars, .out = &body};
 	if (p->kind == ENTRY_INFER) w.packed = "p";
 	if (p->kind == ENTRY_GRADIENTS) w.grads = "grads";
 	print_calls(&w);
@@ -301,7 +294,7 @@ static void print_init(const Emission *e, const Part *p, Text *out)
 {
 	Text body;
 	text_init(&body, e->arena);
-	Entry w = {.e = e, .part = p, .number = number_of(e, p), .work = "m", .out = &body};
+	Entry w = {.e = e, .part = p, .number = part_number(e, p), .work = "m", .out = &body};
 	w.vars = "vars";
 	w.slots = "slots";
 	print_calls(&w);
@@ -329,7 +322,7 @@ static void print_pack(const Emission *e, const Part *p, Text *out)
 	text_init(&body, e->arena);
 	Entry w = {.e = e, .part = p, .vars = "vars", .packed = "p", .work = "m", .out = &body};
 	if (p) {
-		w.number = number_of(e, p);
+		w.number = part_number(e, p);
 		print_calls(&w);
 	}
 	print_signature(e, p, ENTRY_PACK, out);
@@ -364,7 +357,7 @@ static void print_update(const Emission *e, const Part *p, Text *out)
 {
 	Text body;
 	text_init(&body, e->arena);
-	Entry w = {.e = e, .part = p, .number = number_of(e, p), .grads = "grads", .out = &body};
+	Entry w = {.e = e, .part = p, .number = part_number(e, p), .grads = "grads", .out = &body};
 	w.vars = "t->vars";
 	w.slots = "t->slots";
 	w.hyper = "hyper";

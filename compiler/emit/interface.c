@@ -75,44 +75,6 @@ const char *shape_words(Arena *a, Shape s)
 	return text;
 }
 
-static bool is_letter(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-/* Words of C, C++ and of the functions' own text. */
-static bool is_taken(const char *s)
-{
-	static const char *const words[] = {"a", "k", "m", "n", "p", "t", "vars", "slots", "grads",
-	    "packed", "work", "pool", "seed", "step", "hyper", "status", "rest", "key", "run", "pick",
-	    "kernels", "auto", "bool", "break", "case", "catch", "char", "class", "const", "continue",
-	    "default", "delete", "do", "double", "else", "enum", "extern", "false", "float", "for",
-	    "friend", "goto", "if", "inline", "int", "long", "mutable", "namespace", "new", "not",
-	    "operator", "or", "and", "private", "protected", "public", "register", "restrict", "return",
-	    "short", "signed", "sizeof", "static", "struct", "switch", "template", "this", "throw",
-	    "true", "try", "typedef", "typename", "union", "unsigned", "using", "virtual", "void",
-	    "volatile", "while", "xor"};
-	for (int i = 0; i < COUNT(words); i++)
-		if (!strcmp(words[i], s)) return true;
-	return false;
-}
-
-static const char *word_of(Arena *a, const char *name)
-{
-	char *word = arena_printf(a, "%s%s", is_letter(*name) ? "" : "_", name);
-	for (char *c = word; *c; c++)
-		if (!is_letter(*c) && !(*c >= '0' && *c <= '9')) *c = '_';
-	return is_taken(word) ? arena_printf(a, "%s_", word) : word;
-}
-
-const char *argument_name(const Emission *e, const Part *p, int argument)
-{
-	const char *word = word_of(e->arena, p->arg.at[argument].name);
-	for (int i = 0; i < argument; i++)
-		if (!strcmp(argument_name(e, p, i), word)) word = arena_printf(e->arena, "%s_", word);
-	return word;
-}
-
 /* --- arguments ----------------------------------------------------------------------------- */
 
 static bool is_hidden(const Part *p, int i)

@@ -247,6 +247,11 @@ typedef struct {
 } Table;
 
 typedef struct {
+	const char **at; /* NULL: free */
+	size_t n, room;
+} Words;
+
+typedef struct {
 	Arena *arena;
 	const Program *program;
 	const char *real, *prefix, *upper; /* float, lenet, LENET */
@@ -255,6 +260,8 @@ typedef struct {
 	Vec(Table) table;
 	unsigned uses;
 	int64_t stack;
+	Words taken;            /* what no argument may be called */
+	const char ***argument; /* names by part, by argument; NULL: a draft */
 	/* what lies behind `packed`, in elements: its own, a copy of vars, pack's work */
 	bool packs_vars;
 	int64_t vars_at, pack_work_at, packed_elements;
@@ -266,10 +273,16 @@ void print_tables(const Emission *e, Text *out);
 void print_kernels(const Emission *e, Text *out);
 void print_kernel_tables(const Emission *e, Text *out); /* and the choice among them */
 
+/* --- words.c: what arguments are called ---------------------------------------------------- */
+
+/* What a draft declares at file scope is taken; with `bodies`, all that it says. */
+void take_words(Emission *e, const char *draft, bool bodies);
+void name_arguments(Emission *e); /* after that */
+const char *argument_name(const Emission *e, const Part *p, int argument);
+int part_number(const Emission *e, const Part *p);
+
 /* --- interface.c: functions as the user sees them ------------------------------------------ */
 
-/* The name of an argument in C: a word that nothing else has. */
-const char *argument_name(const Emission *e, const Part *p, int argument);
 const char *seed_argument(const Part *p); /* of TYPE_SEED; NULL: there is none */
 void print_signature(const Emission *e, const Part *p, EntryKind kind, Text *out);
 /* Inputs, then outputs, the loss first: order[] are argument numbers. Seeds and `hyper` are left

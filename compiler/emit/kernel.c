@@ -25,13 +25,10 @@ int kernel_buffers(const Nest *n, const Buffer **buffer)
 /* Names the printer uses itself, and words of C and C++. */
 bool is_word(const char *s)
 {
-	static const char *const words[] = {"a", "e", "h", "i", "u", "arg", "block", "first", "last",
-	    "int", "float", "double", "for", "if", "do", "new", "this", "class", "delete", "return",
-	    "else", "const", "static", "void", "long", "short", "char", "auto", "case", "union",
-	    "bool"};
+	static const char *const words[] = {"a", "e", "h", "i", "u", "arg", "block", "first", "last"};
 	for (int i = 0; i < COUNT(words); i++)
 		if (!strcmp(words[i], s)) return true;
-	return false;
+	return is_keyword(s);
 }
 
 /* The access's name, made to differ from loops, other arrays and what the printer names itself.

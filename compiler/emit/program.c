@@ -96,17 +96,11 @@ static void print_limits(const Emission *e, Text *out)
 	    p->target[0]->name);
 }
 
-/* Every target but the last of those that are always there asks the machine; cpu_init is not needed
- * after constructors have run. */
-void emit_program(Arena *a, const Program *p, const char *header_name, Text *c, Text *h)
+static void print_program(Emission *e, const char *header_name, Text *c, Text *h)
 {
-	Emission e = {.arena = a, .program = p, .real = p->is_double ? "double" : "float"};
-	e.prefix = p->model->name;
-	e.upper = upper_of(a, e.prefix);
-	find_kernels(&e);
-	lay_out_packed(&e);
-	print_header(&e, arena_printf(a, "%s_H", e.upper), h);
-	print_banner(&e, c);
+	const Program *p = e->program;
+	print_header(e, arena_printf(e->arena, "%s_H", e->upper), h);
+	print_banner(e, c);
 	if (header_name) text_printf(c, "#include \"%s\"\n\n", header_name);
 	text_add(
 	    c, "#include <math.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n\n");
@@ -115,13 +109,33 @@ void emit_program(Arena *a, const Program *p, const char *header_name, Text *c, 
 		text_add(c, "\n");
 	}
 	print_refusals(c);
-	print_limits(&e, c);
-	prelude_print(c, p->target, p->ntarget, p->is_double, e.uses);
+	print_limits(e, c);
+	prelude_print(c, p->target, p->ntarget, p->is_double, e->uses);
 	text_add(c, "\n");
-	print_tables(&e, c);
-	print_kernels(&e, c);
-	print_kernel_tables(&e, c);
-	print_runtime(&e, c);
-	print_tensors(&e, c);
-	print_entries(&e, c);
+	print_tables(e, c);
+	print_kernels(e, c);
+	print_kernel_tables(e, c);
+	print_runtime(e, c);
+	print_tensors(e, c);
+	if (!e->argument) take_words(e, c->data, false);
+	size_t entries = c->len;
+	print_entries(e, c);
+	if (!e->argument) take_words(e, c->data + entries, true);
+}
+
+/* Every target but the last of those that are always there asks the machine; cpu_init is not needed
+ * after constructors have run. */
+void emit_program(Arena *a, const Program *p, const char *header_name, Text *c, Text *h)
+{
+	Emission e = {.arena = a, .program = p, .real = p->is_double ? "double" : "float"};
+	Text draft_c, draft_h;
+	e.prefix = p->model->name;
+	e.upper = upper_of(a, e.prefix);
+	find_kernels(&e);
+	lay_out_packed(&e);
+	text_init(&draft_c, a);
+	text_init(&draft_h, a);
+	print_program(&e, NULL, &draft_c, &draft_h);
+	name_arguments(&e);
+	print_program(&e, header_name, c, h);
 }

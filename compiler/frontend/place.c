@@ -153,26 +153,14 @@ bool front_is_name(const char *s)
 	return *s && !is_digit(*s) && strlen(s) <= NAME_LIMIT && s[strspn(s, letters)] == '\0';
 }
 
-/* Names of outputs and inputs become names of C arguments: the words of C and C++, and what the
- * emitted functions call their other arguments and helpers. */
+/* Names of outputs and inputs become names of C arguments, and those of the arguments that are
+ * there anyway would read badly twice. */
 bool front_is_taken(const char *s)
 {
-	static const char words[] = " alignas alignof and and_eq asm auto bitand bitor bool break case "
-	                            "catch char class compl const "
-	                            "const_cast constexpr continue decltype default delete do double "
-	                            "dynamic_cast else enum explicit "
-	                            "export extern false final float for friend goto if import inline "
-	                            "int int32_t int64_t long module "
-	                            "mutable namespace new noexcept not not_eq nullptr operator or "
-	                            "or_eq override private protected "
-	                            "ptrdiff_t public register reinterpret_cast requires restrict "
-	                            "return short signed size_t sizeof "
-	                            "static static_assert static_cast struct switch template this "
-	                            "thread_local throw true try typedef "
-	                            "typeid typename typeof uint32_t uint64_t uint8_t union unsigned "
-	                            "using virtual void volatile wchar_t "
-	                            "while xor xor_eq vars slots grads packed work pool seed step loss "
-	                            "n t rate momentum decay main ";
+	static const char words[] =
+	    " int32_t int64_t ptrdiff_t size_t uint32_t uint64_t uint8_t vars slots "
+	    "grads packed work pool seed step loss n t rate momentum decay main ";
+	if (is_keyword(s)) return true;
 	const char *at = words;
 	size_t n = strlen(s);
 	while ((at = strstr(at, s))) {
