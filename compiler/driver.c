@@ -37,58 +37,6 @@ static void choose_targets(Program *p, const char *name)
 	for (int i = 0; i < COUNT(all); i++) p->target[p->ntarget++] = target_find(all[i]);
 }
 
-/* --- decisions: lines "key = text", '#' begins a comment --------------------------------- */
-
-static bool decisions_line(Compilation *c, char *line, Where where)
-{
-	line[strcspn(line, "#\r")] = '\0';
-	line += strspn(line, " \t");
-	char *end = line + strlen(line);
-	while (end > line && strchr(" \t", end[-1])) *--end = '\0';
-	if (!*line) return true;
-	char *equals = strstr(line, " = ");
-	const char *text = equals ? equals + 3 : end;
-	if (!equals && end - line > 2 && strcmp(end - 2, " =") == 0) equals = end - 2; /* no loops */
-	if (!equals) {
-		diag_error(c->diag, where, "a decision is 'key = text', not '%s'", line);
-		return false;
-	}
-	*equals = '\0';
-	struct Decision item = {line, text, true};
-	vec_push(c->arena, c->decisions.item, item);
-	return true;
-}
-
-static bool decisions_read(Compilation *c, const char *path)
-{
-	enum { FILE_LIMIT = 1 << 24 };
-	char *data;
-	size_t size;
-	c->decisions.arena = c->arena;
-	if (!path) return true;
-	const char *error = file_read(c->arena, path, FILE_LIMIT, &data, &size);
-	if (error) {
-		diag_error(c->diag, (Where){0}, "%s", error);
-		return false;
-	}
-	bool ok = true;
-	int number = 0;
-	for (char *line = data; *line;) {
-		size_t n = strcspn(line, "\n");
-		bool last = line[n] == '\0';
-		line[n] = '\0';
-		ok &= decisions_line(c, line, (Where){path, ++number, NULL, 0});
-		line += n + !last;
-	}
-	return ok;
-}
-
-static void decisions_print(const Decisions *d, Text *out)
-{
-	for (int i = 0; i < d->item.n; i++)
-		text_printf(out, "%s = %s\n", d->item.at[i].key, d->item.at[i].text);
-}
-
 /* --- one entry --------------------------------------------------------------------------- */
 
 static void dump_nests(const Part *p, Text *out)
@@ -149,7 +97,7 @@ static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *n
 	prune_part(c->arena, p);
 	fuse_part(c->arena, p);
 	if (dumps(c, "fused")) dump_nests(p, c->dump);
-	layout_part(c->arena, p, &c->decisions);
+	layout_part(c->arena, p);
 	inplace_part(c->arena, p);
 	if (dumps(c, "layouts")) dump_layouts(p, c->dump);
 	return p;
@@ -223,13 +171,15 @@ Program *compile_program(Arena *a, Diag *d, const Options *opt, Model *m, Text *
 	p->is_double = opt->is_double;
 	c.decisions.diag = d;
 	choose_targets(p, opt->target);
-	if (!decisions_read(&c, opt->decisions) || !model_layout(m, !opt->inference_only)) return NULL;
+	c.decisions.arena = a;
+	if (!decisions_read(&c.decisions, d, opt->decisions) || !model_layout(m, !opt->inference_only)) return NULL;
 	for (int i = 0; i < m->slot.n; i++) vec_push(a, p->slot, m->slot.at[i]);
 	p->slots = m->slots;
 	if (dumps(&c, "model")) graph_print(m->graph, dump);
 	finish_part(&c, lower_init(a, m));
 	add_inference(&c, m);
 	if (m->loss.n > 0 && !opt->inference_only) add_training(&c, m);
+	if (!d->errors) decisions_check(&c.decisions, d, p->target, p->ntarget);
 	if (dumps(&c, "decisions")) decisions_print(&c.decisions, dump);
 	return d->errors ? NULL : p;
 }

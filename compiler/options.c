@@ -175,7 +175,7 @@ static const Row table[] = {
     {"--freeze", "PATTERN", TAKES_VALUE, ROW_SET, set_freeze,
         "weights that are not trained: 'layer1.*'; may be repeated"},
     {"--decisions", "FILE", TAKES_VALUE, ROW_SET, set_decisions,
-        "layouts and schedules to follow, as --dump=decisions prints them"},
+        "schedules to follow, as --dump=decisions prints them"},
     {"--dump", "STAGE", TAKES_VALUE, ROW_SET, set_dump,
         "print model, graph, passes, nests, fused, layouts, trees, plan or decisions"},
     {"--summary", "json", MAY_TAKE_VALUE, ROW_SET, set_summary,

@@ -112,7 +112,7 @@ Part *part_compile(Arena *a, const Graph *g, EntryKind kind, const char *name,
 	if (*error) return NULL;
 	Part *p = lower_graph(a, g, kind, name);
 	fuse_part(a, p);
-	layout_part(a, p, &decisions);
+	layout_part(a, p);
 	schedule_part(a, p, target, ntarget, is_double, &decisions);
 	plan_memory(a, p, is_double ? 8 : 4);
 	*error = verify_part(a, p);

@@ -284,6 +284,50 @@ static void every_stage_can_be_dumped(void **state)
 	contains(s->err, "d.txt:2: error: ");
 }
 
+/* What a record asks for is done or said; nothing is passed over in silence. */
+static void bad_decisions_are_told_with_their_line(void **state)
+{
+	Spawn *s = *state;
+	static const struct {
+		const char *edit; /* of the line "copy/generic a4 b16 @........ = par a 1 | b 1" */
+		const char *says, *says_too;
+	} wrong[] = {
+	    {"s/= .*/= q 3/", "d:9: error: copy/generic a4 b16 @", ": nest copy has no dim 'q'\n"},
+	    {"s/= .*/= a x/", "d:9: error: copy/generic a4 b16 @", ": 'x' is not a positive number\n"},
+	    {"s/= .*/= a 3 | b/", "d:9: error: copy/generic a4 b16 @", ""},
+	    {"s/= .*/= b | par a/", "d:9: error: copy/generic a4 b16 @", ""},
+	    {"s/= .*/=/", "d:9: error: copy/generic a4 b16 @", ""},
+	    {"s/generic/genric/", "d:9: error: 'copy/genric a4 b16 @", "' is no key: "},
+	    {"s/@./@/", "d:9: error: 'copy/generic a4 b16 @", "' is no key: "},
+	    {"p", "d:10: error: copy/generic a4 b16 @", " was decided in line 9\n"},
+	    {"s/copy/copied/", "d:9: warning: copied/generic a4 b16 @", ": no nest has this key\n"},
+	    {"s/b16/b17/", "d:9: warning: copy/generic a4 b17 @", ": no nest has this key\n"},
+	    {"s/generic/avx2/", "", ""},
+	};
+	expect(s, 0, "cnnc net.lua --target=generic --dump=decisions >given");
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		bool bad = strstr(wrong[i].says, "error") != NULL;
+		expect(s, bad ? 1 : 0,
+		    "sed '9%s' given >d; rm -f net.c; cnnc net.lua --target=generic --decisions d",
+		    wrong[i].edit);
+		contains(s->err, wrong[i].says);
+		contains(s->err, wrong[i].says_too);
+		assert_true(spawn_exists(s, "net.c") == !bad);
+		assert_true(strlen(wrong[i].says) > 0 || !*s->err);
+	}
+	/* A record says what was done, not what was wished. */
+	expect(s, 0,
+	    "sed 9s/copy/copied/ given >d; cnnc net.lua --target=generic --decisions d "
+	    "--dump=decisions | sort >done; sort given | cmp - done");
+	expect(s, 0,
+	    "sed '9s/= .*/= a | b/' given >d; cnnc net.lua --target=generic --decisions d "
+	    "--dump=decisions | grep -c '^copy/generic a4 b16 @........ = a | b$'");
+	/* Mistakes in several parts are told in one run. */
+	expect(s, 1, "sed 's/= .*/= q 3/' given >d; cnnc net.lua --target=generic --decisions d");
+	contains(s->err, "d:1: error: init/");
+	contains(s->err, "d:9: error: copy/");
+}
+
 /* --- mistakes, disks and broken files ---------------------------------------------------- */
 
 /* What is in the folder, of ours and of others. */
@@ -508,6 +552,7 @@ int main(void)
 	    TEST(the_same_network_gives_the_same_bytes_anywhere),
 	    TEST(a_summary_is_printed_and_nothing_written),
 	    TEST(every_stage_can_be_dumped),
+	    TEST(bad_decisions_are_told_with_their_line),
 	    TEST(mistakes_are_told_with_their_line),
 	    TEST(large_windows_and_strides_stay_small),
 	    TEST(a_large_link_table_is_a_table),

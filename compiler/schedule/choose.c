@@ -189,24 +189,27 @@ static const char *nest_key(Arena *a, const Nest *n, const Target *t)
 static void record(Decisions *d, const Scheduled *s, const char *key)
 {
 	Text text;
+	for (int i = 0; i < d->item.n; i++)
+		if (d->item.at[i].taken && !strcmp(d->item.at[i].key, key)) return;
 	text_init(&text, d->arena);
 	schedule_print(s->nest, &s->schedule, &text);
-	for (int i = 0; i < d->item.n; i++)
-		if (!strcmp(d->item.at[i].key, key)) return;
-	struct Decision item = {key, text.data, false};
+	struct Decision item = {.key = key, .text = text.data, .taken = true};
 	vec_push(d->arena, d->item, item);
 }
 
-/* A given decision, when it fits this nest. */
-static Scheduled *follow(Arena *a, const Nest *n, const Decisions *d, const char *key)
+/* The given decision for this nest, if there is one and it is good. */
+static Scheduled *follow(Arena *a, const Nest *n, Decisions *d, const char *key)
 {
 	for (int i = 0; i < d->item.n; i++) {
+		struct Decision *item = &d->item.at[i];
 		Schedule s;
-		const char *error;
-		if (!d->item.at[i].given || strcmp(d->item.at[i].key, key)) continue;
-		if (schedule_parse(a, n, d->item.at[i].text, &s)) return NULL;
-		Scheduled *made = tree_build(a, n, &s, &error);
-		return made && !check_all(a, made) ? made : NULL;
+		if (!item->where.line || strcmp(item->key, key) != 0) continue;
+		Scheduled *made = NULL;
+		item->fault = schedule_parse(a, n, item->text, &s);
+		if (!item->fault) made = tree_build(a, n, &s, &item->fault);
+		if (made) item->fault = check_all(a, made);
+		item->taken = made && !item->fault;
+		return item->taken ? made : NULL;
 	}
 	return NULL;
 }

@@ -372,10 +372,9 @@ static void relay_step(Layout *l, int *step)
 			relay_store(l, n, k, lanes, *step);
 }
 
-void layout_part(Arena *a, Part *p, Decisions *d)
+void layout_part(Arena *a, Part *p)
 {
 	Layout l = {.arena = a, .part = p};
-	(void)d;
 	unmask_part(a, p);
 	for (int i = 0; i < p->buffer.n; i++)
 		if (!p->buffer.at[i]->fixed) lay_out(&l, p->buffer.at[i]);

@@ -1,4 +1,4 @@
-/* schedule: decisions about nests. Layouts and schedules are chosen from the form of the nest (a
+/* schedule: decisions about nests. Layouts and schedules follow from the form of the nest (a
  * contraction, a window reduction, a map), never from the operator's name or a list of known
  * layers. */
 #ifndef CNNC_SCHEDULE_H
@@ -6,16 +6,26 @@
 
 #include "../program.h"
 
-/* What was decided, as readable data: `key = text` lines, keys made of class and shape. */
+/* The schedules, as readable data: `key = text` lines, keys made of class and shape. */
 typedef struct {
 	Arena *arena;
 	Diag *diag; /* for nests that no schedule fits; NULL: these are faults of cnnc */
 	Vec(struct Decision {
 		const char *key;
 		const char *text;
-		bool given;
+		bool taken;        /* a nest has it */
+		const char *fault; /* of a given one: why the nest that it names cannot have it */
+		Where where;       /* of a given one, and */
+		const Target *target;
 	}) item;
 } Decisions;
+
+/* decisions.c: a file of them (NULL: none); false after errors. */
+bool decisions_read(Decisions *d, Diag *diag, const char *path);
+/* After all parts are scheduled: reports those that were given and not taken. A key that no nest
+ * has is a warning: it may be another batch size's. */
+void decisions_check(const Decisions *d, Diag *diag, const Target *const *target, int ntarget);
+void decisions_print(const Decisions *d, Text *out);
 
 /* prune.c: without stores that nobody reads. */
 void prune_part(Arena *a, Part *p);
@@ -23,7 +33,7 @@ void prune_part(Arena *a, Part *p);
 void fuse_part(Arena *a, Part *p);
 /* layout.c: a layout for every buffer that is ours, and copies where a fixed buffer must be read or
  * written in another form (weights packed for the kernels, gradients brought back to canonical). */
-void layout_part(Arena *a, Part *p, Decisions *d);
+void layout_part(Arena *a, Part *p);
 /* inplace.c: maps write over operands that die there. */
 void inplace_part(Arena *a, Part *p);
 /* choose.c: a schedule for each nest and target; follows `d` where it names the nest. A nest past

@@ -177,7 +177,7 @@ static void compile_layer(Job *j)
 	j->part = lower_graph(j->arena, g, ENTRY_GRADIENTS, "layer");
 	prune_part(j->arena, j->part);
 	fuse_part(j->arena, j->part);
-	layout_part(j->arena, j->part, &decisions);
+	layout_part(j->arena, j->part);
 	inplace_part(j->arena, j->part);
 	schedule_part(j->arena, j->part, &j->target, 1, false, &decisions);
 	j->step = -1;
