@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -47,7 +48,8 @@ static void compile(Spawn *s, const char *files)
 	for (size_t i = 0; i < sizeof compilers / sizeof *compilers; i++)
 		if (have_program(compilers[i].program))
 			expect(s, 0,
-			    "for f in %s; do %s -Wall -Wextra -Wshadow -Wconversion -Werror -c $f -o f.o || "
+			    "for f in %s; do %s -Wall -Wextra -Wshadow -Wconversion -Werror -c \"$f\" -o f.o "
+			    "|| "
 			    "exit 1; done",
 			    files, compilers[i].command);
 }
@@ -116,11 +118,38 @@ static void arguments_may_be_called_anything(void **state)
 	compile(s, "n???.c");
 }
 
+/* --- files and titles ---------------------------------------------------------------------- */
+
+static void files_and_titles_may_hold_anything(void **state)
+{
+	Spawn *s = *state;
+	static const char *const name[] = {"a'b\"", "a\nb", "a\\b", "a b", "-- ?\?-x", "a?\?!b", "*",
+	    "%s", "\xc3\xa4", "\xff", "\xe2\x80\xae x", "$(false)", "#"};
+	static const char *const title[] = {"?\?/", "\\", "ends *\\", "a */ b /* c *?\?/", "\xff\xff/",
+	    "\xe2\x80\xae x", "*\xff/", "\x01\x7f\t*\x02/"};
+	enum { NAMES = sizeof name / sizeof *name, TITLES = sizeof title / sizeof *title };
+	char text[400];
+	for (size_t i = 0; i < NAMES + TITLES; i++) {
+		snprintf(text, sizeof text,
+		    "-- %s\nlocal x = image('x', 1, 2, 2)\n"
+		    "return network{output = {y = x:flatten():dense(param.fc, 2)}}\n",
+		    i < NAMES ? "A title" : title[i - NAMES]);
+		spawn_write(s, "net.lua", text);
+		spawn_write(s, "name", i < NAMES ? name[i] : "net");
+		expect(s, 0,
+		    "name=$(cat name; echo .) name=${name%%.}; [ -e \"$name.lua\" ] || cp -- net.lua "
+		    "\"$name.lua\"; "
+		    "rm -rf out; mkdir out && cnnc --target=generic -o \"out/$name.c\" -- \"$name.lua\"");
+		compile(s, "out/*.c");
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(arguments_may_be_called_anything),
+	    TEST(files_and_titles_may_hold_anything),
 	};
 	return cmocka_run_group_tests_name("names", tests, NULL, NULL);
 }

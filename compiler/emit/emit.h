@@ -5,8 +5,9 @@
 
 #include "../program.h"
 
-/* The .c and the .h. `header_name` is what the .c includes ("lenet.h"); NULL: the header's text
- * goes into the .c itself (for the JIT). The same program gives the same bytes. */
+/* The .c and the .h. `header_name` is what the .c includes ("lenet.h"); NULL, or no name that
+ * #include could say: the header's text goes into the .c itself. The same program gives the same
+ * bytes. */
 void emit_program(Arena *a, const Program *p, const char *header_name, Text *c, Text *h);
 
 /* One scheduled nest as a static function `name(const void *const *arg, size_t block)` for a

@@ -52,15 +52,6 @@ int64_t scratch_bytes(const Emission *e)
 
 /* --- words --------------------------------------------------------------------------------- */
 
-void print_comment_text(Text *out, const char *s)
-{
-	for (; *s; s++) {
-		bool ends = (s[0] == '*' && s[1] == '/') || (s[0] == '/' && s[1] == '*');
-		text_addn(out, *s == '\n' ? " " : s, 1);
-		if (ends) text_add(out, " ");
-	}
-}
-
 const char *grouped(Arena *a, int64_t n)
 {
 	if (n < 1000) return arena_printf(a, "%lld", (long long)n);

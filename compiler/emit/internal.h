@@ -273,6 +273,13 @@ void print_tables(const Emission *e, Text *out);
 void print_kernels(const Emission *e, Text *out);
 void print_kernel_tables(const Emission *e, Text *out); /* and the choice among them */
 
+/* --- foreign.c: texts of strangers --------------------------------------------------------- */
+
+/* Nothing in it ends a comment, goes on in the next line or makes a compiler wonder. */
+void print_comment_text(Text *out, const char *s);
+void print_string(Text *out, const char *s); /* as a literal, quotes and all */
+bool is_includable(const char *name);        /* as #include "name" */
+
 /* --- words.c: what arguments are called ---------------------------------------------------- */
 
 /* What a draft declares at file scope is taken; with `bodies`, all that it says. */
@@ -299,9 +306,8 @@ const Part *find_part(const Emission *e, EntryKind kind, int64_t batch); /* batc
  * batch. */
 int infer_parts(const Emission *e, const Part **part, bool *any);
 void print_banner(const Emission *e, Text *out);
-void print_comment_text(Text *out, const char *s); /* nothing in it ends a comment */
-const char *grouped(Arena *a, int64_t n);          /* 1,234,567 */
-const char *shape_words(Arena *a, Shape s);        /* 1 x 3 x 224 x 224 */
+const char *grouped(Arena *a, int64_t n);   /* 1,234,567 */
+const char *shape_words(Arena *a, Shape s); /* 1 x 3 x 224 x 224 */
 
 /* --- entry.c ------------------------------------------------------------------------------- */
 

@@ -54,13 +54,9 @@ static void print_tensors(const Emission *e, Text *out)
 	text_printf(out, "const struct cnnc_tensor %s_tensors[%s_TENSORS] = {\n", e->prefix, e->upper);
 	for (int i = 0; i < n; i++) {
 		const State *s = i < states ? m->state.at[i] : e->program->slot.at[i - states];
-		text_add(out, "\t{\"");
-		for (const char *c = s->name; *c; c++) {
-			if (*c == '"' || *c == '\\') text_add(out, "\\");
-			text_addn(out, c, 1);
-		}
-		text_printf(
-		    out, "\", %lld, %lld, {", (long long)s->offset, (long long)shape_count(s->shape));
+		text_add(out, "\t{");
+		print_string(out, s->name);
+		text_printf(out, ", %lld, %lld, {", (long long)s->offset, (long long)shape_count(s->shape));
 		for (int d = 0; d < MAX_RANK; d++)
 			text_printf(
 			    out, "%s%lld", d ? ", " : "", (long long)(d < s->shape.rank ? s->shape.dim[d] : 0));
@@ -137,5 +133,6 @@ void emit_program(Arena *a, const Program *p, const char *header_name, Text *c, 
 	text_init(&draft_h, a);
 	print_program(&e, NULL, &draft_c, &draft_h);
 	name_arguments(&e);
+	if (header_name && !is_includable(header_name)) header_name = NULL;
 	print_program(&e, header_name, c, h);
 }
