@@ -155,7 +155,13 @@ static void add_training(Compilation *c, const Model *m)
 	for (int i = 0; i < n; i++) {
 		add_part(c, graph_instance(m, batch[i], MODE_INFER, true), ENTRY_EVAL,
 		    entry_name(c, "eval", batch[i]));
+		int errors = c->diag->errors;
 		Graph *g = graph_instance(m, batch[i], MODE_TRAIN, true);
+		if (c->diag->errors > errors && batch[i] == 1)
+			diag_note(c->diag, (Where){0},
+			    "training is compiled for batch 1%s; -b train=2 gives a larger one, --inference "
+			    "none",
+			    o->train_batches ? "" : ", since -b names no other");
 		graph_backward(g, m);
 		add_part(c, g, ENTRY_GRADIENTS, entry_name(c, "gradients", batch[i]));
 	}
@@ -172,7 +178,8 @@ Program *compile_program(Arena *a, Diag *d, const Options *opt, Model *m, Text *
 	c.decisions.diag = d;
 	choose_targets(p, opt->target);
 	c.decisions.arena = a;
-	if (!decisions_read(&c.decisions, d, opt->decisions) || !model_layout(m, !opt->inference_only)) return NULL;
+	if (!decisions_read(&c.decisions, d, opt->decisions) || !model_layout(m, !opt->inference_only))
+		return NULL;
 	for (int i = 0; i < m->slot.n; i++) vec_push(a, p->slot, m->slot.at[i]);
 	p->slots = m->slots;
 	if (dumps(&c, "model")) graph_print(m->graph, dump);

@@ -284,6 +284,26 @@ static void every_stage_can_be_dumped(void **state)
 	contains(s->err, "d.txt:2: error: ");
 }
 
+/* A network that cannot learn from one image says how to go on. */
+static void training_on_too_few_says_what_to_do(void **state)
+{
+	Spawn *s = *state;
+	spawn_write(s, "net.lua",
+	    "local x, label = image('x', 1, 4, 4), class('label', 3)\n"
+	    "local y = x:global_avg_pool():batch_norm(param.bn):flatten():dense(param.fc, 3)\n"
+	    "return network{output = {y = y}, loss = y:cross_entropy(label), optimizer = sgd{}}\n");
+	expect(s, 1, "cnnc net.lua -b infer=1");
+	contains(s->err,
+	    "net.lua:2: error: bn: input is 1x1x1x1: batch norm in training needs more than "
+	    "one number");
+	contains(s->err,
+	    "note: training is compiled for batch 1, since -b names no other; -b train=2 gives "
+	    "a larger one, --inference none\n");
+	expect(s, 1, "cnnc net.lua -b 1");
+	contains(s->err, "note: training is compiled for batch 1; -b train=2 ");
+	expect(s, 0, "cnnc net.lua -b infer=1 -b train=2 && cnnc net.lua --inference");
+}
+
 /* What a record asks for is done or said; nothing is passed over in silence. */
 static void bad_decisions_are_told_with_their_line(void **state)
 {
@@ -552,6 +572,7 @@ int main(void)
 	    TEST(the_same_network_gives_the_same_bytes_anywhere),
 	    TEST(a_summary_is_printed_and_nothing_written),
 	    TEST(every_stage_can_be_dumped),
+	    TEST(training_on_too_few_says_what_to_do),
 	    TEST(bad_decisions_are_told_with_their_line),
 	    TEST(mistakes_are_told_with_their_line),
 	    TEST(large_windows_and_strides_stay_small),
