@@ -149,6 +149,8 @@ typedef enum {
 struct OpDesc {
 	const char *name; /* also the Lua method's */
 	const char *doc;  /* one sentence; REPL help */
+	const char *sign; /* what arithmetic in network files becomes it: "+", "-", "*", "/" of two
+	                   * operands, "^" with a number, "a*x+b" with two; else NULL */
 	unsigned flags;
 	int min_in, max_in; /* operands that are values, states included */
 	int states;         /* how many of the operands, the last ones, are states made by the method */
@@ -186,6 +188,7 @@ struct OpDesc {
 extern const OpDesc *const op_table[];
 extern const int op_count;
 const OpDesc *op_find(const char *name);            /* or NULL */
+const OpDesc *op_signed(const char *sign);          /* or NULL */
 int attr_index(const OpDesc *op, const char *name); /* bug() when absent */
 /* Of an optimiser, the k-th number that each step is given, or -1: its index in op->attr. They are
  * members of the emitted struct NET_train, in this order. */

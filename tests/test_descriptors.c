@@ -61,6 +61,7 @@ static const char *descriptor_fault(const OpDesc *op)
 	if (op->flags & OP_GRADIENT_ONLY && op->flags & OP_METHOD) return "flags";
 	if (makes_states != (op->state_specs != NULL)) return "state_specs";
 	if (makes_states != (op->states > 0)) return "states";
+	if (op->sign && op_signed(op->sign) != op) return "sign";
 	if (!is_text(op->operands)) return "operands";
 	if (!is_text(op->samples)) return "samples";
 	const char *wrong = attr_fault(op);
@@ -110,6 +111,7 @@ static void a_descriptor_with_a_field_missing_is_rejected(void **state)
 	WITHOUT(samples, "");
 	WITHOUT(samples, "x=1x1x5x5 b=6 w=6x1x5x5 | out=6 kernel=5");
 	WITHOUT(samples, "x=1x1x5x5 | out=6 kernel=5");
+	WITHOUT(sign, "+"); /* another has it */
 	WITHOUT(flags, OP_METHOD | OP_GRADIENT_ONLY);
 	static const Attr nameless[] = {{.name = "out", .type = ATTR_INT}, {.name = NULL}};
 	OpDesc copy = op_conv;

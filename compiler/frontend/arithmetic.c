@@ -2,8 +2,7 @@
  *
  * Sums, differences and multiples of scalars are kept as weighted terms and enter the graph only
  * when something else is done with them: so the loss knows the parts it is made of. All else
- * becomes nodes at once. The table below is the one place that ties Lua's operators to those of
- * ops.def. */
+ * becomes nodes at once. Which operators these are is said by their descriptors. */
 #include "front.h"
 
 #include <math.h>
@@ -13,14 +12,14 @@ enum { TERM_LIMIT = 1000 };
 typedef enum { ADD, SUB, MUL, DIV, POW, NEG } Sign;
 
 static const struct {
-	const char *meta, *op, *sign;
+	const char *meta, *sign;
 } arithmetic[] = {
-    [ADD] = {"__add", "add", "+"},
-    [SUB] = {"__sub", "sub", "-"},
-    [MUL] = {"__mul", "mul", "*"},
-    [DIV] = {"__div", "div", "/"},
-    [POW] = {"__pow", "pow", "^"},
-    [NEG] = {"__unm", "scale", "-"},
+    [ADD] = {"__add", "+"},
+    [SUB] = {"__sub", "-"},
+    [MUL] = {"__mul", "*"},
+    [DIV] = {"__div", "/"},
+    [POW] = {"__pow", "^"},
+    [NEG] = {"__unm", "-"},
 };
 
 /* Either a tensor or a number. */
@@ -29,28 +28,22 @@ typedef struct {
 	double number;
 } Operand;
 
-static const OpDesc *operator_named(const char *name)
+/* The operator of that sign on in..., with its first attributes of type number set. */
+static Value *build(Front *f, const char *sign, Value *const *in, int nin, const double *p, int np)
 {
-	const OpDesc *op = op_find(name);
-	if (!op) bug("arithmetic needs an operator named %s", name);
-	return op;
-}
-
-/* op(in...) with its first attributes of type number set. */
-static Value *build(Front *f, const char *name, Value *const *in, int nin, const double *p, int np)
-{
-	const OpDesc *op = operator_named(name);
+	const OpDesc *op = op_signed(sign);
+	if (!op) bug("no operator has the sign %s", sign);
 	AttrValue *attr = graph_attrs(f->arena, op);
 	int set = 0;
 	for (int k = 0; op->attr && op->attr[k].name && set < np; k++)
 		if (op->attr[k].type == ATTR_REAL) attr[k].r = p[set++];
-	if (set != np) bug("%s has not %d numbers", name, np);
+	if (set != np) bug("%s has not %d numbers", op->name, np);
 	return front_node(f, op, NULL, in, nin, attr)->out[0];
 }
 
 static Value *scaled(Front *f, Value *x, double factor, double offset)
 {
-	return build(f, arithmetic[NEG].op, &x, 1, (const double[]){factor, offset}, 2);
+	return build(f, "a*x+b", &x, 1, (const double[]){factor, offset}, 2);
 }
 
 /* --- weighted sums ---------------------------------------------------------------------------- */
@@ -94,7 +87,7 @@ Value *tensor_value(Front *f, const Tensor *t)
 	for (int i = 0; i < t->terms; i++) {
 		Value *v = t->term[i].value;
 		if (t->term[i].weight != 1) v = scaled(f, v, t->term[i].weight, 0);
-		sum = sum ? build(f, arithmetic[ADD].op, (Value *[]){sum, v}, 2, NULL, 0) : v;
+		sum = sum ? build(f, "+", (Value *[]){sum, v}, 2, NULL, 0) : v;
 	}
 	return sum;
 }
@@ -128,9 +121,9 @@ static Value *with_number(Front *f, Sign sign, Operand a, Operand b)
 	case DIV:
 		if (a.tensor && c == 0) luaL_error(f->sandbox.L, "division by zero");
 		if (a.tensor) return scaled(f, x, 1 / c, 0);
-		return build(f, arithmetic[DIV].op, (Value *[]){tensor_number(f, c), x}, 2, NULL, 0);
+		return build(f, "/", (Value *[]){tensor_number(f, c), x}, 2, NULL, 0);
 	case POW:
-		if (a.tensor) return build(f, arithmetic[POW].op, &x, 1, &c, 1);
+		if (a.tensor) return build(f, "^", &x, 1, &c, 1);
 		break;
 	case NEG: return scaled(f, x, -1, 0);
 	}
@@ -180,7 +173,7 @@ static int operate(lua_State *L)
 	else if (sign == POW)
 		v = (front_error(f, "the exponent of ^ must be a number"), f->poison);
 	else
-		v = build(f, arithmetic[sign].op,
+		v = build(f, arithmetic[sign].sign,
 		    (Value *[]){tensor_value(f, a.tensor), tensor_value(f, b.tensor)}, 2, NULL, 0);
 	tensor_push(L, v);
 	return 1;

@@ -11,9 +11,10 @@
 #define READS(operands) ((operands) | 1u << 3)
 
 /* Names one body and its descriptor; what differs is given. */
-#define BINARY(id, stem, text, lines)                                                              \
+#define BINARY(id, word, stem, text, lines)                                                        \
 	const OpDesc op_##id = {                                                                       \
 	    .name = #id,                                                                               \
+	    .sign = word,                                                                              \
 	    .doc = text,                                                                               \
 	    MAP_FIELDS(2),                                                                             \
 	    .body = &stem,                                                                             \
@@ -60,9 +61,9 @@ static const MapExpr difference = {.name = "sub",
 MAP_PLAIN(sum, x[0] + x[1])
 MAP_PLAIN(difference, x[0] - x[1])
 
-BINARY(add, sum, "x + y.",
+BINARY(add, "+", sum, "x + y.",
     "x=2x17x3x5 y=2x17x3x5\nx=3x20 y=20\nx=1x16x4x4 y=1x16x1x1\nx= y=\nx=2x6x3x1 y=2x1x3x7");
-BINARY(sub, difference, "x - y.",
+BINARY(sub, "-", difference, "x - y.",
     "x=2x17x3x5 y=2x17x3x5\nx=3x1 y=3x20\nx=16 y=1x16x4x4\nx= y=3x10\nx= y=");
 
 /* --- z = x y: dx = dz y, dy = dz x -------------------------------------------------------- */
@@ -92,7 +93,7 @@ static const MapExpr product = {.name = "mul",
 
 MAP_PLAIN(product, x[0] * x[1])
 
-BINARY(mul, product, "x*y, element by element.",
+BINARY(mul, "*", product, "x*y, element by element.",
     "x=2x17x3x5 y=2x17x3x5\nx=3x20 y=20\nx=1x16x4x4 y=\nx=2x3x2x2 y=2x1x2x2\nx= y=");
 
 /* --- z = x/y: dx = dz/y, dy = -dz x/y^2 = -dz z/y ----------------------------------------- */
@@ -122,7 +123,7 @@ static const MapExpr quotient = {.name = "div",
 
 MAP_PLAIN(quotient, x[0] / x[1])
 
-BINARY(div, quotient, "x/y, element by element.",
+BINARY(div, "/", quotient, "x/y, element by element.",
     "x=2x17x3x5 y=2x17x3x5>0\nx=3x20 y=20>0\nx= y=3x10>0\nx=2x3x2x2 y=>0");
 
 /* --- maximum, minimum: NaN of either side passes, so a plain E_MAX(x, y), which passes that of y,
@@ -178,7 +179,7 @@ static const MapExpr smaller = {.name = "minimum",
 MAP_PLAIN(larger, isnan(x[0]) || isnan(x[1]) ? NAN : fmax(x[0], x[1]))
 MAP_PLAIN(smaller, isnan(x[0]) || isnan(x[1]) ? NAN : fmin(x[0], x[1]))
 
-BINARY(maximum, larger, "The larger of x and y; NaN where either is.",
+BINARY(maximum, NULL, larger, "The larger of x and y; NaN where either is.",
     "x=2x17x3x5 y=2x17x3x5\nx=3x20 y=20\nx=1x16x4x4 y=");
-BINARY(minimum, smaller, "The smaller of x and y; NaN where either is.",
+BINARY(minimum, NULL, smaller, "The smaller of x and y; NaN where either is.",
     "x=2x17x3x5 y=2x17x3x5\nx=3x20 y=20\nx=1x16x4x4 y=");

@@ -10,9 +10,10 @@
 #define READS(values) ((values) | 1u << 2)
 enum { OF_X = 1 << 0, OF_Y = 1 << 1 };
 
-#define UNARY(id, stem, attributes, text, lines)                                                   \
+#define UNARY(id, word, stem, attributes, text, lines)                                             \
 	const OpDesc op_##id = {                                                                       \
 	    .name = #id,                                                                               \
+	    .sign = word,                                                                              \
 	    .doc = text,                                                                               \
 	    MAP_FIELDS(1),                                                                             \
 	    .attr = attributes,                                                                        \
@@ -41,7 +42,7 @@ static const MapExpr negative = {
 
 MAP_PLAIN(negative, -x[0])
 
-UNARY(neg, negative, NULL, "-x.", "x=2x17x3x5\nx=3x20\nx=");
+UNARY(neg, NULL, negative, NULL, "-x.", "x=2x17x3x5\nx=3x20\nx=");
 
 MAP_BODY(scale_value)
 {
@@ -59,7 +60,7 @@ MAP_PLAIN(line, x[0] * p[0] + p[1])
 static const Attr line_attrs[] = {ATTR_ANY_REAL("a", 1, 1, "the factor"),
     ATTR_ANY_REAL("b", 0, 2, "what is added"), {.name = NULL}};
 
-UNARY(scale, line, line_attrs, "a*x + b, of two numbers.",
+UNARY(scale, "a*x+b", line, line_attrs, "a*x + b, of two numbers.",
     "x=2x17x3x5 | a=-0.5 b=3\nx=3x20 | a=2\nx= | a=0.3\nx=1x16x4x4 | b=-1");
 
 /* --- pow: y = x^e; dx = dy e x^(e-1), and 0 for e = 0. The powers that have a shorter form than
@@ -99,7 +100,7 @@ static const Attr pow_attrs[] = {{.name = "exponent",
                                      .doc = "the power, a number"},
     {.name = NULL}};
 
-UNARY(pow, raised, pow_attrs, "x to the power of a number.",
+UNARY(pow, "^", raised, pow_attrs, "x to the power of a number.",
     "x=2x17x3x5 | exponent=2\nx=3x20>0 | exponent=2.5\nx=1x16x4x4>0 | exponent=-1\n"
     "x=2x3>0 | exponent=0.5\nx=2x5 | exponent=3\nx=2x3>0 | exponent=-0.75\nx=3x4 | exponent=0");
 
@@ -152,9 +153,9 @@ MAP_PLAIN(exponential, exp(x[0]))
 MAP_PLAIN(logarithm, log(x[0]))
 MAP_PLAIN(root, sqrt(x[0]))
 
-UNARY(exp, exponential, NULL, "e to the power of x.", "x=2x17x3x5\nx=3x20\nx=");
-UNARY(log, logarithm, NULL, "The natural logarithm.", "x=2x17x3x5>0\nx=3x20>0\nx=>0");
-UNARY(sqrt, root, NULL, "The square root.", "x=2x17x3x5>0\nx=3x20>0\nx=>0");
+UNARY(exp, NULL, exponential, NULL, "e to the power of x.", "x=2x17x3x5\nx=3x20\nx=");
+UNARY(log, NULL, logarithm, NULL, "The natural logarithm.", "x=2x17x3x5>0\nx=3x20>0\nx=>0");
+UNARY(sqrt, NULL, root, NULL, "The square root.", "x=2x17x3x5>0\nx=3x20>0\nx=>0");
 
 /* --- abs: dx = dy sign(x), 0 at 0; square: dx = 2 x dy ------------------------------------ */
 
@@ -192,5 +193,5 @@ static const MapExpr squared = {
 MAP_PLAIN(magnitude, fabs(x[0]))
 MAP_PLAIN(squared, x[0] * x[0])
 
-UNARY(abs, magnitude, NULL, "x without its sign.", "x=2x17x3x5\nx=3x20\nx=");
-UNARY(square, squared, NULL, "x*x.", "x=2x17x3x5\nx=3x20\nx=");
+UNARY(abs, NULL, magnitude, NULL, "x without its sign.", "x=2x17x3x5\nx=3x20\nx=");
+UNARY(square, NULL, squared, NULL, "x*x.", "x=2x17x3x5\nx=3x20\nx=");

@@ -19,6 +19,13 @@ const OpDesc *op_find(const char *name)
 	return NULL;
 }
 
+const OpDesc *op_signed(const char *sign)
+{
+	for (int i = 0; i < op_count; i++)
+		if (op_table[i]->sign && !strcmp(op_table[i]->sign, sign)) return op_table[i];
+	return NULL;
+}
+
 /* --- attributes ---------------------------------------------------------------------------- */
 
 static int find_attr(const OpDesc *op, const char *name)
