@@ -284,6 +284,18 @@ static void every_stage_can_be_dumped(void **state)
 	contains(s->err, "d.txt:2: error: ");
 }
 
+/* Prefetches reach beyond arrays, where no pointer may: they are asked for by numbers. */
+static void large_weights_are_asked_for_ahead(void **state)
+{
+	Spawn *s = *state;
+	spawn_write(s, "net.lua",
+	    "return network{output = {y = image('x', 512, 1, 1):flatten():dense(param.fc, 640)}}\n");
+	expect(s, 0, "cnnc net.lua && grep 'CNNC_PREFETCH(w, ' net.c | wc -l");
+	assert_true(atoi(s->out) > 0);
+	assert_null(strstr(spawn_read(s, "net.c"), "CNNC_PREFETCH(&"));
+	expect(s, 0, "cc -std=c11 -Wall -Wextra -Wconversion -Wsign-conversion -Werror -c net.c");
+}
+
 /* A network that cannot learn from one image says how to go on. */
 static void training_on_too_few_says_what_to_do(void **state)
 {
@@ -572,6 +584,7 @@ int main(void)
 	    TEST(the_same_network_gives_the_same_bytes_anywhere),
 	    TEST(a_summary_is_printed_and_nothing_written),
 	    TEST(every_stage_can_be_dumped),
+	    TEST(large_weights_are_asked_for_ahead),
 	    TEST(training_on_too_few_says_what_to_do),
 	    TEST(bad_decisions_are_told_with_their_line),
 	    TEST(mistakes_are_told_with_their_line),

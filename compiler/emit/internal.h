@@ -143,6 +143,8 @@ Address address_of(const Scope *s, const Access *x, const Affine *sub, int lane_
 /* The variable that holds a key's value, for barriers; NULL: it is always 0. */
 const char *offset_name(Scope *s, const Key *key);
 void print_address(Scope *s, const Address *a, int64_t more); /* x[x_1 + 35] */
+/* x, x_1 + 35 with ", " between them */
+void print_place(Scope *s, const Address *a, int64_t more, const char *between);
 /* The value of an index: `oh - 1 + kh`, or `i_0 + kh`. */
 void print_index(Scope *s, const Affine *form, int64_t c);
 void print_line(Scope *s, const char *format, ...) PRINTF_LIKE(2, 3); /* indented, with newline */

@@ -195,14 +195,14 @@ static void print_quotient(Scope *s, const Quotient *quotient)
 	text_printf(s->out, ") / %lld)", (long long)quotient->q);
 }
 
-void print_address(Scope *s, const Address *a, int64_t more)
+void print_place(Scope *s, const Address *a, int64_t more, const char *between)
 {
 	int64_t c = a->c + more;
 	const char *name = name_of(s, &a->key, a->c);
 	s->arrays |= UINT32_C(1) << a->key.buffer;
 	if (name) add_need(s, &a->key);
 	if (s->is_tile) c -= root_of(s, &a->key, a->c)->base;
-	text_printf(s->out, "%s[", array_of(s, a->key.buffer));
+	text_printf(s->out, "%s%s", array_of(s, a->key.buffer), between);
 	if (!name)
 		text_printf(s->out, "%lld", (long long)c);
 	else if (c)
@@ -210,6 +210,11 @@ void print_address(Scope *s, const Address *a, int64_t more)
 	else
 		text_add(s->out, name);
 	for (int i = 0; i < a->nquotient; i++) print_quotient(s, &a->quotient[i]);
+}
+
+void print_address(Scope *s, const Address *a, int64_t more)
+{
+	print_place(s, a, more, "[");
 	text_add(s->out, "]");
 }
 

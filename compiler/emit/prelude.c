@@ -48,7 +48,9 @@ static const char macros[] =
     "#define CNNC_UNUSED __attribute__((unused))\n"
     "#define CNNC_TILE __attribute__((noinline, unused))\n"
     "#define CNNC_RESTRICT __restrict\n"
-    "#define CNNC_PREFETCH(p) __builtin_prefetch(p)\n"
+    "/* As a number, since it may lie beyond the array, where no pointer may point. */\n"
+    "#define CNNC_PREFETCH(array, at) \\\n"
+    "\t__builtin_prefetch((const void *)((uintptr_t)(array) + sizeof *(array) * (size_t)(at)))\n"
     "/* What is read at this offset is not known any more: keeps values out of registers that the\n"
     " * accumulators need. */\n"
     "#define CNNC_KEEP(offset) __asm__(\"\" : \"+r\"(offset))\n"
@@ -56,7 +58,7 @@ static const char macros[] =
     "#define CNNC_UNUSED\n"
     "#define CNNC_TILE\n"
     "#define CNNC_RESTRICT\n"
-    "#define CNNC_PREFETCH(p)\n"
+    "#define CNNC_PREFETCH(array, at)\n"
     "#define CNNC_KEEP(offset)\n"
     "#endif\n";
 

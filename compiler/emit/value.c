@@ -119,8 +119,8 @@ static void print_prefetch(Point *p, const Access *x, const Address *a)
 	int64_t line = k->target->cache_line / (k->is_double ? 8 : 4);
 	if (!x->prefetch || a->c % MAX(line, 1)) return;
 	print_indent(p->s);
-	text_add(p->s->out, "CNNC_PREFETCH(&");
-	print_address(p->s, a, x->prefetch);
+	text_add(p->s->out, "CNNC_PREFETCH(");
+	print_place(p->s, a, x->prefetch, ", ");
 	text_add(p->s->out, ");\n");
 }
 

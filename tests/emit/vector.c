@@ -104,7 +104,9 @@ int vector_infer(size_t n, const void *packed, const float *x, float *y, void *w
 #define CNNC_UNUSED __attribute__((unused))
 #define CNNC_TILE __attribute__((noinline, unused))
 #define CNNC_RESTRICT __restrict
-#define CNNC_PREFETCH(p) __builtin_prefetch(p)
+/* As a number, since it may lie beyond the array, where no pointer may point. */
+#define CNNC_PREFETCH(array, at) \
+	__builtin_prefetch((const void *)((uintptr_t)(array) + sizeof *(array) * (size_t)(at)))
 /* What is read at this offset is not known any more: keeps values out of registers that the
  * accumulators need. */
 #define CNNC_KEEP(offset) __asm__("" : "+r"(offset))
@@ -112,7 +114,7 @@ int vector_infer(size_t n, const void *packed, const float *x, float *y, void *w
 #define CNNC_UNUSED
 #define CNNC_TILE
 #define CNNC_RESTRICT
-#define CNNC_PREFETCH(p)
+#define CNNC_PREFETCH(array, at)
 #define CNNC_KEEP(offset)
 #endif
 #if defined __GNUC__ && !defined __clang__ && !defined __TINYC__
