@@ -87,6 +87,16 @@ bool add_fits(int64_t a, int64_t b, int64_t *sum);
 uint64_t hash_bytes(const void *data, size_t n, uint64_t seed); /* the same on every machine */
 uint64_t hash_str(const char *s);
 
+/* map.c: pointers by keys, which are bytes and are copied. Values are never NULL. */
+typedef struct {
+	Arena *arena;
+	size_t n, room;
+	struct MapItem *item;
+} Map;
+void map_init(Map *m, Arena *a);
+void *map_get(const Map *m, const void *key, size_t size); /* NULL: absent */
+void map_put(Map *m, const void *key, size_t size, void *value); /* in the place of a former one */
+
 /* file.c: both return NULL on success, else a message in the arena that names the file. */
 const char *file_read(Arena *a, const char *path, size_t limit, char **data, size_t *size);
 /* Writes beside the target and renames, so that no half-written file is ever seen. With if_changed

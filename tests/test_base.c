@@ -176,6 +176,24 @@ static int files_in(Fixture *f)
 	return n;
 }
 
+static void maps_find_what_was_put(void **state)
+{
+	Arena *a = ((Fixture *)*state)->arena;
+	enum { N = 5000 };
+	static int value[N];
+	Map m;
+	map_init(&m, a);
+	assert_null(map_get(&m, "x", 1));
+	for (int i = 0; i < N; i++) map_put(&m, &i, sizeof i, &value[i]);
+	for (int i = 0; i < N; i++) assert_ptr_equal(map_get(&m, &i, sizeof i), &value[i]);
+	for (int i = N; i < 2 * N; i++) assert_null(map_get(&m, &i, sizeof i));
+	assert_null(map_get(&m, "", 0));
+	map_put(&m, "", 0, &value[1]);
+	map_put(&m, "", 0, &value[2]);
+	assert_ptr_equal(map_get(&m, "", 0), &value[2]);
+	assert_int_equal(m.n, N + 1);
+}
+
 static void files_come_back_as_written(void **state)
 {
 	Fixture *f = *state;
@@ -320,6 +338,7 @@ int main(void)
 	    TEST(numbers_are_short_and_read_back),
 	    TEST(checked_arithmetic_refuses_to_wrap),
 	    TEST(hashes_are_fixed_for_ever),
+	    TEST(maps_find_what_was_put),
 	    TEST(files_come_back_as_written),
 	    TEST(an_unchanged_file_keeps_its_time),
 	    TEST(a_full_disk_leaves_every_old_file),
