@@ -121,8 +121,7 @@ static int find_step(const Part *p, const char *comment)
 static Nest *open_nest(Toy *t, Part *p, int s)
 {
 	Step *step = &p->step.at[s];
-	Nest *n = NEW(t->arena, Nest);
-	*n = *step->nest;
+	Nest *n = nest_copy(t->arena, step->nest);
 	step->nest = n;
 	for (int k = 0; k < TARGET_LIMIT; k++)
 		if (step->tree[k]) step->tree[k]->nest = n;

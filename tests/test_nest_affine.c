@@ -225,7 +225,9 @@ static void guard_truth_is_never_wrong(void **state)
 	    [9] = 1, [10] = 1, [11] = 1, [17] = 1, [18] = 1, [19] = 1, [40] = 1};
 	int decided[3] = {0};
 	for (int round = 0; round < 20000; round++) {
+		Index e[2] = {{.q = 1}, {.q = 1}};
 		Guard g = {.kind = (GuardKind)pick(0, 2),
+		    .e = e,
 		    .q = pick(1, 4),
 		    .lo = pick(-4, 4),
 		    .table = mask,
@@ -258,7 +260,8 @@ static void guard_truth_is_never_wrong(void **state)
 static void ranges_of_quotients_round_inwards(void **state)
 {
 	(void)state;
-	Guard g = {.kind = GUARD_RANGE, .lo = 1, .hi = 3};
+	Index e[2] = {{.q = 1}, {.q = 1}};
+	Guard g = {.kind = GUARD_RANGE, .e = e, .lo = 1, .hi = 3};
 	const Affine sub[] = {affine_plus(affine_var(0), 1)};
 	const int64_t count[] = {5};
 	g.e[0] = index_div(affine_var(0), 2);

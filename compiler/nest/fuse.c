@@ -88,6 +88,7 @@ static bool separate(const Fusion *f)
 static bool rename_access(const Fusion *f, const Access *from, Access *to)
 {
 	*to = *from;
+	access_put(f->arena, to, from->buffer, from->at);
 	for (int i = 0; i < from->buffer->rank; i++)
 		if (!affine_try_subst(&from->at[i].a, f->dim, &to->at[i].a)) return false;
 	return true;
@@ -163,8 +164,7 @@ Nest *fuse_map(Arena *a, const Nest *into, const Nest *map, bool keep)
 	int read = 0;
 	while (!(f.hit >> read & 1)) read++;
 	if (!match_dims(&f, &map->load[read]) || !separate(&f)) return NULL;
-	Nest *out = NEW(a, Nest);
-	*out = *into;
+	Nest *out = nest_copy(a, into);
 	out->inplace |= map->inplace;
 	return add_loads(&f, out) && add_stores(&f, out, keep) ? out : NULL;
 }

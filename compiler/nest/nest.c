@@ -5,8 +5,35 @@
 Nest *nest_new(Arena *a, const char *name)
 {
 	Nest *n = NEW(a, Nest);
+	n->arena = a;
 	n->name = name;
 	return n;
+}
+
+static Index *copy_indices(Arena *a, const Index *from, int n)
+{
+	Index *to = NEWS(a, Index, n);
+	for (int i = 0; i < n; i++) to[i] = from[i];
+	return to;
+}
+
+void access_put(Arena *a, Access *x, Buffer *b, const Index *at)
+{
+	x->buffer = b;
+	x->at = copy_indices(a, at, b->rank);
+}
+
+Nest *nest_copy(Arena *a, const Nest *n)
+{
+	Nest *copy = NEW(a, Nest);
+	*copy = *n;
+	copy->arena = a;
+	for (int k = 0; k < n->nload + n->nstore; k++) {
+		Access *x = k < n->nload ? &copy->load[k] : &copy->store[k - n->nload].to;
+		x->at = copy_indices(a, x->at, x->buffer->rank);
+	}
+	for (int g = 0; g < n->nguard; g++) copy->guard[g].e = copy_indices(a, n->guard[g].e, 2);
+	return copy;
 }
 
 static void want_room(const Nest *n, int used, int room, const char *what)
@@ -38,11 +65,11 @@ bool access_same(const Access *a, const Access *b)
  */
 int nest_load(Nest *n, const char *as, Buffer *b, const Index *at)
 {
-	Access x = {.buffer = b, .as = as};
-	for (int i = 0; i < b->rank; i++) x.at[i] = at[i];
+	Access x = {.buffer = b, .as = as, .at = (Index *)at}; /* only to compare */
 	for (int l = 0; l < n->nload; l++)
 		if (access_same(&n->load[l], &x)) return l;
 	want_room(n, n->nload, NEST_LOADS, "loads");
+	access_put(n->arena, &x, b, at);
 	n->load[n->nload] = x;
 	return n->nload++;
 }
@@ -51,7 +78,7 @@ static Guard *guard_new(Nest *n, GuardKind kind)
 {
 	want_room(n, n->nguard, NEST_GUARDS, "guards");
 	Guard *g = &n->guard[n->nguard++];
-	*g = (Guard){.kind = kind};
+	*g = (Guard){.kind = kind, .e = NEWS(n->arena, Index, 2)};
 	g->e[0].q = g->e[1].q = 1;
 	return g;
 }
@@ -91,7 +118,7 @@ void nest_store(Nest *n, const char *as, Buffer *b, const Affine *at, Expr *valu
 {
 	want_room(n, n->nstore, NEST_STORES, "stores");
 	Store *s = &n->store[n->nstore++];
-	*s = (Store){.to = {.buffer = b, .as = as}, .value = value};
+	*s = (Store){.to = {b, as, NEWS(n->arena, Index, b->rank), 0}, .value = value};
 	for (int i = 0; i < b->rank; i++) s->to.at[i] = index_of(at[i]);
 }
 

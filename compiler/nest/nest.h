@@ -192,7 +192,7 @@ typedef struct {
 typedef struct {
 	Buffer *buffer;
 	const char *as; /* its name in the kernel: x, w, dy */
-	Index at[BUFFER_RANK];
+	Index *at;      /* [buffer->rank]; no two accesses share theirs */
 	int prefetch; /* elements ahead, 0: none */
 } Access;
 
@@ -200,7 +200,7 @@ typedef enum { GUARD_RANGE, GUARD_DIVIDES, GUARD_MASK } GuardKind;
 
 typedef struct {
 	GuardKind kind;
-	Index e[2]; /* RANGE: lo <= e0 < hi; DIVIDES: q | e0.a; MASK: table[e0][e1] != 0 */
+	Index *e; /* [2]: RANGE: lo <= e0 < hi; DIVIDES: q | e0.a; MASK: table[e0][e1] != 0 */
 	int64_t lo, hi, q;
 	const uint8_t *table;
 	int cols;
@@ -220,6 +220,7 @@ typedef struct {
 } Store;
 
 typedef struct {
+	Arena *arena;      /* of its indices */
 	const char *name;  /* class, the kernel's name stem: conv, conv_dw, map */
 	const char *layer; /* for people */
 	int ndim, nload, nguard, nacc, nstore;
@@ -234,8 +235,12 @@ typedef struct {
 } Nest;
 
 Nest *nest_new(Arena *a, const char *name);
+/* A nest of its own, indices and all; expressions never change and are shared. */
+Nest *nest_copy(Arena *a, const Nest *n);
 int nest_dim(Nest *n, const char *name, int64_t extent, bool reduce); /* its var */
 int nest_load(Nest *n, const char *as, Buffer *b, const Index *at);   /* same access: same load */
+/* x mentions b at these indices, which are copied. */
+void access_put(Arena *a, Access *x, Buffer *b, const Index *at);
 void nest_guard_range(Nest *n, Index e, int64_t lo, int64_t hi);
 void nest_guard_divides(Nest *n, Affine e, int64_t q);
 void nest_guard_mask(Nest *n, Affine row, Affine col, const uint8_t *table, int cols);

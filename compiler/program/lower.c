@@ -154,20 +154,22 @@ void lower_alias(Lower *l, const Value *window, const Value *whole, const int64_
 	*view_of(l, window) = from;
 }
 
-static void move_access(Access *x, const Buffer *from, Buffer *to, const int64_t *offset)
+static void move_access(
+    Arena *a, Access *x, const Buffer *from, Buffer *to, const int64_t *offset)
 {
+	Index at[BUFFER_RANK];
 	if (x->buffer != from) return;
-	x->buffer = to;
 	if (is_flat(to, from->rank)) {
 		Affine plain[BUFFER_RANK];
 		for (int d = 0; d < from->rank; d++) plain[d] = x->at[d].a;
-		x->at[0] = index_of(flat_index(plain, from->rank, from->shape));
-		return;
+		at[0] = index_of(flat_index(plain, from->rank, from->shape));
+	} else {
+		for (int d = 0; d < to->rank; d++) {
+			at[d] = d < from->rank ? x->at[d] : index_of(affine_number(0));
+			at[d].a = affine_plus(at[d].a, offset[d] * at[d].q);
+		}
 	}
-	for (int d = 0; d < to->rank; d++) {
-		if (d >= from->rank) x->at[d] = index_of(affine_number(0));
-		x->at[d].a = affine_plus(x->at[d].a, offset[d] * x->at[d].q);
-	}
+	access_put(a, x, to, at);
 }
 
 /* All that mentions `from` mentions `to` instead, shifted by offset[to->rank]. */
@@ -175,8 +177,8 @@ static void replace_buffer(Lower *l, const Buffer *from, Buffer *to, const int64
 {
 	for (int s = 0; s < l->part->step.n; s++) {
 		Nest *n = (Nest *)l->part->step.at[s].nest; /* ours until lowering ends */
-		for (int k = 0; k < n->nload; k++) move_access(&n->load[k], from, to, offset);
-		for (int k = 0; k < n->nstore; k++) move_access(&n->store[k].to, from, to, offset);
+		for (int k = 0; k < n->nload; k++) move_access(l->arena, &n->load[k], from, to, offset);
+		for (int k = 0; k < n->nstore; k++) move_access(l->arena, &n->store[k].to, from, to, offset);
 	}
 	for (int i = 0; i < l->view.n; i++) {
 		if (l->view.at[i].buffer != from) continue;

@@ -103,8 +103,7 @@ static void move_step(Packing *k, const Step *step)
 				add_twin(k, n->store[s].to.buffer, k->moved.at[i].nest->store[s].to.buffer);
 		return;
 	}
-	Nest *copy = NEW(k->arena, Nest);
-	*copy = *n;
+	Nest *copy = nest_copy(k->arena, n);
 	for (int i = 0; i < n->nload; i++) copy->load[i].buffer = source_twin(k, n->load[i].buffer);
 	for (int i = 0; i < n->nstore; i++) {
 		Buffer *b = twin_of(k, n->store[i].to.buffer);

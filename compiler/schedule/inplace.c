@@ -28,8 +28,7 @@ static void rename_buffer(Arena *a, Part *p, int from_step, const Buffer *old, B
 	for (int s = from_step; s < p->step.n; s++) {
 		const Nest *n = p->step.at[s].nest;
 		if (nest_load_of(n, old) < 0 && nest_store_of(n, old) < 0) continue;
-		Nest *copy = NEW(a, Nest);
-		*copy = *n;
+		Nest *copy = nest_copy(a, n);
 		for (int k = 0; k < n->nload; k++)
 			if (copy->load[k].buffer == old) copy->load[k].buffer = new;
 		for (int k = 0; k < n->nstore; k++)

@@ -297,15 +297,14 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 	if (digit && r.shape[position] % block)
 		return; /* room beside a digit would be the next number's */
 	Access probe = *x;
-	for (int d = 0; d < r.rank; d++) probe.at[d] = r.at[d];
+	probe.at = r.at;
 	if (!fits_block(n, &probe, position, block)) return;
 	int second = contraction_of(n).is && moves && load_in_update(n, k)
 	                 ? second_position(n, &r, position)
 	                 : -1;
 	const char *layout = blocked_text(l->arena, r.rank, position, block, second);
 	if (b->rank > 1 && !is_worth_copies(n) && !copy_there(l, b, &r, layout)) return;
-	x->buffer = copied(l, b, &r, layout, step);
-	for (int d = 0; d < r.rank; d++) x->at[d] = r.at[d];
+	access_put(l->arena, x, copied(l, b, &r, layout, step), r.at);
 }
 
 /* A store along whose lanes values do not lie side by side goes to a buffer of ours, and from
@@ -363,8 +362,7 @@ static void relay_step(Layout *l, int *step)
 	int lanes = lanes_of_channels(old);
 	if (lanes < 0) return;
 	if (l->part->kind == ENTRY_UPDATE || l->part->kind == ENTRY_INIT) return;
-	Nest *n = NEW(l->arena, Nest);
-	*n = *old;
+	Nest *n = nest_copy(l->arena, old);
 	l->part->step.at[*step].nest = n;
 	for (int k = 0; k < n->nload; k++) relay_load(l, n, k, lanes, step);
 	for (int k = 0; k < n->nstore; k++)

@@ -62,13 +62,15 @@ static void drop_accs(Arena *a, Nest *n)
 /* The step without its dead stores; NULL when nothing is left of it. */
 static const Nest *pruned(Arena *a, const Part *p, const Nest *n)
 {
-	Nest *copy = NEW(a, Nest);
-	*copy = *n;
+	int kept = 0;
+	bool keep[NEST_STORES];
+	for (int k = 0; k < n->nstore; k++) kept += keep[k] = !is_dead(p, n->store[k].to.buffer);
+	if (kept == n->nstore) return n;
+	if (kept == 0) return NULL;
+	Nest *copy = nest_copy(a, n);
 	copy->nstore = 0;
 	for (int k = 0; k < n->nstore; k++)
-		if (!is_dead(p, n->store[k].to.buffer)) copy->store[copy->nstore++] = n->store[k];
-	if (copy->nstore == n->nstore) return n;
-	if (copy->nstore == 0) return NULL;
+		if (keep[k]) copy->store[copy->nstore++] = copy->store[k];
 	drop_accs(a, copy);
 	return copy;
 }

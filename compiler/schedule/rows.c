@@ -319,8 +319,7 @@ const Nest *ask_ahead(Arena *a, const Nest *n)
 	bool images = image_dim(&c) >= 0;
 	int64_t bytes = 4 * (n->load[w].buffer->size + (images ? n->load[x].buffer->size : 0));
 	if (bytes < (images ? LEAST_IMAGES : LEAST_WEIGHTS)) return n;
-	Nest *copy = NEW(a, Nest);
-	*copy = *n;
+	Nest *copy = nest_copy(a, n);
 	copy->load[images ? x : w].prefetch =
 	    images ? AHEAD_IMAGES * (int)stride_of(n, x) : AHEAD_WEIGHTS;
 	return copy;

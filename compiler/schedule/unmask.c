@@ -98,8 +98,7 @@ void unmask_part(Arena *a, Part *p)
 		if (!contraction_of(old).is) continue;
 		for (int g = 0; g < old->nguard; g++) {
 			if (old->guard[g].kind != GUARD_MASK) continue;
-			Nest *n = NEW(a, Nest);
-			*n = *old;
+			Nest *n = nest_copy(a, old);
 			int before = p->step.n;
 			if (!unmask(a, p, s, n, g)) break;
 			int at = p->step.at[s].nest == old ? s : s + p->step.n - before;
