@@ -227,9 +227,7 @@ void print_reduction(Scope *s, const Tile *t);
 typedef struct {
 	const char *name; /* conv_64x56x56_64x3x3_1a2b */
 	const Nest *nest;
-	const char *signature; /* of nest, layouts and schedules: equal ones give equal texts */
-	size_t signature_size;
-	uint64_t hash;
+	uint64_t hash;    /* of the texts */
 	struct {
 		const char *tiles, *text; /* functions that are new with this kernel, and its own */
 		const Scheduled *tree;
@@ -258,6 +256,7 @@ typedef struct {
 	const Program *program;
 	const char *real, *prefix, *upper; /* float, lenet, LENET */
 	UniqueKernels kernel;
+	Map by_signature, by_text, by_name; /* of UniqueKernel */
 	UniqueKernel ***of_step; /* by part, by step */
 	Vec(Table) table;
 	unsigned uses;

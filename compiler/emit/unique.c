@@ -5,127 +5,29 @@
  */
 #include "internal.h"
 
-/* --- signatures: all that a kernel's text is made of, as bytes ----------------------------- */
+/* --- signatures: all that a kernel's text is made of ------------------------------------------ */
 
 static void put(Text *t, int64_t x) { text_addn(t, (const char *)&x, sizeof x); }
-
-static void put_word(Text *t, const char *s) { text_addn(t, s ? s : "", s ? strlen(s) + 1 : 1); }
-
-static void put_affine(Text *t, const Affine *a)
-{
-	put(t, a->c);
-	put(t, a->n);
-	for (int i = 0; i < a->n; i++) {
-		put(t, a->t[i].var);
-		put(t, a->t[i].k);
-	}
-}
-
-/* Tables by their place: equal numbers elsewhere are found by the text. */
-static void put_place(Text *t, const void *p) { put(t, (int64_t)(intptr_t)p); }
-
-static void put_expr(Text *t, const Expr *e)
-{
-	int64_t bits;
-	memcpy(&bits, &e->number, sizeof bits);
-	put(t, e->kind);
-	put(t, e->id);
-	put(t, bits);
-	put(t, e->fn);
-	put(t, (int64_t)e->key);
-	put_place(t, e->table);
-	put(t, e->cols);
-	put_affine(t, &e->index[0]);
-	put_affine(t, &e->index[1]);
-	for (int i = 0; i < 3; i++) {
-		put(t, e->arg[i] != NULL);
-		if (e->arg[i]) put_expr(t, e->arg[i]);
-	}
-}
-
-static void put_buffer(Text *t, const Buffer *b, int64_t element)
-{
-	bool ours = b->place == PLACE_WORK || b->place == PLACE_PACKED;
-	put(t, b->type);
-	put(t, ours && b->offset * element % 64 == 0);
-	put(t, b->ncomp);
-	for (int i = 0; i < b->ncomp; i++) {
-		put(t, b->comp[i].dim);
-		put(t, b->comp[i].div);
-		put(t, b->comp[i].mod);
-		put(t, b->comp[i].stride);
-	}
-}
-
-static void put_access(Text *t, const Access *x, const Buffer *const *buffer, int n)
-{
-	int number = 0;
-	while (number < n && buffer[number] != x->buffer) number++;
-	put(t, number);
-	put_word(t, x->as);
-	put(t, x->prefetch);
-	for (int i = 0; i < x->buffer->rank; i++) {
-		put(t, x->at[i].q);
-		put_affine(t, &x->at[i].a);
-	}
-}
-
-static void put_nest(Text *t, const Nest *n, int64_t element)
-{
-	const Buffer *buffer[KERNEL_BUFFERS];
-	int count = kernel_buffers(n, buffer);
-	put_word(t, n->name);
-	for (int d = 0; d < n->ndim; d++) {
-		put_word(t, n->dim[d].name);
-		put(t, n->dim[d].extent);
-		put(t, n->dim[d].reduce);
-	}
-	put(t, count);
-	for (int b = 0; b < count; b++) put_buffer(t, buffer[b], element);
-	put(t, n->nload);
-	for (int l = 0; l < n->nload; l++) put_access(t, &n->load[l], buffer, count);
-	put(t, n->nguard);
-	for (int g = 0; g < n->nguard; g++) {
-		const Guard *guard = &n->guard[g];
-		put(t, guard->kind);
-		for (int i = 0; i < 2; i++) put(t, guard->e[i].q), put_affine(t, &guard->e[i].a);
-		put(t, guard->lo);
-		put(t, guard->hi);
-		put(t, guard->q);
-		put_place(t, guard->table);
-	}
-	put(t, n->nacc);
-	for (int k = 0; k < n->nacc; k++) {
-		int64_t bits;
-		memcpy(&bits, &n->acc[k].init, sizeof bits);
-		put(t, bits);
-		put(t, n->acc[k].combine);
-		put_expr(t, n->acc[k].update);
-	}
-	put(t, n->nstore);
-	for (int k = 0; k < n->nstore; k++) {
-		put_access(t, &n->store[k].to, buffer, count);
-		put_expr(t, n->store[k].value);
-	}
-	put(t, n->ordered + 2 * n->inplace);
-}
-
-static void put_schedule(Text *t, const Scheduled *s)
-{
-	put(t, s->schedule.n);
-	for (int i = 0; i < s->schedule.n; i++) {
-		put(t, s->schedule.line[i].kind);
-		put(t, s->schedule.line[i].dim);
-		put(t, s->schedule.line[i].by);
-	}
-	for (int d = 0; d < s->nest->ndim; d++) put(t, s->extent[d]);
-}
 
 static const Scheduled *tree_of(const Emission *e, const Step *s, int target)
 {
 	if (!s->tree[target])
 		bug("nest %s is not scheduled for %s", s->nest->name, e->program->target[target]->name);
 	return s->tree[target];
+}
+
+/* Nests of one form share their trees; beside these only the alignment of buffers shows in a text.
+ */
+static void put_step(const Emission *e, const Step *s, Text *t)
+{
+	const Buffer *buffer[KERNEL_BUFFERS];
+	int count = kernel_buffers(s->nest, buffer);
+	for (int k = 0; k < e->program->ntarget; k++)
+		put(t, (int64_t)(intptr_t)tree_of(e, s, k)->root.at);
+	for (int b = 0; b < count; b++) {
+		bool ours = buffer[b]->place == PLACE_WORK || buffer[b]->place == PLACE_PACKED;
+		put(t, ours && bytes_of(e, buffer[b]->offset) % 64 == 0);
+	}
 }
 
 /* --- names --------------------------------------------------------------------------------- */
@@ -138,13 +40,6 @@ static void add_extents(Text *t, const Nest *n, bool reduce)
 		text_printf(t, "%c%lld", before, (long long)n->dim[d].extent);
 		before = 'x';
 	}
-}
-
-static bool is_named(const Emission *e, const char *name)
-{
-	for (int i = 0; i < e->kernel.n; i++)
-		if (!strcmp(e->kernel.at[i]->name, name)) return true;
-	return false;
 }
 
 /* Stem, space extents, reduction extents, and as much of the text's hash as keeps it apart. */
@@ -161,7 +56,7 @@ static void name_kernel(Emission *e, UniqueKernel *k)
 	for (int digits = 4; digits <= 16; digits++) {
 		uint64_t part = k->hash >> (64 - 4 * digits);
 		k->name = arena_printf(e->arena, "%s_%0*llx", t.data, digits, (unsigned long long)part);
-		if (!is_named(e, k->name)) return;
+		if (!map_get(&e->by_name, k->name, strlen(k->name))) return;
 	}
 	bug("two kernels are called %s", k->name);
 }
@@ -190,45 +85,41 @@ static void print_for_targets(Emission *e, UniqueKernel *k, const Step *s, TileP
 	k->hash = hash;
 }
 
-static UniqueKernel *with_signature(const Emission *e, const Text *signature)
+/* Class, texts and blocks: what makes two kernels one. */
+static void put_texts(const Emission *e, const UniqueKernel *k, Text *out)
 {
-	for (int i = 0; i < e->kernel.n; i++) {
-		UniqueKernel *k = e->kernel.at[i];
-		if (k->signature_size == signature->len &&
-		    !memcmp(k->signature, signature->data, signature->len))
-			return k;
-	}
-	return NULL;
+	text_addn(out, k->nest->name, strlen(k->nest->name) + 1);
+	put(out, (int64_t)k->hash);
+	for (int t = 0; t < e->program->ntarget; t++) put(out, k->by_target[t].blocks);
 }
 
-static UniqueKernel *with_text(const Emission *e, const UniqueKernel *like)
+static bool same_texts(const Emission *e, const UniqueKernel *k, const UniqueKernel *like)
 {
-	for (int i = 0; i < e->kernel.n; i++) {
-		UniqueKernel *k = e->kernel.at[i];
-		bool same = k->hash == like->hash && !strcmp(k->nest->name, like->nest->name);
-		for (int t = 0; t < e->program->ntarget && same; t++)
-			same = k->by_target[t].blocks == like->by_target[t].blocks &&
-			       !strcmp(k->by_target[t].text, like->by_target[t].text);
-		if (same) return k;
-	}
-	return NULL;
+	for (int t = 0; t < e->program->ntarget; t++)
+		if (strcmp(k->by_target[t].text, like->by_target[t].text) != 0) return false;
+	return true;
 }
 
 static UniqueKernel *kernel_of(Emission *e, const Step *s, TilePool *pool)
 {
 	Text signature;
 	text_init(&signature, e->arena);
-	put_nest(&signature, s->nest, bytes_of(e, 1));
-	for (int t = 0; t < e->program->ntarget; t++) put_schedule(&signature, tree_of(e, s, t));
-	UniqueKernel *k = with_signature(e, &signature);
+	put_step(e, s, &signature);
+	UniqueKernel *k = map_get(&e->by_signature, signature.data, signature.len);
 	if (k) return k;
 	k = NEW(e->arena, UniqueKernel);
-	*k = (UniqueKernel){.nest = s->nest, .signature = signature.data, .macs = s->macs};
-	k->signature_size = signature.len;
+	*k = (UniqueKernel){.nest = s->nest, .macs = s->macs};
 	print_for_targets(e, k, s, pool);
-	UniqueKernel *same = with_text(e, k);
+	Text texts;
+	text_init(&texts, e->arena);
+	put_texts(e, k, &texts);
+	UniqueKernel *same = map_get(&e->by_text, texts.data, texts.len);
+	if (same && !same_texts(e, same, k)) same = NULL;
+	map_put(&e->by_signature, signature.data, signature.len, same ? same : k);
 	if (same) return same;
 	name_kernel(e, k);
+	map_put(&e->by_name, k->name, strlen(k->name), k);
+	map_put(&e->by_text, texts.data, texts.len, k);
 	e->uses |= prelude_uses(s->nest);
 	vec_push(e->arena, e->kernel, k);
 	return k;
@@ -256,6 +147,9 @@ void find_kernels(Emission *e)
 		target_word(p->target[t], &suffix);
 		pool[t].suffix = suffix.data;
 	}
+	map_init(&e->by_signature, e->arena);
+	map_init(&e->by_text, e->arena);
+	map_init(&e->by_name, e->arena);
 	e->of_step = NEWS(e->arena, UniqueKernel **, p->part.n + 1);
 	for (int i = 0; i < p->part.n; i++) {
 		const Part *part = p->part.at[i];

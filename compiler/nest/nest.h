@@ -247,7 +247,9 @@ void nest_guard_mask(Nest *n, Affine row, Affine col, const uint8_t *table, int 
 int nest_acc(Nest *n, double init, Combine combine, Expr *update);
 void nest_store(Nest *n, const char *as, Buffer *b, const Affine *at, Expr *value);
 void nest_print(const Nest *n, Text *out); /* --dump=nests */
-/* NULL, or what is wrong with its form: dims out of range, reduction dim in a store, quotient
+/* Nests of one form have the same trees, proofs and, on the same alignment, texts. Appends bytes. */
+void nest_form(const Nest *n, Text *out);
+/* NULL, or what is wrong with it: dims out of range, reduction dim in a store, quotient
  * without its guard, accumulator used before it is declared. */
 const char *nest_verify(Arena *a, const Nest *n);
 

@@ -238,23 +238,58 @@ static void report(const Decisions *d, const Nest *n, const char *error)
 	    d->diag, n->where, "%s: %s is too large to be written as C: %s", layer, n->name, error);
 }
 
+/* false after an error was reported. */
+static bool schedule_step(Arena *a, Step *step, const Target *const *target, int ntarget,
+    bool is_double, Decisions *d)
+{
+	const Nest *n = step->nest;
+	step->macs = multiply_adds(n);
+	for (int t = 0; t < ntarget; t++) {
+		const char *key = nest_key(a, n, target[t]), *error;
+		Scheduled *made = follow(a, n, d, key);
+		int lanes = target[t]->vector_bytes / (is_double ? 8 : 4);
+		if (!made) made = choose(a, n, target[t], lanes, &error);
+		if (!made) {
+			report(d, n, error);
+			return false;
+		}
+		step->tree[t] = made;
+		record(d, made, key);
+	}
+	return true;
+}
+
+/* The trees of a nest of the same form, over this step's own buffers. */
+static void copy_trees(Arena *a, Step *step, const Step *of, int ntarget)
+{
+	step->macs = of->macs;
+	for (int t = 0; t < ntarget; t++) {
+		Scheduled *s = NEW(a, Scheduled);
+		*s = *of->tree[t];
+		s->nest = step->nest;
+		step->tree[t] = s;
+	}
+}
+
 void schedule_part(
     Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, Decisions *d)
 {
-	for (int i = 0; i < p->step.n; i++)
-		for (int t = 0; t < ntarget; t++) {
-			const Nest *n = p->step.at[i].nest;
-			if (t == 0) p->step.at[i].nest = n = ask_ahead(a, merge_dims(a, n));
-			const char *key = nest_key(a, n, target[t]), *error;
-			Scheduled *made = follow(a, n, d, key);
-			int lanes = target[t]->vector_bytes / (is_double ? 8 : 4);
-			if (!made) made = choose(a, n, target[t], lanes, &error);
-			if (!made) {
-				report(d, n, error);
-				return;
-			}
-			p->step.at[i].tree[t] = made;
-			p->step.at[i].macs = multiply_adds(n);
-			record(d, made, key);
+	Text form;
+	text_init(&form, a);
+	if (!d->made.arena) map_init(&d->made, a);
+	for (int i = 0; i < p->step.n; i++) {
+		Step *step = &p->step.at[i];
+		step->nest = ask_ahead(a, merge_dims(a, step->nest));
+		form.len = 0;
+		nest_form(step->nest, &form);
+		const Step *of = map_get(&d->made, form.data, form.len);
+		if (of) {
+			copy_trees(a, step, of, ntarget);
+			continue;
 		}
+		if (!schedule_step(a, step, target, ntarget, is_double, d)) return;
+		Step *first = NEW(a, Step);
+		*first = *step;
+		map_put(&d->made, form.data, form.len, first);
+	}
 }

@@ -18,6 +18,7 @@ typedef struct {
 		Where where;       /* of a given one, and */
 		const Target *target;
 	}) item;
+	Map made; /* the first Step of each form of nest */
 } Decisions;
 
 /* decisions.c: a file of them (NULL: none); false after errors. */

@@ -1,0 +1,125 @@
+/* nest_form: all of a nest that schedules, proofs and texts stand on, as bytes: nests of one form
+ * have the same trees, whatever their buffers are called and wherever they lie.
+ */
+#include "internal.h"
+
+static void put(Text *t, int64_t x) { text_addn(t, (const char *)&x, sizeof x); }
+
+static void put_word(Text *t, const char *s) { text_addn(t, s ? s : "", s ? strlen(s) + 1 : 1); }
+
+static void put_affine(Text *t, const Affine *a)
+{
+	put(t, a->c);
+	put(t, a->n);
+	for (int i = 0; i < a->n; i++) {
+		put(t, a->t[i].var);
+		put(t, a->t[i].k);
+	}
+}
+
+/* Tables by their address: equal numbers elsewhere make two forms, which does no harm. */
+static void put_place(Text *t, const void *p) { put(t, (int64_t)(intptr_t)p); }
+
+static void put_expr(Text *t, const Expr *e)
+{
+	int64_t bits;
+	memcpy(&bits, &e->number, sizeof bits);
+	put(t, e->kind);
+	put(t, e->id);
+	put(t, bits);
+	put(t, e->fn);
+	put(t, (int64_t)e->key);
+	put_place(t, e->table);
+	put(t, e->cols);
+	put_affine(t, &e->index[0]);
+	put_affine(t, &e->index[1]);
+	for (int i = 0; i < 3; i++) {
+		put(t, e->arg[i] != NULL);
+		if (e->arg[i]) put_expr(t, e->arg[i]);
+	}
+}
+
+static void put_buffer(Text *t, const Buffer *b)
+{
+	put(t, b->type);
+	put(t, b->place);
+	put(t, b->fixed);
+	put(t, b->rank);
+	for (int d = 0; d < b->rank; d++) put(t, b->shape[d]), put(t, b->room[d]);
+	put(t, b->size);
+	put(t, b->ncomp);
+	for (int i = 0; i < b->ncomp; i++) {
+		put(t, b->comp[i].dim);
+		put(t, b->comp[i].div);
+		put(t, b->comp[i].mod);
+		put(t, b->comp[i].extent);
+		put(t, b->comp[i].stride);
+	}
+}
+
+static void put_access(Text *t, const Access *x, const Buffer *const *buffer, int n)
+{
+	int number = 0;
+	while (number < n && buffer[number] != x->buffer) number++;
+	put(t, number);
+	put_word(t, x->as);
+	put(t, x->prefetch);
+	for (int i = 0; i < x->buffer->rank; i++) {
+		put(t, x->at[i].q);
+		put_affine(t, &x->at[i].a);
+	}
+}
+
+static int distinct_buffers(const Nest *n, const Buffer **buffer)
+{
+	int count = 0;
+	for (int k = 0; k < n->nload + n->nstore; k++) {
+		const Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
+		int b = 0;
+		while (b < count && buffer[b] != x->buffer) b++;
+		if (b == count) buffer[count++] = x->buffer;
+	}
+	return count;
+}
+
+void nest_form(const Nest *n, Text *t)
+{
+	const Buffer *buffer[NEST_LOADS + NEST_STORES];
+	int count = distinct_buffers(n, buffer);
+	put_word(t, n->name);
+	put(t, n->ndim);
+	for (int d = 0; d < n->ndim; d++) {
+		put_word(t, n->dim[d].name);
+		put(t, n->dim[d].extent);
+		put(t, n->dim[d].reduce);
+	}
+	put(t, count);
+	for (int b = 0; b < count; b++) put_buffer(t, buffer[b]);
+	put(t, n->nload);
+	for (int l = 0; l < n->nload; l++) put_access(t, &n->load[l], buffer, count);
+	put(t, n->nguard);
+	for (int g = 0; g < n->nguard; g++) {
+		const Guard *guard = &n->guard[g];
+		put(t, guard->kind);
+		for (int i = 0; i < 2; i++) put(t, guard->e[i].q), put_affine(t, &guard->e[i].a);
+		put(t, guard->lo);
+		put(t, guard->hi);
+		put(t, guard->q);
+		put_place(t, guard->table);
+		put(t, guard->cols);
+	}
+	put(t, n->nacc);
+	for (int k = 0; k < n->nacc; k++) {
+		int64_t bits;
+		memcpy(&bits, &n->acc[k].init, sizeof bits);
+		put(t, bits);
+		put(t, n->acc[k].combine);
+		put_expr(t, n->acc[k].update);
+	}
+	put(t, n->nstore);
+	for (int k = 0; k < n->nstore; k++) {
+		put_access(t, &n->store[k].to, buffer, count);
+		put_expr(t, n->store[k].value);
+	}
+	put(t, n->ordered + 2 * n->inplace);
+}
