@@ -63,6 +63,43 @@ static const char *verify_places(Arena *a, const Part *p)
 	return NULL;
 }
 
+/* Whether two schedulings are the same one over different nests. */
+static bool same_tree(const Scheduled *x, const Scheduled *y)
+{
+	if (!x || !y) return x == y;
+	Scheduled of_x = *x;
+	of_x.nest = y->nest;
+	return !memcmp(&of_x, y, sizeof of_x);
+}
+
+static const char *verify_trees(Arena *a, const Step *step, const Step *proven)
+{
+	const char *fault = proven ? NULL : nest_verify(a, step->nest);
+	for (int t = 0; !fault && t < TARGET_LIMIT; t++)
+		if (step->tree[t] && !(proven && same_tree(step->tree[t], proven->tree[t])))
+			fault = check_all(a, step->tree[t]);
+	return fault;
+}
+
+/* A tree over nests of one form is proven once. */
+static const char *verify_steps(Arena *a, const Part *p)
+{
+	Map proven; /* Steps by the forms of their nests */
+	Text form;
+	map_init(&proven, a);
+	text_init(&form, a);
+	for (int s = 0; s < p->step.n; s++) {
+		Step *step = &p->step.at[s];
+		form.len = 0;
+		nest_form(step->nest, &form);
+		Step *former = map_get(&proven, form.data, form.len);
+		const char *fault = verify_trees(a, step, former);
+		if (fault) return arena_printf(a, "step %d (%s): %s", s, step->comment, fault);
+		if (!former) map_put(&proven, form.data, form.len, step);
+	}
+	return NULL;
+}
+
 const char *verify_part(Arena *a, const Part *p)
 {
 	Life *life = NEWS(a, Life, p->buffer.n + 1);
@@ -71,11 +108,6 @@ const char *verify_part(Arena *a, const Part *p)
 	if (!fault) fault = verify_reads(a, p);
 	if (!fault) fault = verify_states(a, p, life);
 	if (!fault) fault = verify_places(a, p);
-	for (int s = 0; !fault && s < p->step.n; s++) {
-		fault = nest_verify(a, p->step.at[s].nest);
-		for (int t = 0; !fault && t < TARGET_LIMIT; t++)
-			if (p->step.at[s].tree[t]) fault = check_all(a, p->step.at[s].tree[t]);
-		if (fault) fault = arena_printf(a, "step %d (%s): %s", s, p->step.at[s].comment, fault);
-	}
+	if (!fault) fault = verify_steps(a, p);
 	return fault;
 }
