@@ -3,7 +3,10 @@
  * Why: a compilation makes many small things that all die together, and out of memory must not leak
  * or be checked at each call. Invariants: every pointer handed out is zeroed and 16-byte aligned;
  * the sum of the blocks never passes `limit`; when memory is short nothing was changed and control
- * goes to the guard's setjmp. */
+ * goes to the guard's setjmp.
+ *
+ * Blocks come zeroed from calloc(), which for large ones costs nothing until they are touched, and
+ * no byte is handed out twice. They grow with the arena, so that there are never many. */
 #include "base.h"
 
 #include <stdlib.h>
@@ -77,14 +80,23 @@ NORETURN static void out_of_memory(Arena *a)
 	longjmp(*a->out_of_memory, 1);
 }
 
+/* Room of a block for small things: an eighth of what there is already, within the limit. */
+static size_t block_room(const Arena *a)
+{
+	size_t more = a->total / 8 / ALIGNMENT * ALIGNMENT;
+	bool fits = a->total < a->limit / 2;
+	return BLOCK_BYTES && fits ? MAX((size_t)BLOCK_BYTES, more) : BLOCK_BYTES;
+}
+
 /* A new block with room for `bytes`, a multiple of ALIGNMENT. */
 static Block *block_add(Arena *a, size_t bytes)
 {
-	bool big = bytes > BLOCK_BYTES / 4;
-	size_t room = big ? bytes : BLOCK_BYTES;
+	size_t room = block_room(a);
+	bool big = bytes > room / 4;
+	if (big) room = bytes;
 	size_t whole = sizeof(Block) + ALIGNMENT + room;
 	if (whole < room || whole > a->limit || a->total > a->limit - whole) out_of_memory(a);
-	Block *b = malloc(whole);
+	Block *b = calloc(1, whole);
 	if (!b) out_of_memory(a);
 	uintptr_t start = ((uintptr_t)(b + 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 	*b = (Block){a->block, (char *)start, 0, room};
@@ -108,7 +120,7 @@ void *arena_alloc(Arena *a, size_t count, size_t size)
 	if (!b || b->room - b->used < bytes) b = block_add(a, bytes);
 	char *p = b->start + b->used;
 	b->used += bytes;
-	return memset(p, 0, bytes);
+	return p;
 }
 
 void *arena_grow(Arena *a, void *old, size_t old_count, size_t new_count, size_t size)

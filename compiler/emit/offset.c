@@ -28,7 +28,14 @@ bool address_same(const Address *a, const Address *b)
 
 Affine over_loops(const Kernel *k, const Affine *a)
 {
-	Affine out = affine_number(a->c);
+	Affine out = *a;
+	bool sorted = true; /* as loops are numbered on the way down, but for those of one turn */
+	for (int i = 0; i < a->n; i++) {
+		out.t[i].var = k->depth[a->t[i].var];
+		sorted &= !i || out.t[i - 1].var < out.t[i].var;
+	}
+	if (sorted) return out;
+	out = affine_number(a->c);
 	for (int i = 0; i < a->n; i++)
 		out = affine_add(out, affine_scale(affine_var(k->depth[a->t[i].var]), a->t[i].k));
 	return out;

@@ -25,10 +25,24 @@ Affine affine_var(int var)
 	return a;
 }
 
-/* A merge of two sorted lists; terms that cancel drop out. */
-bool affine_accumulate(Affine *to, const Affine *from, int64_t k)
+/* In place, where there is room for one more term. */
+static void add_term(Affine *to, int var, int64_t k)
 {
-	if (!k) return true;
+	int i = to->n;
+	while (i > 0 && to->t[i - 1].var > var) i--;
+	if (i > 0 && to->t[i - 1].var == var) {
+		to->t[i - 1].k += k;
+		if (to->t[i - 1].k) return;
+		for (to->n--; i <= to->n; i++) to->t[i - 1] = to->t[i];
+		return;
+	}
+	for (int j = to->n++; j > i; j--) to->t[j] = to->t[j - 1];
+	to->t[i] = (Term){var, k};
+}
+
+/* A merge of two sorted lists; terms that cancel drop out. */
+static bool merge_terms(Affine *to, const Affine *from, int64_t k)
+{
 	Affine sum = {.c = to->c + k * from->c};
 	int i = 0, j = 0;
 	while (i < to->n || j < from->n) {
@@ -47,6 +61,15 @@ bool affine_accumulate(Affine *to, const Affine *from, int64_t k)
 		sum.t[sum.n++] = t;
 	}
 	*to = sum;
+	return true;
+}
+
+bool affine_accumulate(Affine *to, const Affine *from, int64_t k)
+{
+	if (!k) return true;
+	if (to->n + from->n > AFFINE_TERMS) return merge_terms(to, from, k);
+	to->c += k * from->c;
+	for (int i = 0; i < from->n; i++) add_term(to, from->t[i].var, k * from->t[i].k);
 	return true;
 }
 
@@ -114,12 +137,11 @@ Affine affine_subst(const Affine *a, const Affine *of_var)
 /* The var becomes a number; its term moves into the constant. */
 Affine affine_fix(const Affine *a, int var, int64_t value)
 {
-	Affine out = {.c = a->c};
+	Affine out = *a;
 	for (int i = 0; i < a->n; i++) {
-		if (a->t[i].var == var)
-			out.c += a->t[i].k * value;
-		else
-			out.t[out.n++] = a->t[i];
+		if (a->t[i].var != var) continue;
+		out.c += a->t[i].k * value;
+		for (out.n--; i < out.n; i++) out.t[i] = out.t[i + 1];
 	}
 	return out;
 }
