@@ -101,6 +101,7 @@ typedef struct {
 	KernelCost *cost;
 	Vec(const Expr *) shared; /* subexpressions that are named where they are used more than once */
 	Vec(const Expr *) uniform;
+	Map of_leaf; /* leaf.c: conditions that all of a leaf shares */
 } Kernel;
 
 /* One function being printed: the kernel itself, or a tile's function in it. */

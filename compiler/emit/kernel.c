@@ -236,6 +236,7 @@ static void kernel_open(Kernel *k)
 	name_buffers(k);
 	find_disjoint(k);
 	find_shared(k);
+	map_init(&k->of_leaf, k->arena);
 	k->depth = NEWS(k->arena, int, tree->nvar + 1);
 	for (int i = 0; i < tree->root.n; i++) number_depths(k, tree->root.at[i], 0);
 }

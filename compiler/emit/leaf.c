@@ -90,6 +90,14 @@ static bool look_at_guards(const Kernel *k, const Affine *sub, Conditions *open)
 	return true;
 }
 
+/* Every guard holds in all of the leaf: nothing is to be asked of its instances one by one. */
+static bool is_certain(const Kernel *k, const Tree *leaf)
+{
+	for (int g = 0; g < k->nest->nguard; g++)
+		if (guard_truth(&k->nest->guard[g], leaf->sub, k->tree->count) != ALWAYS) return false;
+	return true;
+}
+
 static void fix_instance(const Tile *t, const Affine *of_copy, int instance, Affine *sub)
 {
 	instance_fix(t->reg, t->nreg, instance, of_copy, t->k->nest->ndim, sub);
@@ -113,11 +121,10 @@ static bool copy_conditions(const Tile *t, const Affine *of_copy, Conditions *co
 	return alive;
 }
 
-static bool leaf_conditions(const Tile *t, const Tree *leaf, Conditions *common)
+static bool look_at_leaf(const Tile *t, const Tree *leaf, Conditions *common)
 {
 	bool alive = false;
 	int copies = instance_count(leaf->reg, leaf->nreg);
-	if (leaf->dead) return false;
 	for (int c = 0; c < copies; c++) {
 		Affine of_copy[NEST_DIMS];
 		Conditions here = {0};
@@ -130,6 +137,27 @@ static bool leaf_conditions(const Tile *t, const Tree *leaf, Conditions *common)
 		alive = true;
 	}
 	return alive;
+}
+
+typedef struct {
+	bool alive;
+	Conditions common;
+} Verdict;
+
+/* A leaf is asked from every loop around it: what was found is kept. */
+static bool leaf_conditions(const Tile *t, const Tree *leaf, Conditions *common)
+{
+	Map *known = &t->k->of_leaf;
+	if (leaf->dead) return false;
+	if (is_certain(t->k, leaf)) return true;
+	Verdict *v = map_get(known, &leaf, sizeof leaf);
+	if (!v) {
+		v = NEW(t->k->arena, Verdict);
+		v->alive = look_at_leaf(t, leaf, &v->common);
+		map_put(known, &leaf, sizeof leaf, v);
+	}
+	add_all(t->k->arena, common, &v->common, NULL);
+	return v->alive;
 }
 
 static bool node_conditions(const Tile *t, const Tree *node, Conditions *common);
@@ -216,6 +244,7 @@ typedef struct {
 	const Tile *tile;
 	const Tree *leaf;
 	Conditions given;
+	bool certain;     /* see is_certain() */
 	LoadedList loads; /* of the copy */
 	int counter[KERNEL_BUFFERS + 1];
 	Vec(Seen) seen;
@@ -300,7 +329,7 @@ static void print_instances(
 		Affine sub[NEST_DIMS];
 		Conditions more = {0};
 		fix_instance(l->tile, of_copy, i, sub);
-		if (!look_at_guards(s->k, sub, &open)) continue;
+		if (!l->certain && !look_at_guards(s->k, sub, &open)) continue;
 		add_all(s->k->arena, &more, &open, given);
 		if (inside.n && !conditions_same(&inside, &more)) {
 			note_loads(s, l, outside, copy);
@@ -363,7 +392,7 @@ static void print_copy(Scope *s, Leaf *l, int copy, bool block)
 	Conditions common = {0}, more = {0}, given = {0};
 	const Tree *leaf = l->leaf;
 	instance_fix(leaf->reg, leaf->nreg, copy, leaf->sub, s->k->nest->ndim, of_copy);
-	if (!copy_conditions(l->tile, of_copy, &common)) return;
+	if (!l->certain && !copy_conditions(l->tile, of_copy, &common)) return;
 	add_all(s->k->arena, &more, &common, &l->given);
 	add_all(s->k->arena, &given, &l->given, NULL);
 	add_all(s->k->arena, &given, &more, NULL);
@@ -385,6 +414,7 @@ static void print_leaf(
     Scope *s, const Tile *t, const Tree *leaf, const Conditions *given, bool alone)
 {
 	Leaf l = {.tile = t, .leaf = leaf, .given = *given};
+	l.certain = is_certain(t->k, leaf);
 	int copies = instance_count(leaf->reg, leaf->nreg);
 	for (int c = 0; c < copies; c++) print_copy(s, &l, c, copies > 1 || !alone);
 	int64_t bytes = t->lane_var >= 0 ? s->k->target->vector_bytes : 8;
