@@ -2,7 +2,7 @@
  *
  *   emit_kernel ─ kernel.c: loops, blocks ─ tile.c: accumulators, stores ─ leaf.c: copies, guards
  *                 offset.c: where an access lies, as text ─ value.c: expressions, loads
- *   emit_program ─ program.c ─ unique.c, entry.c, interface.c, banner.c, prelude.c */
+ *   emit_program ─ program.c ─ unique.c, functions.c, kernels.c, entry.c, interface.c, banner.c, prelude.c */
 #ifndef CNNC_EMIT_INTERNAL_H
 #define CNNC_EMIT_INTERNAL_H
 
@@ -39,26 +39,48 @@ void target_attribute(const Target *t, Text *out);
 
 /* --- kernel.c ------------------------------------------------------------------------------ */
 
-/* Functions of tiles: equal text is printed once. Kernels printed with one pool share them. */
+/* functions.c: a function of the text, a tile's or a whole kernel. */
 typedef struct {
-	const char *prefix, *suffix; /* the k-th is called prefix k suffix */
-	Text *out;                   /* gets the definitions */
-	struct Tiles {
-		const char *text; /* from the parameter list on */
-		const char *name;
-	} * at;
-	int n, room;
-} TilePool;
+	const char *name;
+	const char *text;  /* from the parameter list on */
+	bool is_tile;
+	uint32_t users; /* bits: the targets whose kernels stand on it */
+	Vec(struct UniqueKernel *) kernel; /* that it is; none: a tile's */
+} CFunction;
+
+/* The functions of one target, equal texts once. A text that a plainer target has as well is not
+ * printed again, where it gives the same numbers there. */
+typedef struct Functions {
+	Arena *arena;
+	const Target *target;
+	int number;                  /* of the target in the program */
+	const char *prefix, *suffix; /* of tiles: the k-th is called prefix k suffix */
+	struct Functions *plainer;   /* of the next target that may serve this one's machines */
+	int tiles;
+	Vec(CFunction *) at;
+	Map by_text;        /* by hash */
+	Text body, text;    /* scratch of the printer */
+} Functions;
+
+void functions_open(Functions *f, Arena *a, const Target *t);
+/* The function of this text in f or a plainer target's; NULL: there is none. `fuses`: products may
+ * go into sums, so that only machines that round alike give equal results. */
+CFunction *function_find(Functions *f, const char *text, bool fuses);
+CFunction *function_add(Functions *f, const char *name, const char *text);
+void function_print(const Functions *f, const CFunction *x, Text *out);
+/* Whether a compiler that contracts a*b + c may do so in this nest. */
+bool nest_fuses(const Nest *n);
 
 /* What a kernel costs, for comments and the stack's size. */
 typedef struct {
 	int64_t tiles, functions; /* places that call a tile, functions that were new */
+	int64_t bytes;            /* of their text */
 	int64_t stack;            /* bytes of named locals, all counted */
 } KernelCost;
 
 /* From the parameter list on, so that equal kernels have equal texts. The nest's name is only
  * looked at by `pool`. */
-void kernel_print(Arena *a, const Scheduled *s, const Target *t, bool is_double, TilePool *pool,
+void kernel_print(Arena *a, const Scheduled *s, const Target *t, bool is_double, Functions *pool,
     Text *out, KernelCost *cost);
 
 /* --- offset.c: places as text -------------------------------------------------------------- */
@@ -97,7 +119,8 @@ typedef struct {
 	const char *array[KERNEL_BUFFERS]; /* their names in the text */
 	uint32_t stored, disjoint; /* bits: written; written and provably nothing else's place */
 	int *depth;                /* by tree var: the loop's depth on its path */
-	TilePool *pool;
+	Functions *pool;
+	bool fuses;
 	KernelCost *cost;
 	Vec(const Expr *) shared; /* subexpressions that are named where they are used more than once */
 	Vec(const Expr *) uniform;
@@ -225,17 +248,19 @@ void print_reduction(Scope *s, const Tile *t);
 
 /* --- unique.c: the kernels of a program, equal ones once ----------------------------------- */
 
-typedef struct {
+typedef struct UniqueKernel {
 	const char *name; /* conv_64x56x56_64x3x3_1a2b */
 	const Nest *nest;
 	uint64_t hash;    /* of the texts */
 	struct {
-		const char *tiles, *text; /* functions that are new with this kernel, and its own */
+		const char *text;
+		CFunction *function;
 		const Scheduled *tree;
 		int64_t blocks;
 		KernelCost cost;
 	} by_target[TARGET_LIMIT];
 	int64_t macs;          /* of one call */
+	bool told;             /* its uses are listed somewhere in the text */
 	Vec(const Step *) use; /* every step that calls it */
 } UniqueKernel;
 
@@ -258,6 +283,7 @@ typedef struct {
 	const char *real, *prefix, *upper; /* float, lenet, LENET */
 	UniqueKernels kernel;
 	Map by_signature, by_text, by_name; /* of UniqueKernel */
+	Functions functions[TARGET_LIMIT];
 	UniqueKernel ***of_step; /* by part, by step */
 	Vec(Table) table;
 	unsigned uses;
@@ -272,6 +298,7 @@ typedef struct {
 void find_kernels(Emission *e);
 int find_table(const Emission *e, const Buffer *b);
 void print_tables(const Emission *e, Text *out);
+/* kernels.c */
 void print_kernels(const Emission *e, Text *out);
 void print_kernel_tables(const Emission *e, Text *out); /* and the choice among them */
 

@@ -241,13 +241,14 @@ static void kernel_open(Kernel *k)
 	for (int i = 0; i < tree->root.n; i++) number_depths(k, tree->root.at[i], 0);
 }
 
-void kernel_print(Arena *a, const Scheduled *tree, const Target *t, bool is_double, TilePool *pool,
+void kernel_print(Arena *a, const Scheduled *tree, const Target *t, bool is_double, Functions *pool,
     Text *out, KernelCost *cost)
 {
 	Kernel k = {.arena = a, .tree = tree, .target = t, .is_double = is_double};
 	Text body, head, text;
 	*cost = (KernelCost){0};
 	k.pool = pool;
+	k.fuses = nest_fuses(tree->nest);
 	k.cost = cost;
 	kernel_open(&k);
 	text_init(&body, a);
@@ -267,9 +268,12 @@ void emit_kernel(
 {
 	Text kernel;
 	KernelCost cost;
-	TilePool pool = {.prefix = arena_printf(a, "%s_tile", name), .suffix = "", .out = out};
+	Functions pool;
+	functions_open(&pool, a, t);
+	pool.prefix = arena_printf(a, "%s_tile", name);
 	text_init(&kernel, a);
 	kernel_print(a, s, t, is_double, &pool, &kernel, &cost);
+	for (int i = 0; i < pool.at.n; i++) function_print(&pool, pool.at.at[i], out);
 	text_add(out, "static CNNC_UNUSED ");
 	target_attribute(t, out);
 	text_printf(out, "void %s%s", name, kernel.data);

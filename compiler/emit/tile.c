@@ -386,26 +386,17 @@ static void print_call(Scope *s, const Scope *f, const char *name, const Chunk *
 	s->arrays |= f->arrays;
 }
 
-static const char *pooled(Kernel *k, const char *text)
+/* The name of the tile's function: the one of this text that is there already, or a new one. */
+static const char *pooled(Kernel *k, const Text *text)
 {
-	TilePool *pool = k->pool;
-	for (int i = 0; i < pool->n; i++)
-		if (!strcmp(pool->at[i].text, text)) return pool->at[i].name;
-	const char *name = arena_printf(k->arena, "%s%d%s", pool->prefix, pool->n, pool->suffix);
-	if (pool->n == pool->room) {
-		int more = pool->room ? 2 * pool->room : 16;
-		pool->at =
-		    arena_grow(k->arena, pool->at, (size_t)pool->room, (size_t)more, sizeof *pool->at);
-		pool->room = more;
-	}
-	pool->at[pool->n++] = (struct Tiles){text, name};
-	Text head;
-	text_init(&head, k->arena);
-	text_add(&head, "static CNNC_TILE ");
-	target_attribute(k->target, &head);
-	text_printf(&head, "void %s%s\n", name, text);
-	text_wrapped(pool->out, head.data);
+	Functions *pool = k->pool;
+	CFunction *f = function_find(pool, text->data, k->fuses);
+	if (f) return f->name;
+	const char *name = arena_printf(k->arena, "%s%d%s", pool->prefix, pool->tiles++, pool->suffix);
+	f = function_add(pool, name, arena_copy(k->arena, text->data));
+	f->is_tile = true;
 	k->cost->functions++;
+	k->cost->bytes += (int64_t)text->len;
 	return name;
 }
 
@@ -421,13 +412,14 @@ void tile_print(Scope *s, const Tree *tree, bool alone)
 		return;
 	}
 	int nchunk = k->nest->nacc ? tile_chunks(k->tree, tree, chunk) : 0;
-	Text body, text;
-	text_init(&body, k->arena);
-	text_init(&text, k->arena);
+	Text *body = &k->pool->body, *text = &k->pool->text;
+	body->len = text->len = 0;
 	Scope f = {.k = k, .is_tile = true, .outer = s->depth, .depth = s->depth, .indent = 1};
-	f.out = &body;
+	f.out = body;
 	print_body(&f, &t, nchunk > 0);
-	print_parameters(&f, nchunk > 0, &text);
-	text_printf(&text, "{\n%s}\n", body.data);
-	print_call(s, &f, pooled(k, text.data), chunk, nchunk);
+	print_parameters(&f, nchunk > 0, text);
+	text_add(text, "{\n");
+	text_addn(text, body->data, body->len);
+	text_add(text, "}\n");
+	print_call(s, &f, pooled(k, text), chunk, nchunk);
 }

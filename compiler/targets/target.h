@@ -14,6 +14,7 @@ typedef struct {
 	int vector_bytes;      /* 0: scalar text only */
 	int registers;         /* vector registers */
 	int fma_ports;
+	bool fuses; /* a*b + c with one rounding, where the compiler may */
 	int l1_bytes, l2_bytes;
 	int cache_line;
 } Target;
