@@ -94,7 +94,7 @@ typedef struct {
 	struct MapItem *item;
 } Map;
 void map_init(Map *m, Arena *a);
-void *map_get(const Map *m, const void *key, size_t size); /* NULL: absent */
+void *map_get(const Map *m, const void *key, size_t size);       /* NULL: absent */
 void map_put(Map *m, const void *key, size_t size, void *value); /* in the place of a former one */
 
 /* file.c: both return NULL on success, else a message in the arena that names the file. */

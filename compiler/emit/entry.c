@@ -13,6 +13,7 @@ typedef struct {
 	    *hyper;      /* expressions, NULL: out of place here */
 	uint32_t places; /* bits: places that the calls mention */
 	bool *used;      /* arguments that they mention */
+	bool keyed;      /* some call has a seed with a key of its own */
 	Text *out;
 } Entry;
 
@@ -106,8 +107,10 @@ static void print_base(Entry *w, const Buffer *b)
 		if (b->slot < 0 || b->slot >= w->part->arg.n)
 			bug("%s: %s is argument %d", w->part->name, b->name, b->slot);
 		const Argument *arg = &w->part->arg.at[b->slot];
-		w->used[b->slot] = true;
-		name = arg->type == TYPE_SEED ? "key" : argument_name(w->e, w->part, b->slot);
+		w->used[b->slot] |= !seed_keyed(b);
+		w->keyed |= seed_keyed(b);
+		name = argument_name(w->e, w->part, b->slot);
+		if (arg->type == TYPE_SEED) name = seed_keyed(b) ? "own" : "key";
 		if (w->part->kind == ENTRY_UPDATE) name = w->hyper;
 	} else if (b->place == PLACE_TABLE) {
 		name = arena_printf(w->e->arena, "table_%d", find_table(w->e, b));
@@ -134,6 +137,10 @@ static void print_call(Entry *w, int s)
 	w->out = out;
 	text_add(&line, "};\n");
 	text_add(out, "\t{\n");
+	for (int b = 0; b < n; b++)
+		if (seed_keyed(buffer[b]))
+			text_printf(out, "\t\tconst uint64_t own[3] = {seed, step, UINT64_C(0x%016llx)};\n",
+			    (unsigned long long)buffer[b]->key);
 	text_wrapped(out, line.data);
 	text_printf(out, "\t\trun(pool, &k->%s, a);\n\t} /* ", w->e->of_step[w->number][s]->name);
 	print_comment_text(out, step->comment ? step->comment : step->nest->name);
@@ -201,7 +208,7 @@ static void print_locals(const Entry *w, Text *out)
 static void print_voids(const Entry *w, Text *out)
 {
 	const Part *p = w->part;
-	bool random = false;
+	bool random = w->keyed;
 	if (p->kind == ENTRY_INFER)
 		print_unused(out, places(w, PLACE_PACKED) || places(w, PLACE_VARS), "packed");
 	else
@@ -306,7 +313,7 @@ static void print_init(const Emission *e, const Part *p, Text *out)
 		              "\tconst struct cnnc_pool *pool = NULL;\n");
 	text_add(out, "\tconst uint64_t step = 0;\n");
 	print_locals(&(Entry){.e = e, .part = &(Part){.arg = p->arg}, .used = w.used}, out);
-	bool random = false;
+	bool random = w.keyed;
 	for (int i = 0; i < p->arg.n; i++) random |= w.used[i];
 	print_unused(out, random, "seed");
 	print_unused(out, random, "step");

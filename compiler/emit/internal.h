@@ -2,7 +2,8 @@
  *
  *   emit_kernel ─ kernel.c: loops, blocks ─ tile.c: accumulators, stores ─ leaf.c: copies, guards
  *                 offset.c: where an access lies, as text ─ value.c: expressions, loads
- *   emit_program ─ program.c ─ unique.c, functions.c, kernels.c, entry.c, interface.c, banner.c, prelude.c */
+ *   emit_program ─ program.c ─ unique.c, functions.c, kernels.c, entry.c, interface.c, banner.c,
+ * prelude.c */
 #ifndef CNNC_EMIT_INTERNAL_H
 #define CNNC_EMIT_INTERNAL_H
 
@@ -42,9 +43,9 @@ void target_attribute(const Target *t, Text *out);
 /* functions.c: a function of the text, a tile's or a whole kernel. */
 typedef struct {
 	const char *name;
-	const char *text;  /* from the parameter list on */
+	const char *text; /* from the parameter list on */
 	bool is_tile;
-	uint32_t users; /* bits: the targets whose kernels stand on it */
+	uint32_t users;                    /* bits: the targets whose kernels stand on it */
 	Vec(struct UniqueKernel *) kernel; /* that it is; none: a tile's */
 } CFunction;
 
@@ -58,8 +59,8 @@ typedef struct Functions {
 	struct Functions *plainer;   /* of the next target that may serve this one's machines */
 	int tiles;
 	Vec(CFunction *) at;
-	Map by_text;        /* by hash */
-	Text body, text;    /* scratch of the printer */
+	Map by_text;     /* by hash */
+	Text body, text; /* scratch of the printer */
 } Functions;
 
 void functions_open(Functions *f, Arena *a, const Target *t);
@@ -251,7 +252,7 @@ void print_reduction(Scope *s, const Tile *t);
 typedef struct UniqueKernel {
 	const char *name; /* conv_64x56x56_64x3x3_1a2b */
 	const Nest *nest;
-	uint64_t hash;    /* of the texts */
+	uint64_t hash; /* of the texts */
 	struct {
 		const char *text;
 		CFunction *function;

@@ -109,7 +109,8 @@ static void print_pick(const Emission *e, Text *out)
 	text_add(out, "/* The best kernels that this machine can run. */\n");
 	text_add(out, "static const struct kernels *pick(void)\n{\n");
 	for (int t = 0; t < p->ntarget; t++) {
-		bool conditional = begin_target(e, t, false, out), asks = p->target[t]->test && t + 1 < p->ntarget;
+		bool conditional = begin_target(e, t, false, out),
+		     asks = p->target[t]->test && t + 1 < p->ntarget;
 		if (asks) {
 			Text test;
 			text_init(&test, e->arena);

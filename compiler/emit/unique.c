@@ -86,8 +86,7 @@ static void find_functions(Emission *e, UniqueKernel *k)
 		Functions *own = &e->functions[t];
 		const char *text = k->by_target[t].text;
 		CFunction *f = function_find(own, text, nest_fuses(k->nest));
-		if (!f)
-			f = function_add(own, arena_printf(e->arena, "%s%s", k->name, own->suffix), text);
+		if (!f) f = function_add(own, arena_printf(e->arena, "%s%s", k->name, own->suffix), text);
 		k->by_target[t].function = f;
 		if (!f->kernel.n || f->kernel.at[f->kernel.n - 1] != k) vec_push(e->arena, f->kernel, k);
 	}

@@ -220,8 +220,15 @@ static void print_one_index(Point *p, const Expr *e, const Affine *at, int64_t m
 	const Access *seed = &p->s->k->nest->load[e->id];
 	int buffer = kernel_buffer(p->s->k, seed->buffer);
 	p->s->arrays |= UINT32_C(1) << buffer;
-	text_printf(out, "hash_%s(%s, UINT64_C(0x%016llx), (uint64_t)(", p->s->k->suffix,
-	    p->s->k->array[buffer], (unsigned long long)e->key);
+	const char *array = p->s->k->array[buffer];
+	text_printf(out, "hash_%s(%s, ", p->s->k->suffix, array);
+	if (!seed_keyed(seed->buffer))
+		text_printf(out, "UINT64_C(0x%016llx)", (unsigned long long)e->key);
+	else if (e->key)
+		text_printf(out, "%s[2] + %llu", array, (unsigned long long)e->key);
+	else
+		text_printf(out, "%s[2]", array);
+	text_add(out, ", (uint64_t)(");
 	print_index(p->s, at, at->c + more);
 	text_add(out, "))");
 }

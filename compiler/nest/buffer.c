@@ -160,3 +160,5 @@ int64_t buffer_offset(const Buffer *b, const int64_t *at)
 	}
 	return sum;
 }
+
+bool seed_keyed(const Buffer *b) { return b->type == TYPE_SEED && b->shape[0] == 3; }

@@ -53,7 +53,8 @@ static double eval_table(const Point *p, const Expr *e)
 static double eval_hash(const Point *p, const Expr *e)
 {
 	uint64_t element = (uint64_t)affine_eval(&e->index[0], p->at);
-	return hash_uniform(p->machine->seed, p->machine->step, e->key, element);
+	uint64_t key = p->nest->load[e->id].buffer->key + e->key;
+	return hash_uniform(p->machine->seed, p->machine->step, key, element);
 }
 
 static double eval(const Point *p, const Expr *e)

@@ -106,6 +106,7 @@ typedef struct Buffer {
 	int slot;            /* INPUT, OUTPUT: which argument */
 	State *state;        /* VARS, SLOTS, GRADS: whose */
 	const double *table; /* TABLE */
+	uint64_t key;        /* of a seed: added to the keys hashed with it */
 	bool fixed;          /* its layout is not ours to choose: all but WORK and PACKED */
 	int id;              /* dense within its program part; set by lower */
 } Buffer;
@@ -125,6 +126,8 @@ int64_t buffer_offset(const Buffer *b, const int64_t *at);
 /* Elements by which the address moves with the index of dim d, whatever its value; 0: the layout
  * takes it apart. */
 int64_t buffer_stride(const Buffer *b, int d);
+/* {seed, step, key} and not {seed, step}: kernels then differ in no literal. */
+bool seed_keyed(const Buffer *b);
 
 /* --- expr.c: bodies ------------------------------------------------------------------------ */
 
@@ -148,6 +151,7 @@ typedef enum {
 	E_SELECT, /* arg0 ? arg1 : arg2 */
 	E_CALL,   /* function `fn` of arg0 (and arg1) */
 	E_HASH /* uniform in [0, 1), 24 bits: of the seed buffer (load `id`), `key`, element `index0` */
+	       /* a seed of three numbers holds a key of its own, to which `key` is added */
 } ExprKind;
 
 typedef enum { FN_EXP, FN_LOG, FN_SQRT, FN_TANH, FN_ABS, FN_POW } Function;
@@ -193,7 +197,7 @@ typedef struct {
 	Buffer *buffer;
 	const char *as; /* its name in the kernel: x, w, dy */
 	Index *at;      /* [buffer->rank]; no two accesses share theirs */
-	int prefetch; /* elements ahead, 0: none */
+	int prefetch;   /* elements ahead, 0: none */
 } Access;
 
 typedef enum { GUARD_RANGE, GUARD_DIVIDES, GUARD_MASK } GuardKind;
@@ -247,7 +251,8 @@ void nest_guard_mask(Nest *n, Affine row, Affine col, const uint8_t *table, int 
 int nest_acc(Nest *n, double init, Combine combine, Expr *update);
 void nest_store(Nest *n, const char *as, Buffer *b, const Affine *at, Expr *value);
 void nest_print(const Nest *n, Text *out); /* --dump=nests */
-/* Nests of one form have the same trees, proofs and, on the same alignment, texts. Appends bytes. */
+/* Nests of one form have the same trees, proofs and, on the same alignment, texts. Appends bytes.
+ */
 void nest_form(const Nest *n, Text *out);
 /* NULL, or what is wrong with it: dims out of range, reduction dim in a store, quotient
  * without its guard, accumulator used before it is declared. */

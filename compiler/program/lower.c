@@ -154,8 +154,7 @@ void lower_alias(Lower *l, const Value *window, const Value *whole, const int64_
 	*view_of(l, window) = from;
 }
 
-static void move_access(
-    Arena *a, Access *x, const Buffer *from, Buffer *to, const int64_t *offset)
+static void move_access(Arena *a, Access *x, const Buffer *from, Buffer *to, const int64_t *offset)
 {
 	Index at[BUFFER_RANK];
 	if (x->buffer != from) return;
@@ -178,7 +177,8 @@ static void replace_buffer(Lower *l, const Buffer *from, Buffer *to, const int64
 	for (int s = 0; s < l->part->step.n; s++) {
 		Nest *n = (Nest *)l->part->step.at[s].nest; /* ours until lowering ends */
 		for (int k = 0; k < n->nload; k++) move_access(l->arena, &n->load[k], from, to, offset);
-		for (int k = 0; k < n->nstore; k++) move_access(l->arena, &n->store[k].to, from, to, offset);
+		for (int k = 0; k < n->nstore; k++)
+			move_access(l->arena, &n->store[k].to, from, to, offset);
 	}
 	for (int i = 0; i < l->view.n; i++) {
 		if (l->view.at[i].buffer != from) continue;

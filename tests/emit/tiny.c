@@ -3,7 +3,7 @@
  * Made by cnnc 1.0.0 from tiny.lua. It belongs to whoever had it made: use it, change it, pass it on.
  * Compile with optimisation (cc -O2) and link with libm; OpenMP or a pool of threads are optional.
  * Options: --real=float --target=generic -b infer=1 -b train=1
- * 38 weights, 0 other variables, 28 kernels for generic
+ * 38 weights, 0 other variables, 27 kernels for generic
  *
  * Memory in bytes: vars 152, slots 152, packed 320
  *   init             8 steps, 0 multiply-adds, work 0 (never below 0)
@@ -253,69 +253,65 @@ static inline CNNC_UNUSED float hash_f32(const uint64_t *seed, uint64_t key, uin
 
 
 
+static const float table_0[1] = {
+	0.6666667f,
+};
+
+static const float table_1[1] = {
+	0.70710677f,
+};
+
 /* --- kernels: generic --- */
 
-/* init_18_ed99: 0 multiply-adds a call, called 1 times:
+/* init_18_bbf0: 0 multiply-adds a call, called 1 times:
  *   conv.weight: 2x1x3x3
  * n 1
- * tiles 1, functions 0, blocks 1, text 303 bytes */
-static CNNC_UNUSED void init_18_ed99_generic(const void *const *arg, size_t block)
+ * tiles 1, functions 0, blocks 1, text 345 bytes */
+static CNNC_UNUSED void init_18_bbf0_generic(const void *const *arg, size_t block)
 {
 	const uint64_t *seed = (const uint64_t *)arg[0];
-	float *w = (float *)arg[1];
+	const float *scale = (const float *)arg[1];
+	float *w = (float *)arg[2];
 	(void)block;
 	for (ptrdiff_t n = 0; n < 18; n++) {
 		ptrdiff_t w_0 = n;
-		w[w_0] = (hash_f32(seed, UINT64_C(0x6bbac2a58d9d723c),
-			(uint64_t)(n)) * 2.0f - 1.0f) * 0.33333334f;
+		const float scale0 = scale[0];
+		w[w_0] = (hash_f32(seed, seed[2], (uint64_t)(n)) - 0.5f) * scale0;
 	}
 }
 
-/* init_2_a88c: 0 multiply-adds a call, called 1 times:
+/* init_2_4b58: 0 multiply-adds a call, called 2 times:
  *   conv.bias: 2
+ *   fc.bias: 2
  * n 1
- * tiles 1, functions 0, blocks 1, text 302 bytes */
-static CNNC_UNUSED void init_2_a88c_generic(const void *const *arg, size_t block)
+ * tiles 1, functions 0, blocks 1, text 344 bytes */
+static CNNC_UNUSED void init_2_4b58_generic(const void *const *arg, size_t block)
 {
 	const uint64_t *seed = (const uint64_t *)arg[0];
-	float *w = (float *)arg[1];
+	const float *scale = (const float *)arg[1];
+	float *w = (float *)arg[2];
 	(void)block;
 	for (ptrdiff_t n = 0; n < 2; n++) {
 		ptrdiff_t w_0 = n;
-		w[w_0] = (hash_f32(seed, UINT64_C(0x46e37f5435c2da7c),
-			(uint64_t)(n)) * 2.0f - 1.0f) * 0.33333334f;
+		const float scale0 = scale[0];
+		w[w_0] = (hash_f32(seed, seed[2], (uint64_t)(n)) - 0.5f) * scale0;
 	}
 }
 
-/* init_16_786f: 0 multiply-adds a call, called 1 times:
+/* init_16_a451: 0 multiply-adds a call, called 1 times:
  *   fc.weight: 2x8
  * n 1
- * tiles 1, functions 0, blocks 1, text 303 bytes */
-static CNNC_UNUSED void init_16_786f_generic(const void *const *arg, size_t block)
+ * tiles 1, functions 0, blocks 1, text 345 bytes */
+static CNNC_UNUSED void init_16_a451_generic(const void *const *arg, size_t block)
 {
 	const uint64_t *seed = (const uint64_t *)arg[0];
-	float *w = (float *)arg[1];
+	const float *scale = (const float *)arg[1];
+	float *w = (float *)arg[2];
 	(void)block;
 	for (ptrdiff_t n = 0; n < 16; n++) {
 		ptrdiff_t w_0 = n;
-		w[w_0] = (hash_f32(seed, UINT64_C(0xecbcf2782a42137e),
-			(uint64_t)(n)) * 2.0f - 1.0f) * 0.35355338f;
-	}
-}
-
-/* init_2_b96b: 0 multiply-adds a call, called 1 times:
- *   fc.bias: 2
- * n 1
- * tiles 1, functions 0, blocks 1, text 302 bytes */
-static CNNC_UNUSED void init_2_b96b_generic(const void *const *arg, size_t block)
-{
-	const uint64_t *seed = (const uint64_t *)arg[0];
-	float *w = (float *)arg[1];
-	(void)block;
-	for (ptrdiff_t n = 0; n < 2; n++) {
-		ptrdiff_t w_0 = n;
-		w[w_0] = (hash_f32(seed, UINT64_C(0xd76e3720db5d7c78),
-			(uint64_t)(n)) * 2.0f - 1.0f) * 0.35355338f;
+		const float scale0 = scale[0];
+		w[w_0] = (hash_f32(seed, seed[2], (uint64_t)(n)) - 0.5f) * scale0;
 	}
 }
 
@@ -449,7 +445,7 @@ static CNNC_TILE void conv_tile0_generic(const float *x, const float *w, const f
 /* conv_2x4x4_3x3_6ada: 288 multiply-adds a call, called 3 times:
  *   conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4
  * par oc 1 | oh 1 | ow 1 | kh 1 | kw 1
- * tiles 1, functions 1, blocks 2, text 1,255 bytes */
+ * tiles 1, functions 1, blocks 2, text 1,212 bytes */
 static CNNC_UNUSED void conv_2x4x4_3x3_6ada_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
@@ -489,7 +485,7 @@ static CNNC_TILE void max_pool_tile1_generic(const float *x, float *CNNC_RESTRIC
 /* max_pool_2x2x2_2x2_bdc7: 0 multiply-adds a call, called 2 times:
  *   max_pool 1x2x4x4 -> 1x2x2x2
  * par c 1 | oh 1 | ow 1 | kh 1 | kw 1
- * tiles 1, functions 1, blocks 2, text 837 bytes */
+ * tiles 1, functions 1, blocks 2, text 791 bytes */
 static CNNC_UNUSED void max_pool_2x2x2_2x2_bdc7_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
@@ -534,7 +530,7 @@ static CNNC_TILE void dense_tile2_generic(const float *x, const float *w, const 
 /* dense_2_2x2x2_ae26: 16 multiply-adds a call, called 3 times:
  *   fc: dense 1x2x2x2 -> 1x2
  * par oc 1 | ic 1 | ih 1 | iw 1
- * tiles 1, functions 1, blocks 2, text 996 bytes */
+ * tiles 1, functions 1, blocks 2, text 953 bytes */
 static CNNC_UNUSED void dense_2_2x2x2_ae26_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
@@ -563,7 +559,7 @@ static CNNC_TILE void row_max_tile3_generic(const float *x, float *CNNC_RESTRICT
 /* row_max_2_7ca5: 0 multiply-adds a call, called 2 times:
  *   cross_entropy 1x2 -> scalar
  * c 1
- * tiles 1, functions 1, blocks 1, text 454 bytes */
+ * tiles 1, functions 1, blocks 1, text 409 bytes */
 static CNNC_UNUSED void row_max_2_7ca5_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
@@ -593,7 +589,7 @@ static CNNC_TILE void row_loss_tile4_generic(const float *x, const float *peak,
 /* row_loss_2_83db: 0 multiply-adds a call, called 1 times:
  *   cross_entropy 1x2 -> scalar
  * c 1
- * tiles 1, functions 1, blocks 1, text 832 bytes */
+ * tiles 1, functions 1, blocks 1, text 785 bytes */
 static CNNC_UNUSED void row_loss_2_83db_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
@@ -647,7 +643,7 @@ static CNNC_TILE void max_pool_tile5_generic(const float *x, float *CNNC_RESTRIC
 /* max_pool_2x2x2_2x2_ff55: 0 multiply-adds a call, called 1 times:
  *   max_pool 1x2x4x4 -> 1x2x2x2
  * par c 1 | oh 1 | ow 1 | kh 1 | kw 1
- * tiles 1, functions 1, blocks 2, text 1,257 bytes */
+ * tiles 1, functions 1, blocks 2, text 1,211 bytes */
 static CNNC_UNUSED void max_pool_2x2x2_2x2_ff55_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
@@ -695,7 +691,7 @@ static CNNC_TILE void row_loss_tile6_generic(const float *x, const float *peak,
 /* row_loss_2_8c39: 0 multiply-adds a call, called 1 times:
  *   cross_entropy 1x2 -> scalar
  * c 1
- * tiles 1, functions 1, blocks 1, text 1,022 bytes */
+ * tiles 1, functions 1, blocks 1, text 975 bytes */
 static CNNC_UNUSED void row_loss_2_8c39_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
@@ -747,7 +743,7 @@ static CNNC_TILE void dense_dx_tile7_generic(const float *dy, const float *w,
 /* dense_dx_2x2x2_2_c1d5: 16 multiply-adds a call, called 1 times:
  *   fc: dense_dx 1x2 -> 1x2x2x2
  * par ic 1 | ih 1 | iw 1 | oc 1
- * tiles 1, functions 1, blocks 2, text 880 bytes */
+ * tiles 1, functions 1, blocks 2, text 834 bytes */
 static CNNC_UNUSED void dense_dx_2x2x2_2_c1d5_generic(const void *const *arg, size_t block)
 {
 	const float *dy = (const float *)arg[0];
@@ -1032,10 +1028,9 @@ struct kernel {
 
 struct kernels {
 	const char *target;
-	struct kernel init_18_ed99;
-	struct kernel init_2_a88c;
-	struct kernel init_16_786f;
-	struct kernel init_2_b96b;
+	struct kernel init_18_bbf0;
+	struct kernel init_2_4b58;
+	struct kernel init_16_a451;
 	struct kernel init_18_9e46;
 	struct kernel init_2_0af6;
 	struct kernel init_16_7281;
@@ -1064,10 +1059,9 @@ struct kernels {
 
 static const struct kernels kernels_generic = {
 	"generic",
-	{init_18_ed99_generic, 1},
-	{init_2_a88c_generic, 1},
-	{init_16_786f_generic, 1},
-	{init_2_b96b_generic, 1},
+	{init_18_bbf0_generic, 1},
+	{init_2_4b58_generic, 1},
+	{init_16_a451_generic, 1},
 	{init_18_9e46_generic, 1},
 	{init_2_0af6_generic, 1},
 	{init_16_7281_generic, 1},
@@ -1173,22 +1167,25 @@ void tiny_init(float *vars, float *slots, uint64_t seed)
 	const struct kernels *k = pick();
 	const struct cnnc_pool *pool = NULL;
 	const uint64_t step = 0;
-	const uint64_t key[2] = {seed, step};
 	{
-		const void *const a[] = {key, vars};
-		run(pool, &k->init_18_ed99, a);
+		const uint64_t own[3] = {seed, step, UINT64_C(0x6bbac2a58d9d723c)};
+		const void *const a[] = {own, table_0, vars};
+		run(pool, &k->init_18_bbf0, a);
 	} /* conv.weight: 2x1x3x3 */
 	{
-		const void *const a[] = {key, vars + 18};
-		run(pool, &k->init_2_a88c, a);
+		const uint64_t own[3] = {seed, step, UINT64_C(0x46e37f5435c2da7c)};
+		const void *const a[] = {own, table_0, vars + 18};
+		run(pool, &k->init_2_4b58, a);
 	} /* conv.bias: 2 */
 	{
-		const void *const a[] = {key, vars + 20};
-		run(pool, &k->init_16_786f, a);
+		const uint64_t own[3] = {seed, step, UINT64_C(0xecbcf2782a42137e)};
+		const void *const a[] = {own, table_1, vars + 20};
+		run(pool, &k->init_16_a451, a);
 	} /* fc.weight: 2x8 */
 	{
-		const void *const a[] = {key, vars + 36};
-		run(pool, &k->init_2_b96b, a);
+		const uint64_t own[3] = {seed, step, UINT64_C(0xd76e3720db5d7c78)};
+		const void *const a[] = {own, table_1, vars + 36};
+		run(pool, &k->init_2_4b58, a);
 	} /* fc.bias: 2 */
 	{
 		const void *const a[] = {slots};

@@ -180,38 +180,44 @@ static inline CNNC_UNUSED CNNC_AVX2 float largest_f32x8(f32x8 x)
 
 #endif
 
+static const float table_0[1] = {
+	0.5f,
+};
+
 /* --- kernels: avx2 --- */
 
 #if defined __GNUC__ && !defined __TINYC__ && defined __x86_64__
-/* init_256_f837: 0 multiply-adds a call, called 1 times:
+/* init_256_ff05: 0 multiply-adds a call, called 1 times:
  *   conv.weight: 16x16x1x1
  * n 1
- * tiles 1, functions 0, blocks 1, text 298 bytes */
-static CNNC_UNUSED CNNC_AVX2 void init_256_f837_avx2(const void *const *arg, size_t block)
+ * tiles 1, functions 0, blocks 1, text 346 bytes */
+static CNNC_UNUSED CNNC_AVX2 void init_256_ff05_avx2(const void *const *arg, size_t block)
 {
 	const uint64_t *seed = (const uint64_t *)arg[0];
-	float *w = (float *)arg[1];
+	const float *scale = (const float *)arg[1];
+	float *w = (float *)arg[2];
 	(void)block;
 	for (ptrdiff_t n = 0; n < 256; n++) {
 		ptrdiff_t w_0 = n;
-		w[w_0] = (hash_f32(seed, UINT64_C(0x6bbac2a58d9d723c),
-			(uint64_t)(n)) * 2.0f - 1.0f) * 0.25f;
+		const float scale0 = scale[0];
+		w[w_0] = (hash_f32(seed, seed[2], (uint64_t)(n)) - 0.5f) * scale0;
 	}
 }
 
-/* init_16_d41d: 0 multiply-adds a call, called 1 times:
+/* init_16_a451: 0 multiply-adds a call, called 1 times:
  *   conv.bias: 16
  * n 1
- * tiles 1, functions 0, blocks 1, text 297 bytes */
-static CNNC_UNUSED CNNC_AVX2 void init_16_d41d_avx2(const void *const *arg, size_t block)
+ * tiles 1, functions 0, blocks 1, text 345 bytes */
+static CNNC_UNUSED CNNC_AVX2 void init_16_a451_avx2(const void *const *arg, size_t block)
 {
 	const uint64_t *seed = (const uint64_t *)arg[0];
-	float *w = (float *)arg[1];
+	const float *scale = (const float *)arg[1];
+	float *w = (float *)arg[2];
 	(void)block;
 	for (ptrdiff_t n = 0; n < 16; n++) {
 		ptrdiff_t w_0 = n;
-		w[w_0] = (hash_f32(seed, UINT64_C(0x46e37f5435c2da7c),
-			(uint64_t)(n)) * 2.0f - 1.0f) * 0.25f;
+		const float scale0 = scale[0];
+		w[w_0] = (hash_f32(seed, seed[2], (uint64_t)(n)) - 0.5f) * scale0;
 	}
 }
 
@@ -411,7 +417,7 @@ static CNNC_TILE CNNC_AVX2 void conv_tile1_avx2(const float *x, const float *w, 
 /* conv_16x6x7_16_5553: 10,752 multiply-adds a call, called 1 times:
  *   conv: conv 1x16x6x7 -> 1x16x6x7 + relu 1x16x6x7 -> 1x16x6x7
  * par oh 1 | tile ow 4 | reg ow 1 | reg oc 8 | vec oc 8 | ic 4 | unroll ic 1
- * tiles 2, functions 2, blocks 6, text 5,158 bytes */
+ * tiles 2, functions 2, blocks 6, text 5,058 bytes */
 static CNNC_UNUSED CNNC_AVX2 void conv_16x6x7_16_5553_avx2(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
@@ -459,8 +465,8 @@ struct kernel {
 
 struct kernels {
 	const char *target;
-	struct kernel init_256_f837;
-	struct kernel init_16_d41d;
+	struct kernel init_256_ff05;
+	struct kernel init_16_a451;
 	struct kernel pack_16x16_4a41;
 	struct kernel copy_16_7728;
 	struct kernel conv_16x6x7_16_5553;
@@ -470,8 +476,8 @@ struct kernels {
 #if defined __GNUC__ && !defined __TINYC__ && defined __x86_64__
 static const struct kernels kernels_avx2 = {
 	"avx2",
-	{init_256_f837_avx2, 1},
-	{init_16_d41d_avx2, 1},
+	{init_256_ff05_avx2, 1},
+	{init_16_a451_avx2, 1},
 	{pack_16x16_4a41_avx2, 1},
 	{copy_16_7728_avx2, 1},
 	{conv_16x6x7_16_5553_avx2, 6},
@@ -554,15 +560,16 @@ void vector_init(float *vars, float *slots, uint64_t seed)
 	const struct kernels *k = pick();
 	const struct cnnc_pool *pool = NULL;
 	const uint64_t step = 0;
-	const uint64_t key[2] = {seed, step};
 	(void)slots;
 	{
-		const void *const a[] = {key, vars};
-		run(pool, &k->init_256_f837, a);
+		const uint64_t own[3] = {seed, step, UINT64_C(0x6bbac2a58d9d723c)};
+		const void *const a[] = {own, table_0, vars};
+		run(pool, &k->init_256_ff05, a);
 	} /* conv.weight: 16x16x1x1 */
 	{
-		const void *const a[] = {key, vars + 256};
-		run(pool, &k->init_16_d41d, a);
+		const uint64_t own[3] = {seed, step, UINT64_C(0x46e37f5435c2da7c)};
+		const void *const a[] = {own, table_0, vars + 256};
+		run(pool, &k->init_16_a451, a);
 	} /* conv.bias: 16 */
 }
 
