@@ -277,18 +277,18 @@ static void move_access(Access *x, const Affine *to)
 }
 
 /* The nest at one point of its space. */
-static Nest nest_at(const Nest *n, const int64_t *point)
+static Nest *nest_at(Arena *a, const Nest *n, const int64_t *point)
 {
-	Nest one = *n;
+	Nest *one = nest_copy(a, n);
 	Affine to[NEST_DIMS];
 	for (int d = 0; d < n->ndim; d++) {
 		to[d] = affine_plus(affine_var(d), n->dim[d].reduce ? 0 : point[d]);
-		if (!n->dim[d].reduce) one.dim[d].extent = 1;
+		if (!n->dim[d].reduce) one->dim[d].extent = 1;
 	}
-	for (int k = 0; k < n->nload; k++) move_access(&one.load[k], to);
-	for (int k = 0; k < n->nstore; k++) move_access(&one.store[k].to, to);
+	for (int k = 0; k < n->nload; k++) move_access(&one->load[k], to);
+	for (int k = 0; k < n->nstore; k++) move_access(&one->store[k].to, to);
 	for (int g = 0; g < n->nguard; g++)
-		for (int e = 0; e < 2; e++) one.guard[g].e[e].a = affine_subst(&n->guard[g].e[e].a, to);
+		for (int e = 0; e < 2; e++) one->guard[g].e[e].a = affine_subst(&n->guard[g].e[e].a, to);
 	return one;
 }
 
@@ -316,8 +316,7 @@ static void check_results(Job *j)
 		for (int d = 0; d < n->ndim; d++)
 			point[d] =
 			    (int64_t)(hash_uniform(1, (uint64_t)p, 0, (uint64_t)d) * (double)n->dim[d].extent);
-		Nest one = nest_at(n, point);
-		run_naive(&one, &m);
+		run_naive(nest_at(j->arena, n, point), &m);
 		for (int d = 0; d < y->rank; d++) at[d] = affine_eval(&n->store[0].to.at[d].a, point);
 		int64_t offset = buffer_offset(y, at);
 		double want = m.memory[y->id][offset];
