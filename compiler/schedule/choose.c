@@ -110,6 +110,7 @@ static Scheduled *try_vectors(
 			if (width > CHANNEL_BLOCK && (extent % width || !c.contraction.is)) continue;
 			c.unroll = unroll;
 			vector_row(&c, width, MAX(register_room(&c) / vectors[v], 1));
+			if (c.unroll < unroll) continue; /* its turn comes */
 			make_parallel(&c);
 			Scheduled *made = attempt(a, &c, error);
 			if (made && in_budget(made)) return made;

@@ -392,6 +392,15 @@ static bool has_room(const Choice *c, int64_t more)
 	return true;
 }
 
+/* A tile of that many accumulators keeps the machine busy by itself: channels need not be unrolled,
+ * which was measured to gain nothing then, and was the larger part of the text. */
+static void limit_unroll(Choice *c, int64_t instances, const Share *share, int nshare)
+{
+	enum { BUSY = 8 };
+	for (int k = 0; k < nshare; k++) instances *= share[k].by;
+	if (instances >= BUSY) c->unroll = 1;
+}
+
 /* One row: `vectors` vectors along the lanes and `room` instances that share them. */
 void vector_row(Choice *c, int64_t lane_block, int64_t room)
 {
@@ -400,6 +409,7 @@ void vector_row(Choice *c, int64_t lane_block, int64_t room)
 	int64_t whole = c->nest->dim[c->lane].extent;
 	if (whole % c->lanes && has_room(c, c->lanes - whole % c->lanes))
 		c->s.extent[c->lane] = (whole + c->lanes - 1) / c->lanes * c->lanes;
+	limit_unroll(c, lane_block / c->lanes, share, nshare);
 	outer_loops(c, lane_block, share, nshare);
 	for (int k = nshare - 1; k >= 0; k--) line(c, LINE_REG, share[k].dim, 1);
 	bool reduces = c->nest->nacc > 0;

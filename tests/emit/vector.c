@@ -264,73 +264,23 @@ static CNNC_TILE CNNC_AVX2 void conv_tile0_avx2(const float *x, const float *w, 
 {
 	f32x8 a0_0 = {0}, a0_1 = {0}, a1_0 = {0}, a1_1 = {0}, a2_0 = {0}, a2_1 = {0}, a3_0 = {0},
 		a3_1 = {0};
-	for (ptrdiff_t ic = 0; ic < 4; ic++) {
-		ptrdiff_t w_1 = w_0 + 64 * ic;
-		ptrdiff_t x_1 = x_0 + 168 * ic;
-		{
-			const f32x8 w0 = *(const f32x8 *)&w[w_1];
-			const float x0 = x[x_1];
-			a0_0 += w0 * x0;
-			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 8];
-			a0_1 += w1 * x0;
-			const float x1 = x[x_1 + 1];
-			a1_0 += w0 * x1;
-			a1_1 += w1 * x1;
-			const float x2 = x[x_1 + 2];
-			a2_0 += w0 * x2;
-			a2_1 += w1 * x2;
-			const float x3 = x[x_1 + 3];
-			a3_0 += w0 * x3;
-			a3_1 += w1 * x3;
-		}
-		{
-			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 16];
-			const float x0 = x[x_1 + 42];
-			a0_0 += w0 * x0;
-			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 24];
-			a0_1 += w1 * x0;
-			const float x1 = x[x_1 + 43];
-			a1_0 += w0 * x1;
-			a1_1 += w1 * x1;
-			const float x2 = x[x_1 + 44];
-			a2_0 += w0 * x2;
-			a2_1 += w1 * x2;
-			const float x3 = x[x_1 + 45];
-			a3_0 += w0 * x3;
-			a3_1 += w1 * x3;
-		}
-		{
-			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 32];
-			const float x0 = x[x_1 + 84];
-			a0_0 += w0 * x0;
-			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 40];
-			a0_1 += w1 * x0;
-			const float x1 = x[x_1 + 85];
-			a1_0 += w0 * x1;
-			a1_1 += w1 * x1;
-			const float x2 = x[x_1 + 86];
-			a2_0 += w0 * x2;
-			a2_1 += w1 * x2;
-			const float x3 = x[x_1 + 87];
-			a3_0 += w0 * x3;
-			a3_1 += w1 * x3;
-		}
-		{
-			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 48];
-			const float x0 = x[x_1 + 126];
-			a0_0 += w0 * x0;
-			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 56];
-			a0_1 += w1 * x0;
-			const float x1 = x[x_1 + 127];
-			a1_0 += w0 * x1;
-			a1_1 += w1 * x1;
-			const float x2 = x[x_1 + 128];
-			a2_0 += w0 * x2;
-			a2_1 += w1 * x2;
-			const float x3 = x[x_1 + 129];
-			a3_0 += w0 * x3;
-			a3_1 += w1 * x3;
-		}
+	for (ptrdiff_t ic = 0; ic < 16; ic++) {
+		ptrdiff_t w_1 = w_0 + 16 * ic;
+		ptrdiff_t x_1 = x_0 + 42 * ic;
+		const f32x8 w0 = *(const f32x8 *)&w[w_1];
+		const float x0 = x[x_1];
+		a0_0 += w0 * x0;
+		const f32x8 w1 = *(const f32x8 *)&w[w_1 + 8];
+		a0_1 += w1 * x0;
+		const float x1 = x[x_1 + 1];
+		a1_0 += w0 * x1;
+		a1_1 += w1 * x1;
+		const float x2 = x[x_1 + 2];
+		a2_0 += w0 * x2;
+		a2_1 += w1 * x2;
+		const float x3 = x[x_1 + 3];
+		a3_0 += w0 * x3;
+		a3_1 += w1 * x3;
 	}
 	const f32x8 b0 = *(const f32x8 *)&b[b_0];
 	*(f32x8 *)&y[y_0] = max_f32x8(splat_f32x8(0.0f), a0_0 + b0);
@@ -348,61 +298,20 @@ static CNNC_TILE CNNC_AVX2 void conv_tile1_avx2(const float *x, const float *w, 
 	float *CNNC_RESTRICT y, ptrdiff_t w_0, ptrdiff_t x_0, ptrdiff_t b_0, ptrdiff_t y_0)
 {
 	f32x8 a0_0 = {0}, a0_1 = {0}, a1_0 = {0}, a1_1 = {0}, a2_0 = {0}, a2_1 = {0};
-	for (ptrdiff_t ic = 0; ic < 4; ic++) {
-		ptrdiff_t w_1 = w_0 + 64 * ic;
-		ptrdiff_t x_1 = x_0 + 168 * ic;
-		{
-			const f32x8 w0 = *(const f32x8 *)&w[w_1];
-			const float x0 = x[x_1];
-			a0_0 += w0 * x0;
-			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 8];
-			a0_1 += w1 * x0;
-			const float x1 = x[x_1 + 1];
-			a1_0 += w0 * x1;
-			a1_1 += w1 * x1;
-			const float x2 = x[x_1 + 2];
-			a2_0 += w0 * x2;
-			a2_1 += w1 * x2;
-		}
-		{
-			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 16];
-			const float x0 = x[x_1 + 42];
-			a0_0 += w0 * x0;
-			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 24];
-			a0_1 += w1 * x0;
-			const float x1 = x[x_1 + 43];
-			a1_0 += w0 * x1;
-			a1_1 += w1 * x1;
-			const float x2 = x[x_1 + 44];
-			a2_0 += w0 * x2;
-			a2_1 += w1 * x2;
-		}
-		{
-			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 32];
-			const float x0 = x[x_1 + 84];
-			a0_0 += w0 * x0;
-			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 40];
-			a0_1 += w1 * x0;
-			const float x1 = x[x_1 + 85];
-			a1_0 += w0 * x1;
-			a1_1 += w1 * x1;
-			const float x2 = x[x_1 + 86];
-			a2_0 += w0 * x2;
-			a2_1 += w1 * x2;
-		}
-		{
-			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 48];
-			const float x0 = x[x_1 + 126];
-			a0_0 += w0 * x0;
-			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 56];
-			a0_1 += w1 * x0;
-			const float x1 = x[x_1 + 127];
-			a1_0 += w0 * x1;
-			a1_1 += w1 * x1;
-			const float x2 = x[x_1 + 128];
-			a2_0 += w0 * x2;
-			a2_1 += w1 * x2;
-		}
+	for (ptrdiff_t ic = 0; ic < 16; ic++) {
+		ptrdiff_t w_1 = w_0 + 16 * ic;
+		ptrdiff_t x_1 = x_0 + 42 * ic;
+		const f32x8 w0 = *(const f32x8 *)&w[w_1];
+		const float x0 = x[x_1];
+		a0_0 += w0 * x0;
+		const f32x8 w1 = *(const f32x8 *)&w[w_1 + 8];
+		a0_1 += w1 * x0;
+		const float x1 = x[x_1 + 1];
+		a1_0 += w0 * x1;
+		a1_1 += w1 * x1;
+		const float x2 = x[x_1 + 2];
+		a2_0 += w0 * x2;
+		a2_1 += w1 * x2;
 	}
 	const f32x8 b0 = *(const f32x8 *)&b[b_0];
 	*(f32x8 *)&y[y_0] = max_f32x8(splat_f32x8(0.0f), a0_0 + b0);
@@ -416,8 +325,8 @@ static CNNC_TILE CNNC_AVX2 void conv_tile1_avx2(const float *x, const float *w, 
 
 /* conv_16x6x7_16_5553: 10,752 multiply-adds a call, called 1 times:
  *   conv: conv 1x16x6x7 -> 1x16x6x7 + relu 1x16x6x7 -> 1x16x6x7
- * par oh 1 | tile ow 4 | reg ow 1 | reg oc 8 | vec oc 8 | ic 4 | unroll ic 1
- * tiles 2, functions 2, blocks 6, text 5,058 bytes */
+ * par oh 1 | tile ow 4 | reg ow 1 | reg oc 8 | vec oc 8 | ic 1
+ * tiles 2, functions 2, blocks 6, text 2,829 bytes */
 static CNNC_UNUSED CNNC_AVX2 void conv_16x6x7_16_5553_avx2(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
