@@ -12,6 +12,16 @@ typedef struct {
 	int last_load;
 } Life;
 
+/* uses.c: steps that read and write a buffer, in order, each once. Whoever changes steps keeps his
+ * own lists right. */
+typedef Vec(int) Steps;
+
+typedef struct {
+	Steps load, store;
+} Use;
+
+Use *part_uses(Arena *a, const Part *p); /* by buffer id */
+
 void part_lives(const Part *p, Life *life /* by buffer id */);
 /* The load of n that reads b, -1: none. The first of several. */
 int nest_load_of(const Nest *n, const Buffer *b);

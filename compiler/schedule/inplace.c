@@ -6,6 +6,13 @@
  * (a stored buffer is read only at the same index), verify_part. */
 #include "internal.h"
 
+typedef struct {
+	Arena *arena;
+	Part *part;
+	Use *use;
+	Life *life;
+} Inplace;
+
 static bool same_form(const Buffer *x, const Buffer *y)
 {
 	if (x->rank != y->rank || x->ncomp != y->ncomp || x->size != y->size || x->type != y->type)
@@ -22,32 +29,49 @@ static bool same_form(const Buffer *x, const Buffer *y)
 
 static bool is_ours(const Buffer *b) { return b->place == PLACE_WORK && !b->fixed; }
 
-/* Later steps know the operand's buffer instead. */
-static void rename_buffer(Arena *a, Part *p, int from_step, const Buffer *old, Buffer *new)
+static void rename_in(Arena *a, Step *step, const Buffer *old, Buffer *new)
 {
-	for (int s = from_step; s < p->step.n; s++) {
-		const Nest *n = p->step.at[s].nest;
-		if (nest_load_of(n, old) < 0 && nest_store_of(n, old) < 0) continue;
-		Nest *copy = nest_copy(a, n);
-		for (int k = 0; k < n->nload; k++)
-			if (copy->load[k].buffer == old) copy->load[k].buffer = new;
-		for (int k = 0; k < n->nstore; k++)
-			if (copy->store[k].to.buffer == old) copy->store[k].to.buffer = new;
-		p->step.at[s].nest = copy;
-	}
+	const Nest *n = step->nest;
+	if (nest_load_of(n, old) < 0 && nest_store_of(n, old) < 0) return;
+	Nest *copy = nest_copy(a, n);
+	for (int k = 0; k < n->nload; k++)
+		if (copy->load[k].buffer == old) copy->load[k].buffer = new;
+	for (int k = 0; k < n->nstore; k++)
+		if (copy->store[k].to.buffer == old) copy->store[k].to.buffer = new;
+	step->nest = copy;
 }
 
-static bool try_store(Arena *a, Part *p, const Life *life, int s, Buffer *y)
+/* Later steps know the operand's buffer instead, which lives on for the stored one. */
+static void rename_buffer(Inplace *x, int from_step, const Buffer *old, Buffer *new)
 {
-	const Nest *n = p->step.at[s].nest;
+	const Steps lists[] = {x->use[old->id].load, x->use[old->id].store};
+	for (int i = 0; i < COUNT(lists); i++)
+		for (int k = 0; k < lists[i].n; k++) {
+			int s = lists[i].at[k];
+			if (s >= from_step) rename_in(x->arena, &x->part->step.at[s], old, new);
+			if (i == 0)
+				vec_push(x->arena, x->use[new->id].load, s);
+			else
+				vec_push(x->arena, x->use[new->id].store, s);
+		}
+	Life *to = &x->life[new->id], *from = &x->life[old->id];
+	to->last = MAX(to->last, from->last);
+	to->last_store = MAX(to->last_store, from->last_store);
+	*from = (Life){-1, -1, -1, -1, -1};
+}
+
+static bool try_store(Inplace *in, int s, Buffer *y)
+{
+	const Nest *n = in->part->step.at[s].nest;
+	const Life *life = in->life;
 	if (!is_ours(y) || life[y->id].first != s || life[y->id].last_store != s) return false;
 	for (int k = 0; k < n->nload; k++) {
 		Buffer *x = n->load[k].buffer;
 		if (!is_ours(x) || life[x->id].last != s || !same_form(x, y) || nest_store_of(n, x) >= 0)
 			continue;
 		if (!nest_reads_in_place(n, x, y)) continue;
-		rename_buffer(a, p, s, y, x);
-		((Nest *)p->step.at[s].nest)->inplace = true; /* the copy that rename_buffer made */
+		rename_buffer(in, s, y, x);
+		((Nest *)in->part->step.at[s].nest)->inplace = true; /* the copy that rename_buffer made */
 		return true;
 	}
 	return false;
@@ -55,11 +79,11 @@ static bool try_store(Arena *a, Part *p, const Life *life, int s, Buffer *y)
 
 void inplace_part(Arena *a, Part *p)
 {
-	Life *life = NEWS(a, Life, p->buffer.n + 1);
+	Inplace in = {a, p, part_uses(a, p), NEWS(a, Life, p->buffer.n + 1)};
+	part_lives(p, in.life);
 	for (int s = 0; s < p->step.n; s++) {
 		const Nest *n = p->step.at[s].nest;
 		if (n->nacc || n->nguard || n->nstore != 1) continue;
-		part_lives(p, life);
-		try_store(a, p, life, s, n->store[0].to.buffer);
+		try_store(&in, s, n->store[0].to.buffer);
 	}
 }

@@ -10,12 +10,15 @@ typedef struct {
 	int number[NEST_ACCS]; /* the accumulator's new number, -1: gone */
 } Renumber;
 
-static bool is_dead(const Part *p, const Buffer *b)
+static bool is_dead(const int *readers, const Buffer *b)
 {
-	if (b->place != PLACE_WORK) return false;
-	for (int s = 0; s < p->step.n; s++)
-		if (nest_load_of(p->step.at[s].nest, b) >= 0) return false;
-	return true;
+	return b->place == PLACE_WORK && !readers[b->id];
+}
+
+/* `by` more readers of all that n reads. */
+static void count_readers(int *readers, const Nest *n, int by)
+{
+	for (int k = 0; k < n->nload; k++) readers[n->load[k].buffer->id] += by;
 }
 
 static bool mark_acc(void *self, const Expr *e)
@@ -60,11 +63,11 @@ static void drop_accs(Arena *a, Nest *n)
 }
 
 /* The step without its dead stores; NULL when nothing is left of it. */
-static const Nest *pruned(Arena *a, const Part *p, const Nest *n)
+static const Nest *pruned(Arena *a, const int *readers, const Nest *n)
 {
 	int kept = 0;
 	bool keep[NEST_STORES];
-	for (int k = 0; k < n->nstore; k++) kept += keep[k] = !is_dead(p, n->store[k].to.buffer);
+	for (int k = 0; k < n->nstore; k++) kept += keep[k] = !is_dead(readers, n->store[k].to.buffer);
 	if (kept == n->nstore) return n;
 	if (kept == 0) return NULL;
 	Nest *copy = nest_copy(a, n);
@@ -75,18 +78,22 @@ static const Nest *pruned(Arena *a, const Part *p, const Nest *n)
 	return copy;
 }
 
+/* From the last step to the first, since what a step reads was mostly made before. */
 void prune_part(Arena *a, Part *p)
 {
+	int *readers = NEWS(a, int, p->buffer.n + 1), kept = 0;
+	for (int s = 0; s < p->step.n; s++) count_readers(readers, p->step.at[s].nest, 1);
 	for (bool changed = true; changed;) {
-		int kept = 0;
 		changed = false;
-		for (int s = 0; s < p->step.n; s++) {
-			Step step = p->step.at[s];
-			step.nest = pruned(a, p, step.nest);
-			changed |= step.nest != p->step.at[s].nest;
-			p->step.at[s] = step.nest ? step : p->step.at[s];
-			if (step.nest) p->step.at[kept++] = step;
+		for (int s = p->step.n - 1; s >= 0; s--) {
+			const Nest *old = p->step.at[s].nest;
+			if (!old) continue;
+			p->step.at[s].nest = pruned(a, readers, old);
+			changed |= p->step.at[s].nest != old;
+			if (!p->step.at[s].nest) count_readers(readers, old, -1);
 		}
-		p->step.n = kept;
 	}
+	for (int s = 0; s < p->step.n; s++)
+		if (p->step.at[s].nest) p->step.at[kept++] = p->step.at[s];
+	p->step.n = kept;
 }
