@@ -15,12 +15,8 @@
 typedef struct {
 	Arena *arena;
 	Part *part;
-	Vec(struct Copied {
-		const Buffer *from;
-		const char *layout;
-		Buffer *to;
-		const char *map;
-	}) copy;
+	const Use *use; /* as it was before copies were put in */
+	Map copy;       /* by what copy_key() says */
 } Layout;
 
 static int64_t block_of(int64_t channels) { return channels <= PLAIN_CHANNELS ? 1 : CHANNEL_BLOCK; }
@@ -40,13 +36,17 @@ static bool fits_block(const Nest *n, const Access *x, int position, int64_t blo
 	return units <= 1;
 }
 
-static bool all_fit(const Part *p, const Buffer *b, int position, int64_t block)
+static bool all_fit(const Layout *l, const Buffer *b, int position, int64_t block)
 {
-	for (int s = 0; s < p->step.n; s++) {
-		const Nest *n = p->step.at[s].nest;
+	const Use *use = &l->use[b->id];
+	for (int i = 0; i < use->load.n; i++) {
+		const Nest *n = l->part->step.at[use->load.at[i]].nest;
 		for (int k = 0; k < n->nload; k++)
 			if (n->load[k].buffer == b && !fits_block(n, &n->load[k], position, block))
 				return false;
+	}
+	for (int i = 0; i < use->store.n; i++) {
+		const Nest *n = l->part->step.at[use->store.at[i]].nest;
 		for (int k = 0; k < n->nstore; k++)
 			if (n->store[k].to.buffer == b && !fits_block(n, &n->store[k].to, position, block))
 				return false;
@@ -124,17 +124,18 @@ static int lane_position(const Nest *n, const Access *x)
 
 /* Which dim of b those who write it would have along the lanes; else those who sum over it, as over
  * weights that a batch norm was folded into: then `second` is the summed one beside it, or -1. */
-static int wanted_position(const Part *p, const Buffer *b, int *second)
+static int wanted_position(const Layout *l, const Buffer *b, int *second)
 {
+	const Use *use = &l->use[b->id];
 	int at;
 	*second = -1;
-	for (int s = 0; s < p->step.n; s++) {
-		const Nest *n = p->step.at[s].nest;
+	for (int i = 0; i < use->store.n; i++) {
+		const Nest *n = l->part->step.at[use->store.at[i]].nest;
 		int k = nest_store_of(n, b);
 		if (k >= 0 && (at = lane_position(n, &n->store[k].to)) >= 0) return at;
 	}
-	for (int s = 0; s < p->step.n; s++) {
-		const Nest *n = p->step.at[s].nest;
+	for (int i = 0; i < use->load.n; i++) {
+		const Nest *n = l->part->step.at[use->load.at[i]].nest;
 		for (int k = 0; k < n->nload; k++) {
 			Refined r;
 			if (n->load[k].buffer != b || !load_in_update(n, k)) continue;
@@ -150,14 +151,14 @@ static int wanted_position(const Part *p, const Buffer *b, int *second)
 static void lay_out(Layout *l, Buffer *b)
 {
 	if (b->type != TYPE_REAL || b->rank == 0) return;
-	int second, position = wanted_position(l->part, b, &second);
+	int second, position = wanted_position(l, b, &second);
 	if (position < 0) return;
 	if (b->shape[position] <= PLAIN_CHANNELS) return;
-	if (!all_fit(l->part, b, position, CHANNEL_BLOCK)) {
+	if (!all_fit(l, b, position, CHANNEL_BLOCK)) {
 		apply(b, last_text(l->arena, b->rank, position));
 		return;
 	}
-	if (second >= 0 && !all_fit(l->part, b, second, CHANNEL_BLOCK)) second = -1;
+	if (second >= 0 && !all_fit(l, b, second, CHANNEL_BLOCK)) second = -1;
 	lay_blocks(b, blocked_text(l->arena, b->rank, position, CHANNEL_BLOCK, second), position);
 }
 
@@ -204,25 +205,24 @@ static void insert_step(Layout *l, int at, const Nest *n, const char *comment)
 	part_insert(l->arena, l->part, at, n, comment);
 }
 
-static const char *map_text(Layout *l, const Refined *r)
+/* Which buffer, in which digits and layout. */
+static const char *copy_key(Layout *l, const Buffer *from, const Refined *r, const char *layout)
 {
 	Text t;
 	text_init(&t, l->arena);
+	text_printf(&t, "%d ", from->id);
 	for (int d = 0; d < r->rank; d++)
 		text_printf(
 		    &t, "%d*%lld:%lld ", r->position[d], (long long)r->weight[d], (long long)r->shape[d]);
+	text_add(&t, layout);
 	return t.data;
 }
 
 /* The copy of a fixed buffer in this form that is there already; NULL. */
 static Buffer *copy_there(Layout *l, const Buffer *from, const Refined *r, const char *layout)
 {
-	const char *map = map_text(l, r);
-	for (int i = 0; i < l->copy.n; i++)
-		if (l->copy.at[i].from == from && !strcmp(l->copy.at[i].layout, layout) &&
-		    !strcmp(l->copy.at[i].map, map))
-			return l->copy.at[i].to;
-	return NULL;
+	const char *key = copy_key(l, from, r, layout);
+	return map_get(&l->copy, key, strlen(key));
 }
 
 /* The copy of a fixed buffer in this form; made before step *at, which then moves on by one. */
@@ -238,18 +238,15 @@ static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const cha
 		if (to->room[d] > to->shape[d])
 			insert_step(l, (*at)++, zero_nest(l, to, d),
 			    arena_printf(l->arena, "%s: the last block's end", from->name));
-	struct Copied c = {from, layout, to, map_text(l, r)};
-	vec_push(l->arena, l->copy, c);
+	const char *key = copy_key(l, from, r, layout);
+	map_put(&l->copy, key, strlen(key), to);
 	return to;
 }
 
 /* A copy of a state that changes would be of either value. */
-static bool is_state_written(const Part *p, const Buffer *b)
+static bool is_state_written(const Layout *l, const Buffer *b)
 {
-	if (!b->state) return false;
-	for (int s = 0; s < p->step.n; s++)
-		if (nest_store_of(p->step.at[s].nest, b) >= 0) return true;
-	return false;
+	return b->state && l->use[b->id].store.n;
 }
 
 static bool no_call(void *self, const Expr *e)
@@ -274,7 +271,7 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 	Access *x = &n->load[k];
 	const Buffer *b = x->buffer;
 	Refined r;
-	if (!b->fixed || b->type != TYPE_REAL || is_state_written(l->part, b)) return;
+	if (!b->fixed || b->type != TYPE_REAL || is_state_written(l, b)) return;
 	bool moves = access_moves(x, lanes);
 	int64_t block = block_of(n->dim[lanes].extent);
 	int position = moves ? access_position(x, lanes) : -1;
@@ -336,11 +333,10 @@ static void relay_store(Layout *l, Nest *n, int k, int lanes, int step)
 }
 
 /* A store to a fixed buffer that covers it, and nobody else writes it. */
-static bool sole_writer(const Part *p, const Nest *n, const Buffer *b)
+static bool sole_writer(const Layout *l, const Nest *n, const Buffer *b)
 {
 	int64_t points = 1, elements = 1;
-	for (int s = 0; s < p->step.n; s++)
-		if (p->step.at[s].nest != n && nest_store_of(p->step.at[s].nest, b) >= 0) return false;
+	if (l->use[b->id].store.n > 1) return false;
 	for (int d = 0; d < n->ndim; d++) points *= n->dim[d].reduce ? 1 : n->dim[d].extent;
 	for (int d = 0; d < b->rank; d++) elements *= b->shape[d];
 	return points == elements;
@@ -366,7 +362,7 @@ static void relay_step(Layout *l, int *step)
 	l->part->step.at[*step].nest = n;
 	for (int k = 0; k < n->nload; k++) relay_load(l, n, k, lanes, step);
 	for (int k = 0; k < n->nstore; k++)
-		if (is_worth_copies(n) && sole_writer(l->part, n, n->store[k].to.buffer))
+		if (is_worth_copies(n) && sole_writer(l, n, n->store[k].to.buffer))
 			relay_store(l, n, k, lanes, *step);
 }
 
@@ -374,7 +370,16 @@ void layout_part(Arena *a, Part *p)
 {
 	Layout l = {.arena = a, .part = p};
 	unmask_part(a, p);
+	l.use = part_uses(a, p);
+	map_init(&l.copy, a);
 	for (int i = 0; i < p->buffer.n; i++)
 		if (!p->buffer.at[i]->fixed) lay_out(&l, p->buffer.at[i]);
-	for (int s = 0; s < p->step.n; s++) relay_step(&l, &s);
+	const Step *old = p->step.at;
+	int n = p->step.n, done = 0;
+	p->step.at = NULL; /* steps come back one by one, so that copies are always put near the end */
+	p->step.n = p->step.room = 0;
+	for (int i = 0; i < n; i++) {
+		vec_push(a, p->step, old[i]);
+		for (; done < p->step.n; done++) relay_step(&l, &done);
+	}
 }
