@@ -11,11 +11,19 @@ typedef struct {
 	int64_t offset[BUFFER_RANK];
 } View;
 
+/* Who mentions a buffer: steps in order, and views; some may have changed to another by now. */
+typedef struct {
+	Steps step;
+	Vec(int) view;
+} Mentions;
+
 struct Lower {
 	Arena *arena;
 	Part *part;
 	const Graph *graph;
-	Vec(View) view; /* by node id * MAX_OUT + result; temporaries behind the graph's */
+	Vec(Mentions) of; /* by buffer id */
+	Map state;        /* buffers of states, by StateKey */
+	Vec(View) view;   /* by node id * MAX_OUT + result; temporaries behind the graph's */
 	int temps;
 };
 
@@ -52,6 +60,27 @@ static Buffer *new_buffer(Lower *l, const Value *v, const char *name, Place plac
 	return part_buffer(l->arena, l->part, name, v->type, v->shape.rank, v->shape.dim, place);
 }
 
+static Mentions *mentions_of(Lower *l, const Buffer *b)
+{
+	while (l->of.n <= b->id) vec_push(l->arena, l->of, (Mentions){0});
+	return &l->of.at[b->id];
+}
+
+static void set_view(Lower *l, const Value *v, const View *view)
+{
+	*view_of(l, v) = *view;
+	vec_push(l->arena, mentions_of(l, view->buffer)->view, v->node->id * MAX_OUT + v->index);
+}
+
+/* The nest, one of the last steps, mentions b. */
+static void note_mention(Lower *l, const Nest *nest, const Buffer *b)
+{
+	Steps *list = &mentions_of(l, b)->step;
+	int s = l->part->step.n - 1;
+	while (l->part->step.at[s].nest != nest) s--;
+	if (!list->n || list->at[list->n - 1] != s) vec_push(l->arena, *list, s);
+}
+
 /* A value that nobody placed yet lies in work memory of its own. */
 static View *placed_view(Lower *l, const Value *v)
 {
@@ -59,9 +88,8 @@ static View *placed_view(Lower *l, const Value *v)
 	if (!view->buffer) {
 		const Node *n = v->node;
 		const char *name = n->layer ? n->layer : n->op ? n->op->name : n->name ? n->name : "value";
-		Buffer *b = new_buffer(l, v, name, PLACE_WORK);
+		set_view(l, v, &(View){.buffer = new_buffer(l, v, name, PLACE_WORK)});
 		view = view_of(l, v);
-		view->buffer = b;
 	}
 	return view;
 }
@@ -106,6 +134,7 @@ int lower_load(Lower *l, Nest *nest, const char *as, const Value *v, const Index
 {
 	View *view = placed_view(l, v);
 	Index moved[BUFFER_RANK];
+	note_mention(l, nest, view->buffer);
 	if (is_flat(view->buffer, v->shape.rank)) {
 		Affine plain[MAX_RANK];
 		for (int d = 0; d < v->shape.rank; d++) {
@@ -131,6 +160,7 @@ void lower_store(Lower *l, Nest *nest, const char *as, const Value *v, const Aff
 	Affine moved[BUFFER_RANK];
 	for (int d = 0; d < view->buffer->rank; d++)
 		moved[d] = affine_plus(d < v->shape.rank ? at[d] : affine_number(0), view->offset[d]);
+	note_mention(l, nest, view->buffer);
 	nest_store(nest, as, view->buffer, moved, e);
 }
 
@@ -151,7 +181,7 @@ void lower_alias(Lower *l, const Value *window, const Value *whole, const int64_
 {
 	View from = *placed_view(l, whole);
 	for (int d = 0; d < whole->shape.rank; d++) from.offset[d] += offset[d];
-	*view_of(l, window) = from;
+	set_view(l, window, &from);
 }
 
 static void move_access(Arena *a, Access *x, const Buffer *from, Buffer *to, const int64_t *offset)
@@ -171,19 +201,35 @@ static void move_access(Arena *a, Access *x, const Buffer *from, Buffer *to, con
 	access_put(a, x, to, at);
 }
 
+/* Into a list in order, mostly near its end. */
+static void insert_step(Arena *a, Steps *list, int step)
+{
+	int at = list->n;
+	while (at > 0 && list->at[at - 1] > step) at--;
+	if (at > 0 && list->at[at - 1] == step) return;
+	vec_push(a, *list, step);
+	memmove(&list->at[at + 1], &list->at[at], (size_t)(list->n - 1 - at) * sizeof *list->at);
+	list->at[at] = step;
+}
+
 /* All that mentions `from` mentions `to` instead, shifted by offset[to->rank]. */
 static void replace_buffer(Lower *l, const Buffer *from, Buffer *to, const int64_t *offset)
 {
-	for (int s = 0; s < l->part->step.n; s++) {
-		Nest *n = (Nest *)l->part->step.at[s].nest; /* ours until lowering ends */
+	mentions_of(l, to);
+	const Mentions of = *mentions_of(l, from);
+	for (int i = 0; i < of.step.n; i++) {
+		Nest *n = (Nest *)l->part->step.at[of.step.at[i]].nest; /* ours until lowering ends */
 		for (int k = 0; k < n->nload; k++) move_access(l->arena, &n->load[k], from, to, offset);
 		for (int k = 0; k < n->nstore; k++)
 			move_access(l->arena, &n->store[k].to, from, to, offset);
+		insert_step(l->arena, &mentions_of(l, to)->step, of.step.at[i]);
 	}
-	for (int i = 0; i < l->view.n; i++) {
-		if (l->view.at[i].buffer != from) continue;
-		l->view.at[i].buffer = to;
-		for (int d = 0; d < to->rank; d++) l->view.at[i].offset[d] += offset[d];
+	for (int i = 0; i < of.view.n; i++) {
+		View *view = &l->view.at[of.view.at[i]];
+		if (view->buffer != from) continue;
+		view->buffer = to;
+		for (int d = 0; d < to->rank; d++) view->offset[d] += offset[d];
+		vec_push(l->arena, mentions_of(l, to)->view, of.view.at[i]);
 	}
 }
 
@@ -222,11 +268,15 @@ static int add_argument(Lower *l, const Node *n, const Value *v, bool output)
 	return l->part->arg.n - 1;
 }
 
+typedef struct {
+	uintptr_t state, place;
+} StateKey;
+
 static Buffer *state_buffer(Lower *l, State *s, Place place)
 {
-	for (int i = 0; i < l->part->buffer.n; i++)
-		if (l->part->buffer.at[i]->state == s && l->part->buffer.at[i]->place == place)
-			return l->part->buffer.at[i];
+	const StateKey key = {(uintptr_t)s, place};
+	Buffer *known = map_get(&l->state, &key, sizeof key);
+	if (known) return known;
 	int64_t count = shape_count(s->shape);
 	bool row =
 	    l->part->kind == ENTRY_UPDATE && s->shape.rank > 1; /* elementwise: its form is no matter */
@@ -234,6 +284,7 @@ static Buffer *state_buffer(Lower *l, State *s, Place place)
 	    row ? &count : s->shape.dim, place);
 	b->state = s;
 	b->offset = s->offset;
+	map_put(&l->state, &key, sizeof key, b);
 	return b;
 }
 
@@ -252,7 +303,7 @@ static void lower_source(Lower *l, const Node *n)
 		b = new_buffer(l, v, n->name ? n->name : "constant", PLACE_TABLE);
 		b->table = n->table;
 	}
-	view_of(l, v)->buffer = b;
+	set_view(l, v, &(View){.buffer = b});
 }
 
 /* --- sinks -------------------------------------------------------------------------------- */
@@ -292,12 +343,21 @@ bool nest_reads_in_place(const Nest *n, const Buffer *load, const Buffer *store)
  * and nobody reads the next value from `b`: a state is written once, behind all its readers. */
 static bool may_become(Lower *l, const Buffer *b, const Buffer *state)
 {
-	int first = 0;
-	while (first < l->part->step.n && nest_store_of(l->part->step.at[first].nest, b) < 0) first++;
-	if (first == l->part->step.n) return false;
-	for (int s = first; s < l->part->step.n; s++) {
-		const Nest *n = l->part->step.at[s].nest;
-		if (nest_store_of(n, state) >= 0 || nest_load_of(n, b) >= 0) return false;
+	mentions_of(l, state);
+	const Steps of_b = mentions_of(l, b)->step, of_state = mentions_of(l, state)->step;
+	const Step *step = l->part->step.at;
+	int first = -1;
+	for (int i = 0; i < of_b.n; i++) {
+		int s = of_b.at[i];
+		if (first < 0 && nest_store_of(step[s].nest, b) >= 0) first = s;
+		if (first >= 0 && nest_load_of(step[s].nest, b) >= 0) return false;
+	}
+	if (first < 0) return false;
+	for (int i = 0; i < of_state.n; i++) {
+		int s = of_state.at[i];
+		const Nest *n = step[s].nest;
+		if (s < first) continue;
+		if (nest_store_of(n, state) >= 0) return false;
 		if (nest_load_of(n, state) < 0) continue;
 		if (s > first || !nest_reads_in_place(n, state, b)) return false;
 		((Nest *)n)->inplace = true;
@@ -320,6 +380,7 @@ static void copy_view(Lower *l, const Value *v, Buffer *to, const int64_t *offse
 	for (int d = v->shape.rank; d < to->rank; d++) at[d] = affine_number(0);
 	for (int d = 0; d < to->rank; d++) at[d] = affine_plus(at[d], offset[d]);
 	int x = lower_load(l, nest, "x", v, from);
+	note_mention(l, nest, to);
 	nest_store(nest, "y", to, at, e_load(l->arena, x));
 }
 
@@ -408,6 +469,7 @@ Part *lower_graph(Arena *a, const Graph *g, EntryKind kind, const char *name)
 	p->name = name;
 	p->batch = g->batch;
 	Lower l = {.arena = a, .part = p, .graph = g};
+	map_init(&l.state, a);
 	for (int i = 0; i < g->node.n; i++) {
 		const Node *n = g->node.at[i];
 		if (n->kind == NODE_OP)

@@ -5,6 +5,8 @@
  * by decreasing size). Offsets are multiples of a cache line. */
 #include "internal.h"
 
+#include <stdlib.h>
+
 enum { LINE_BYTES = 64 };
 
 void part_lives(const Part *p, Life *life)
@@ -31,44 +33,70 @@ static bool overlap_in_time(const Life *a, const Life *b)
 	return a->first <= b->last && b->first <= a->last;
 }
 
-static int64_t lower_bound(const Part *p, const Life *life, const int64_t *bytes)
+static int64_t lower_bound(Arena *a, const Part *p, const Life *life, const int64_t *bytes)
 {
-	int64_t most = 0;
+	int64_t most = 0, live = 0, *change = NEWS(a, int64_t, p->step.n + 1);
+	for (int i = 0; i < p->buffer.n; i++) {
+		if (!bytes[i]) continue;
+		change[life[i].first] += bytes[i];
+		change[life[i].last + 1] -= bytes[i];
+	}
 	for (int s = 0; s < p->step.n; s++) {
-		int64_t live = 0;
-		for (int i = 0; i < p->buffer.n; i++)
-			if (bytes[i] && life[i].first <= s && s <= life[i].last) live += bytes[i];
+		live += change[s];
 		most = MAX(most, live);
 	}
 	return most;
 }
 
-/* The lowest offset at which `b` meets none of the placed buffers that live with it. */
-static int64_t lowest(const Part *p, const Life *life, const int64_t *bytes, const int64_t *at,
-    const int *placed, int nplaced, int b)
+/* The lowest offset at which `b` meets none of the placed buffers that live with it; these are in
+ * the order of their offsets. */
+static int64_t lowest(const Life *life, const int64_t *bytes, const int64_t *at, const int *placed,
+    int nplaced, int b)
 {
 	int64_t offset = 0;
-	for (bool moved = true; moved;) {
-		moved = false;
-		for (int k = 0; k < nplaced; k++) {
-			int o = placed[k];
-			if (!overlap_in_time(&life[o], &life[b])) continue;
-			if (offset < at[o] + bytes[o] && at[o] < offset + bytes[b]) {
-				offset = at[o] + bytes[o];
-				moved = true;
-			}
-		}
+	for (int k = 0; k < nplaced; k++) {
+		int o = placed[k];
+		if (at[o] + bytes[o] <= offset || !overlap_in_time(&life[o], &life[b])) continue;
+		if (offset + bytes[b] <= at[o]) break;
+		offset = at[o] + bytes[o];
 	}
-	(void)p;
 	return offset;
+}
+
+static void insert_placed(int *placed, int n, const int64_t *at, int b)
+{
+	int lo = 0, hi = n;
+	while (lo < hi) {
+		int middle = (lo + hi) / 2;
+		if (at[placed[middle]] <= at[b])
+			lo = middle + 1;
+		else
+			hi = middle;
+	}
+	memmove(&placed[lo + 1], &placed[lo], (size_t)(n - lo) * sizeof *placed);
+	placed[lo] = b;
+}
+
+/* Larger ones first, those of one size in their own order. */
+typedef struct {
+	int64_t bytes;
+	int buffer;
+} Sized;
+
+static int by_size(const void *x, const void *y)
+{
+	const Sized *a = x, *b = y;
+	if (a->bytes != b->bytes) return a->bytes > b->bytes ? -1 : 1;
+	return a->buffer < b->buffer ? -1 : 1;
 }
 
 void plan_memory(Arena *a, Part *p, int64_t element_bytes)
 {
-	int n = p->buffer.n, nplaced = 0;
+	int n = p->buffer.n, norder = 0;
 	Life *life = NEWS(a, Life, n + 1);
 	int64_t *bytes = NEWS(a, int64_t, n + 1), *at = NEWS(a, int64_t, n + 1);
-	int *order = NEWS(a, int, n + 1), norder = 0;
+	Sized *order = NEWS(a, Sized, n + 1);
+	int *placed = NEWS(a, int, n + 1);
 	part_lives(p, life);
 	for (int i = 0; i < n; i++) {
 		const Buffer *b = p->buffer.at[i];
@@ -77,17 +105,17 @@ void plan_memory(Arena *a, Part *p, int64_t element_bytes)
 		if (!mul_fits(b->size, element_bytes, &size) || !add_fits(size, LINE_BYTES - 1, &size))
 			bug("buffer %s does not fit", b->name);
 		bytes[i] = size / LINE_BYTES * LINE_BYTES;
-		int k = norder++;
-		for (; k > 0 && bytes[order[k - 1]] < bytes[i]; k--) order[k] = order[k - 1];
-		order[k] = i;
+		order[norder++] = (Sized){bytes[i], i};
 	}
+	qsort(order, (size_t)norder, sizeof *order, by_size);
 	p->work = 0;
 	p->element_bytes = element_bytes;
-	for (; nplaced < norder; nplaced++) {
-		int b = order[nplaced];
-		at[b] = lowest(p, life, bytes, at, order, nplaced, b);
+	for (int i = 0; i < norder; i++) {
+		int b = order[i].buffer;
+		at[b] = lowest(life, bytes, at, placed, i, b);
+		insert_placed(placed, i, at, b);
 		p->buffer.at[b]->offset = at[b] / element_bytes;
 		p->work = MAX(p->work, at[b] + bytes[b]);
 	}
-	p->work_lower_bound = lower_bound(p, life, bytes);
+	p->work_lower_bound = lower_bound(a, p, life, bytes);
 }
