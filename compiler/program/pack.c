@@ -9,28 +9,21 @@
 typedef struct {
 	Arena *arena;
 	Part *pack;
-	Vec(struct Moved {
-		const char *signature;
-		const Nest *nest;
-	}) moved;
-	Vec(struct Twin {
-		const Buffer *of;
-		Buffer *in_pack;
-	}) twin; /* an inference buffer and its like */
+	Map moved;  /* nests of the pack part by signature */
+	Map twin;   /* an inference buffer's like */
+	Map source; /* weights and tables of the pack part, by state or table */
+	Map copy;   /* of weights that are read as they are */
 	int64_t packed;
 } Packing;
 
 static Buffer *twin_of(const Packing *k, const Buffer *b)
 {
-	for (int i = 0; i < k->twin.n; i++)
-		if (k->twin.at[i].of == b) return k->twin.at[i].in_pack;
-	return NULL;
+	return map_get(&k->twin, &b, sizeof b);
 }
 
 static void add_twin(Packing *k, const Buffer *b, Buffer *in_pack)
 {
-	struct Twin t = {b, in_pack};
-	vec_push(k->arena, k->twin, t);
+	map_put(&k->twin, &b, sizeof b, in_pack);
 }
 
 /* The pack part's own buffer for weights, tables and results of moved steps. */
@@ -48,14 +41,10 @@ static Buffer *source_twin(Packing *k, const Buffer *b)
 {
 	Buffer *t = twin_of(k, b);
 	if (t) return t;
-	for (int i = 0; i < k->pack->buffer.n;
-	     i++) { /* the same state or table of another batch size */
-		Buffer *x = k->pack->buffer.at[i];
-		if (x->place == b->place &&
-		    ((b->state && x->state == b->state) || (b->table && x->table == b->table)))
-			t = x;
-	}
+	const void *of = b->state ? (const void *)b->state : b->table;
+	if (of) t = map_get(&k->source, &of, sizeof of); /* seen with another batch size */
 	if (!t) t = clone(k, b, b->place);
+	if (of) map_put(&k->source, &of, sizeof of, t);
 	add_twin(k, b, t);
 	return t;
 }
@@ -96,11 +85,11 @@ static void move_step(Packing *k, const Step *step)
 {
 	const Nest *n = step->nest;
 	const char *text = signature(k, n);
-	for (int i = 0; i < k->moved.n; i++) {
-		if (strcmp(k->moved.at[i].signature, text)) continue;
+	const Nest *moved_before = map_get(&k->moved, text, strlen(text));
+	if (moved_before) {
 		for (int s = 0; s < n->nstore; s++)
 			if (!twin_of(k, n->store[s].to.buffer))
-				add_twin(k, n->store[s].to.buffer, k->moved.at[i].nest->store[s].to.buffer);
+				add_twin(k, n->store[s].to.buffer, moved_before->store[s].to.buffer);
 		return;
 	}
 	Nest *copy = nest_copy(k->arena, n);
@@ -113,8 +102,7 @@ static void move_step(Packing *k, const Step *step)
 		}
 		copy->store[i].to.buffer = b;
 	}
-	struct Moved m = {text, copy};
-	vec_push(k->arena, k->moved, m);
+	map_put(&k->moved, text, strlen(text), copy);
 	Step moved = *step;
 	moved.nest = copy;
 	vec_push(k->arena, k->pack->step, moved);
@@ -136,11 +124,10 @@ static Buffer *copied_weight(Packing *k, const Buffer *b)
 {
 	static const char *const name[] = {"a", "b", "c", "d"};
 	Buffer *from = source_twin(k, b);
-	for (int s = 0; s < k->pack->step.n; s++) {
-		const Nest *n = k->pack->step.at[s].nest;
-		if (!strcmp(n->name, "copy") && n->load[0].buffer == from) return n->store[0].to.buffer;
-	}
-	Buffer *to = clone(k, from, PLACE_WORK);
+	Buffer *to = map_get(&k->copy, &from, sizeof from);
+	if (to) return to;
+	to = clone(k, from, PLACE_WORK);
+	map_put(&k->copy, &from, sizeof from, to);
 	to->state = NULL;
 	make_packed(k, to);
 	Nest *n = nest_new(k->arena, "copy");
@@ -159,10 +146,10 @@ static Buffer *copied_weight(Packing *k, const Buffer *b)
 
 static void repoint(Packing *k, Part *p)
 {
+	const Use *use = part_uses(k->arena, p);
 	for (int i = 0; i < p->buffer.n; i++) {
 		Buffer *b = p->buffer.at[i];
-		bool read = false;
-		for (int s = 0; s < p->step.n; s++) read |= nest_load_of(p->step.at[s].nest, b) >= 0;
+		bool read = use[b->id].load.n > 0;
 		Buffer *in_pack = read && b->place == PLACE_VARS ? copied_weight(k, b)
 		                  : b->place == PLACE_WORK       ? twin_of(k, b)
 		                                                 : NULL;
@@ -178,6 +165,10 @@ static void repoint(Packing *k, Part *p)
 Part *hoist_pack(Arena *a, Part *const *infer, int n, int64_t *packed)
 {
 	Packing k = {.arena = a, .pack = NEW(a, Part)};
+	map_init(&k.moved, a);
+	map_init(&k.twin, a);
+	map_init(&k.source, a);
+	map_init(&k.copy, a);
 	k.pack->kind = ENTRY_PACK;
 	k.pack->name = "pack";
 	k.pack->batch = 1;

@@ -1,25 +1,77 @@
 /* verify: what a planned part must be, proven apart from the planner and the fuser. */
 #include "internal.h"
 
-static bool meet(int64_t a, int64_t na, int64_t b, int64_t nb) { return a < b + nb && b < a + na; }
+static bool is_placed(const Part *p, const Life *life, int i)
+{
+	return p->buffer.at[i]->place == PLACE_WORK && life[i].first >= 0;
+}
+
+/* Buffers alive at one step, in the order of their offsets. None overlaps another, so that a new
+ * one need only be held against its neighbours. */
+typedef struct {
+	const Part *part;
+	int *at, n;
+} Alive;
+
+/* How many of them begin at or before this offset. */
+static int place_of(const Alive *x, int64_t offset)
+{
+	int lo = 0, hi = x->n;
+	while (lo < hi) {
+		int middle = (lo + hi) / 2;
+		if (x->part->buffer.at[x->at[middle]]->offset <= offset)
+			lo = middle + 1;
+		else
+			hi = middle;
+	}
+	return lo;
+}
+
+static bool follows(const Buffer *x, const Buffer *y) { return y->offset >= x->offset + x->size; }
+
+static const char *come_alive(Arena *a, Alive *x, int buffer)
+{
+	Buffer *const *all = x->part->buffer.at;
+	const Buffer *b = all[buffer];
+	int at = place_of(x, b->offset);
+	const Buffer *met = NULL;
+	if (at > 0 && !follows(all[x->at[at - 1]], b)) met = all[x->at[at - 1]];
+	if (at < x->n && !follows(b, all[x->at[at]])) met = all[x->at[at]];
+	if (met) return arena_printf(a, "%s and %s are alive together and overlap", met->name, b->name);
+	memmove(&x->at[at + 1], &x->at[at], (size_t)(x->n++ - at) * sizeof *x->at);
+	x->at[at] = buffer;
+	return NULL;
+}
+
+static void die(Alive *x, int buffer)
+{
+	int at = place_of(x, x->part->buffer.at[buffer]->offset);
+	while (at > 0 && x->at[at - 1] != buffer) at--;
+	if (!at) return;
+	memmove(&x->at[at - 1], &x->at[at], (size_t)(x->n-- - at) * sizeof *x->at);
+}
 
 /* Two work buffers alive at one step share no element. */
 static const char *verify_arena(Arena *a, const Part *p, const Life *life)
 {
+	Steps *born = NEWS(a, Steps, p->step.n + 1), *dead = NEWS(a, Steps, p->step.n + 1);
+	Alive alive = {p, NEWS(a, int, p->buffer.n + 1), 0};
 	for (int i = 0; i < p->buffer.n; i++) {
 		const Buffer *x = p->buffer.at[i];
-		if (x->place != PLACE_WORK || life[i].first < 0) continue;
+		if (!is_placed(p, life, i)) continue;
 		if (x->offset < 0) return arena_printf(a, "%s lies before the arena", x->name);
 		if (x->size > p->work / p->element_bytes - x->offset)
 			return arena_printf(a, "%s lies past the arena's end", x->name);
-		for (int j = i + 1; j < p->buffer.n; j++) {
-			const Buffer *y = p->buffer.at[j];
-			if (y->place != PLACE_WORK || life[j].first < 0) continue;
-			if (life[i].first > life[j].last || life[j].first > life[i].last) continue;
-			if (meet(x->offset, x->size, y->offset, y->size))
-				return arena_printf(
-				    a, "%s and %s are alive together and overlap", x->name, y->name);
+		if (!x->size) continue;
+		vec_push(a, born[life[i].first], i);
+		vec_push(a, dead[life[i].last], i);
+	}
+	for (int s = 0; s < p->step.n; s++) {
+		for (int i = 0; i < born[s].n; i++) {
+			const char *fault = come_alive(a, &alive, born[s].at[i]);
+			if (fault) return fault;
 		}
+		for (int i = 0; i < dead[s].n; i++) die(&alive, dead[s].at[i]);
 	}
 	return NULL;
 }
