@@ -213,8 +213,8 @@ Graph *graph_update(const Model *m);
 /* --- model.c ------------------------------------------------------------------------------- */
 
 /* Decides where every state lies: weights first, in order of appearance, then buffers, in vars;
- * grads follow the weights' offsets; where it trains, the slots that the optimiser wants for each weight
- * that is not frozen. Reports sizes that do not fit. */
+ * grads follow the weights' offsets; where it trains, the slots that the optimiser wants for each
+ * weight that is not frozen. Reports sizes that do not fit. */
 bool model_layout(Model *m, bool trains);
 
 /* --- graph_print.c, graph_verify.c --------------------------------------------------------- */

@@ -240,8 +240,8 @@ static void report(const Decisions *d, const Nest *n, const char *error)
 }
 
 /* false after an error was reported. */
-static bool schedule_step(Arena *a, Step *step, const Target *const *target, int ntarget,
-    bool is_double, Decisions *d)
+static bool schedule_step(
+    Arena *a, Step *step, const Target *const *target, int ntarget, bool is_double, Decisions *d)
 {
 	const Nest *n = step->nest;
 	step->macs = multiply_adds(n);
