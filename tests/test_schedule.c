@@ -12,22 +12,6 @@
 
 #include <cmocka.h>
 
-static bool has_lanes(const Tree *t)
-{
-	for (int i = 0; i < t->nreg; i++)
-		if (t->reg[i].lanes) return true;
-	for (int i = 0; i < t->kid.n; i++)
-		if (has_lanes(t->kid.at[i])) return true;
-	return false;
-}
-
-static bool is_vector(const Scheduled *s)
-{
-	for (int i = 0; i < s->root.n; i++)
-		if (has_lanes(s->root.at[i])) return true;
-	return false;
-}
-
 /* The longest dim that runs along outputs or channels of what is stored: of fewer than a vector
  * holds, in a buffer that has others beside them, no vector can be made. */
 static int64_t most_lanes(const Nest *n)
@@ -51,7 +35,7 @@ static int check_part(const char *file, const Program *program, const Part *p)
 			int lanes = program->target[t]->vector_bytes / 4;
 			if (!lanes || most_lanes(step->nest) < MAX(lanes, 8)) continue;
 			seen++;
-			if (!is_vector(step->tree[t]))
+			if (tree_lanes(step->tree[t]) < 2)
 				fail_msg("%s, %s: %s is scalar for %s", file, p->name, step->comment,
 				    program->target[t]->name);
 		}

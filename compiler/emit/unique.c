@@ -60,6 +60,14 @@ static void name_kernel(Emission *e, UniqueKernel *k)
 
 /* --- printing each once -------------------------------------------------------------------- */
 
+/* The target after t with the same tree, whose function serves t as well; -1: t has its own. */
+static int served_by(const Emission *e, const Step *s, int t)
+{
+	for (int u = t + 1; u < e->program->ntarget; u++)
+		if (tree_of(e, s, u)->root.at == tree_of(e, s, t)->root.at) return u;
+	return -1;
+}
+
 /* The plainest target first: the others look there for what they need. */
 static void print_for_targets(Emission *e, UniqueKernel *k, const Step *s)
 {
@@ -67,6 +75,11 @@ static void print_for_targets(Emission *e, UniqueKernel *k, const Step *s)
 	for (int t = e->program->ntarget - 1; t >= 0; t--) {
 		Text text;
 		const Scheduled *tree = tree_of(e, s, t);
+		int other = served_by(e, s, t);
+		if (other >= 0) {
+			k->by_target[t] = k->by_target[other];
+			continue;
+		}
 		text_init(&text, e->arena);
 		e->functions[t].prefix = arena_printf(e->arena, "%s_tile", s->nest->name);
 		kernel_print(e->arena, tree, e->program->target[t], e->program->is_double, &e->functions[t],
@@ -80,9 +93,14 @@ static void print_for_targets(Emission *e, UniqueKernel *k, const Step *s)
 	}
 }
 
-static void find_functions(Emission *e, UniqueKernel *k)
+static void find_functions(Emission *e, UniqueKernel *k, const Step *s)
 {
 	for (int t = e->program->ntarget - 1; t >= 0; t--) {
+		int other = served_by(e, s, t);
+		if (other >= 0) {
+			k->by_target[t].function = k->by_target[other].function;
+			continue;
+		}
 		Functions *own = &e->functions[t];
 		const char *text = k->by_target[t].text;
 		CFunction *f = function_find(own, text, nest_fuses(k->nest));
@@ -125,7 +143,7 @@ static UniqueKernel *kernel_of(Emission *e, const Step *s)
 	map_put(&e->by_signature, signature.data, signature.len, same ? same : k);
 	if (same) return same;
 	name_kernel(e, k);
-	find_functions(e, k);
+	find_functions(e, k, s);
 	map_put(&e->by_name, k->name, strlen(k->name), k);
 	map_put(&e->by_text, texts.data, texts.len, k);
 	e->uses |= prelude_uses(s->nest);

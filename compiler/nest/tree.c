@@ -147,3 +147,19 @@ void tree_print(const Scheduled *s, Text *out)
 	text_add(out, "\n");
 	for (int i = 0; i < s->root.n; i++) print_node(s, s->root.at[i], 1, out);
 }
+
+static int64_t node_lanes(const Tree *t)
+{
+	int64_t most = 1;
+	for (int i = 0; i < t->nreg; i++)
+		if (t->reg[i].lanes) most = MAX(most, t->reg[i].count);
+	for (int i = 0; i < t->kid.n; i++) most = MAX(most, node_lanes(t->kid.at[i]));
+	return most;
+}
+
+int64_t tree_lanes(const Scheduled *s)
+{
+	int64_t most = 1;
+	for (int i = 0; i < s->root.n; i++) most = MAX(most, node_lanes(s->root.at[i]));
+	return most;
+}

@@ -239,24 +239,55 @@ static void report(const Decisions *d, const Nest *n, const char *error)
 	    d->diag, n->where, "%s: %s is too large to be written as C: %s", layer, n->name, error);
 }
 
+static int lanes_of(const Target *t, bool is_double)
+{
+	return t->vector_bytes / (is_double ? 8 : 4);
+}
+
+static bool same_schedule(const Schedule *x, const Schedule *y)
+{
+	return x->n == y->n && !memcmp(x->line, y->line, (size_t)x->n * sizeof *x->line) &&
+	       !memcmp(x->extent, y->extent, sizeof x->extent);
+}
+
+/* Where there are too few values for a target's vectors, those of a narrower target, which a
+ * machine has too, are better than none. Unless another schedule was asked for. */
+static void use_narrower(
+    Step *step, const Target *const *target, int ntarget, bool is_double, const bool *given)
+{
+	for (int t = 0; t < ntarget; t++) {
+		if (tree_lanes(step->tree[t]) == lanes_of(target[t], is_double)) continue;
+		for (int u = t + 1; u < ntarget; u++) {
+			int64_t lanes = tree_lanes(step->tree[u]);
+			if (lanes < 2 || lanes != lanes_of(target[u], is_double)) continue;
+			if (given[t] && !same_schedule(&step->tree[t]->schedule, &step->tree[u]->schedule))
+				continue;
+			step->tree[t] = step->tree[u];
+			break;
+		}
+	}
+}
+
 /* false after an error was reported. */
 static bool schedule_step(
     Arena *a, Step *step, const Target *const *target, int ntarget, bool is_double, Decisions *d)
 {
 	const Nest *n = step->nest;
+	bool given[TARGET_LIMIT] = {false};
 	step->macs = multiply_adds(n);
 	for (int t = 0; t < ntarget; t++) {
-		const char *key = nest_key(a, n, target[t]), *error;
-		Scheduled *made = follow(a, n, d, key);
-		int lanes = target[t]->vector_bytes / (is_double ? 8 : 4);
-		if (!made) made = choose(a, n, target[t], lanes, &error);
+		const char *error;
+		Scheduled *made = follow(a, n, d, nest_key(a, n, target[t]));
+		given[t] = made != NULL;
+		if (!made) made = choose(a, n, target[t], lanes_of(target[t], is_double), &error);
 		if (!made) {
 			report(d, n, error);
 			return false;
 		}
 		step->tree[t] = made;
-		record(d, made, key);
 	}
+	use_narrower(step, target, ntarget, is_double, given);
+	for (int t = 0; t < ntarget; t++) record(d, step->tree[t], nest_key(a, n, target[t]));
 	return true;
 }
 
