@@ -10,6 +10,7 @@ Graph *graph_new(Arena *a, Diag *d, int64_t batch, Mode mode)
 	g->diag = d;
 	g->batch = batch;
 	g->mode = mode;
+	map_init(&g->read, a);
 	return g;
 }
 
@@ -32,8 +33,20 @@ static Node *add_node(Graph *g, NodeKind kind, Value *const *in, int nin)
 		n->in[i] = in[i];
 		if (in[i] && in[i]->node->poisoned) n->poisoned = true;
 	}
+	n->place = g->node.n;
 	vec_push(g->arena, g->node, n);
 	return n;
+}
+
+/* The node that reads s; NULL: none, or it is not among the nodes, as when they are put in order
+ * anew. */
+static Node *find_read(const Graph *g, const State *s)
+{
+	Node *n = map_get(&g->read, &s, sizeof s);
+	if (!n || (n->place < g->node.n && g->node.at[n->place] == n)) return n;
+	for (int i = 0; i < g->node.n; i++)
+		if (g->node.at[i]->kind == NODE_READ && g->node.at[i]->state == s) return g->node.at[i];
+	return NULL;
 }
 
 static Value *add_result(Graph *g, Node *n, Type type, Shape shape)
@@ -65,11 +78,10 @@ Value *graph_constant(Graph *g, const char *name, Shape shape, const double *tab
 
 Value *graph_read(Graph *g, State *s)
 {
-	for (int i = 0; i < g->node.n; i++) { /* one read of a state serves all */
-		Node *old = g->node.at[i];
-		if (old->kind == NODE_READ && old->state == s) return old->out[0];
-	}
-	Node *n = add_node(g, NODE_READ, NULL, 0);
+	Node *n = find_read(g, s);
+	if (n) return n->out[0]; /* one read of a state serves all */
+	n = add_node(g, NODE_READ, NULL, 0);
+	map_put(&g->read, &s, sizeof s, n);
 	n->state = s;
 	n->name = s->name;
 	return add_result(g, n, TYPE_REAL, s->shape);

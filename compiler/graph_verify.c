@@ -44,29 +44,30 @@ static const char *verify_shapes(const Graph *g, const Node *n)
 	return NULL;
 }
 
-static const char *verify_assign(const Graph *g, int at)
+static const char *verify_assign(const Graph *g, Node *n, Map *assigned)
 {
-	const Node *n = g->node.at[at];
 	if (!shape_same(n->state->shape, n->in[0]->shape))
 		return arena_printf(g->arena, "%s is %s and is assigned %s", n->state->name,
 		    shape_text(g->arena, n->state->shape), shape_text(g->arena, n->in[0]->shape));
-	for (int i = 0; i < at; i++)
-		if (g->node.at[i]->kind == NODE_ASSIGN && g->node.at[i]->state == n->state)
-			return arena_printf(g->arena, "%s is assigned twice", n->state->name);
+	if (map_get(assigned, &n->state, sizeof n->state))
+		return arena_printf(g->arena, "%s is assigned twice", n->state->name);
+	map_put(assigned, &n->state, sizeof n->state, n);
 	return NULL;
 }
 
 const char *graph_verify(const Graph *g)
 {
 	const Node **made = NEWS(g->arena, const Node *, g->next_id + 1);
+	Map assigned; /* nodes by state */
+	map_init(&assigned, g->arena);
 	for (int i = 0; i < g->node.n; i++) {
-		const Node *n = g->node.at[i];
+		Node *n = g->node.at[i];
 		if (n->id < 0 || n->id >= g->next_id)
 			return arena_printf(g->arena, "node %d is foreign", n->id);
 		if (made[n->id]) return arena_printf(g->arena, "node %d stands twice", n->id);
 		const char *fault = verify_operands(g, n, made);
 		if (!fault && n->kind == NODE_OP && !n->poisoned) fault = verify_shapes(g, n);
-		if (!fault && n->kind == NODE_ASSIGN) fault = verify_assign(g, i);
+		if (!fault && n->kind == NODE_ASSIGN) fault = verify_assign(g, n, &assigned);
 		if (fault) return fault;
 		made[n->id] = n;
 	}

@@ -98,6 +98,7 @@ enum { MAX_OUT = 4 };
 struct Node {
 	NodeKind kind;
 	int id;           /* dense, unique in its graph; not an order */
+	int place;        /* where among the nodes it was put; a hint, as passes move nodes */
 	const OpDesc *op; /* NODE_OP */
 	AttrValue *attr;  /* parallel to op->attr */
 	Value **in;
@@ -123,6 +124,7 @@ struct Graph {
 	Mode mode;
 	Vec(Node *) node; /* topological order */
 	int next_id;
+	Map read; /* of NODE_READ nodes, by state; see graph_read() */
 	/* where new nodes go and what they are said to belong to; see graph_at() */
 	const char *layer;
 	Where where;

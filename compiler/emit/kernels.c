@@ -37,16 +37,16 @@ static bool begin_target(const Emission *e, int t, bool shared, Text *out)
 }
 
 /* The layers that call it; steps of several entries, or alike, are told once. */
-static void print_uses(const UniqueKernel *k, Text *out)
+static void print_uses(const Emission *e, const UniqueKernel *k, Text *out)
 {
 	enum { SHOWN = 40 };
 	int shown = 0, more = 0;
+	Map told;
+	map_init(&told, e->arena);
 	for (int i = 0; i < k->use.n; i++) {
 		const char *comment = k->use.at[i]->comment ? k->use.at[i]->comment : k->nest->name;
-		bool told = false;
-		for (int j = 0; j < i && !told; j++)
-			told = k->use.at[j]->comment && !strcmp(k->use.at[j]->comment, comment);
-		if (told) continue;
+		if (map_get(&told, comment, strlen(comment))) continue;
+		map_put(&told, comment, strlen(comment), (void *)k->use.at[i]);
 		if (shown++ >= SHOWN) {
 			more++;
 			continue;
@@ -65,7 +65,7 @@ static void print_kernel_comment(const Emission *e, UniqueKernel *k, int t, Text
 	text_printf(out, "/* %s: %s multiply-adds a call, called %d times", k->name,
 	    grouped(e->arena, k->macs), k->use.n);
 	text_add(out, k->told ? ", see above\n" : ":\n");
-	if (!k->told) print_uses(k, out);
+	if (!k->told) print_uses(e, k, out);
 	k->told = true;
 	text_add(out, " * ");
 	schedule_print(k->nest, &k->by_target[t].tree->schedule, out);

@@ -386,12 +386,13 @@ static void copy_view(Lower *l, const Value *v, Buffer *to, const int64_t *offse
 
 /* Made by several nests and read by some: who needs the part that is there must not see the rest.
  */
-static bool is_read_in_parts(const Lower *l, const Buffer *b)
+static bool is_read_in_parts(Lower *l, const Buffer *b)
 {
+	const Steps *of = &mentions_of(l, b)->step;
 	int writers = 0, readers = 0;
-	for (int s = 0; s < l->part->step.n; s++) {
-		writers += nest_store_of(l->part->step.at[s].nest, b) >= 0;
-		readers += nest_load_of(l->part->step.at[s].nest, b) >= 0;
+	for (int i = 0; i < of->n; i++) {
+		writers += nest_store_of(l->part->step.at[of->at[i]].nest, b) >= 0;
+		readers += nest_load_of(l->part->step.at[of->at[i]].nest, b) >= 0;
 	}
 	return writers > 1 && readers;
 }
