@@ -85,7 +85,7 @@ static size_t block_room(const Arena *a)
 {
 	size_t more = a->total / 8 / ALIGNMENT * ALIGNMENT;
 	bool fits = a->total < a->limit / 2;
-	return BLOCK_BYTES && fits ? MAX((size_t)BLOCK_BYTES, more) : BLOCK_BYTES;
+	return BLOCK_BYTES > 0 && fits ? MAX((size_t)BLOCK_BYTES, more) : BLOCK_BYTES;
 }
 
 /* A new block with room for `bytes`, a multiple of ALIGNMENT. */
