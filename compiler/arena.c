@@ -83,9 +83,9 @@ NORETURN static void out_of_memory(Arena *a)
 /* Room of a block for small things: an eighth of what there is already, within the limit. */
 static size_t block_room(const Arena *a)
 {
-	size_t more = a->total / 8 / ALIGNMENT * ALIGNMENT;
+	size_t least = BLOCK_BYTES, more = a->total / 8 / ALIGNMENT * ALIGNMENT;
 	bool fits = a->total < a->limit / 2;
-	return BLOCK_BYTES > 0 && fits ? MAX((size_t)BLOCK_BYTES, more) : BLOCK_BYTES;
+	return least > 0 && fits ? MAX(least, more) : least;
 }
 
 /* A new block with room for `bytes`, a multiple of ALIGNMENT. */
