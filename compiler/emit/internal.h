@@ -300,6 +300,7 @@ void find_kernels(Emission *e);
 int find_table(const Emission *e, const Buffer *b);
 void print_tables(const Emission *e, Text *out);
 /* kernels.c */
+void print_kernel_names(const Emission *e, Text *out); /* all that a draft needs of them */
 void print_kernels(const Emission *e, Text *out);
 void print_kernel_tables(const Emission *e, Text *out); /* and the choice among them */
 

@@ -103,6 +103,13 @@ void print_kernels(const Emission *e, Text *out)
 	}
 }
 
+void print_kernel_names(const Emission *e, Text *out)
+{
+	for (int t = 0; t < e->program->ntarget; t++)
+		for (int i = 0; i < e->functions[t].at.n; i++)
+			text_printf(out, "void %s();\n", e->functions[t].at.at[i]->name);
+}
+
 static void print_pick(const Emission *e, Text *out)
 {
 	const Program *p = e->program;

@@ -109,7 +109,10 @@ static void print_program(Emission *e, const char *header_name, Text *c, Text *h
 	prelude_print(c, p->target, p->ntarget, p->is_double, e->uses);
 	text_add(c, "\n");
 	print_tables(e, c);
-	print_kernels(e, c);
+	if (e->argument)
+		print_kernels(e, c);
+	else
+		print_kernel_names(e, c);
 	print_kernel_tables(e, c);
 	print_runtime(e, c);
 	print_tensors(e, c);

@@ -263,7 +263,8 @@ static const float table_1[1] = {
 
 /* --- kernels: generic --- */
 
-/* init_18_bbf0: 0 multiply-adds a call, called 1 times, see above
+/* init_18_bbf0: 0 multiply-adds a call, called 1 times:
+ *   conv.weight: 2x1x3x3
  * n 1
  * tiles 1, functions 0, blocks 1, text 345 bytes */
 static CNNC_UNUSED void init_18_bbf0_generic(const void *const *arg, size_t block)
@@ -279,7 +280,9 @@ static CNNC_UNUSED void init_18_bbf0_generic(const void *const *arg, size_t bloc
 	}
 }
 
-/* init_2_4b58: 0 multiply-adds a call, called 2 times, see above
+/* init_2_4b58: 0 multiply-adds a call, called 2 times:
+ *   conv.bias: 2
+ *   fc.bias: 2
  * n 1
  * tiles 1, functions 0, blocks 1, text 344 bytes */
 static CNNC_UNUSED void init_2_4b58_generic(const void *const *arg, size_t block)
@@ -295,7 +298,8 @@ static CNNC_UNUSED void init_2_4b58_generic(const void *const *arg, size_t block
 	}
 }
 
-/* init_16_a451: 0 multiply-adds a call, called 1 times, see above
+/* init_16_a451: 0 multiply-adds a call, called 1 times:
+ *   fc.weight: 2x8
  * n 1
  * tiles 1, functions 0, blocks 1, text 345 bytes */
 static CNNC_UNUSED void init_16_a451_generic(const void *const *arg, size_t block)
@@ -311,7 +315,8 @@ static CNNC_UNUSED void init_16_a451_generic(const void *const *arg, size_t bloc
 	}
 }
 
-/* init_18_9e46: 0 multiply-adds a call, called 1 times, see above
+/* init_18_9e46: 0 multiply-adds a call, called 1 times:
+ *   conv.weight.momentum_buffer: 2x1x3x3
  * n 1
  * tiles 1, functions 0, blocks 1, text 165 bytes */
 static CNNC_UNUSED void init_18_9e46_generic(const void *const *arg, size_t block)
@@ -324,7 +329,9 @@ static CNNC_UNUSED void init_18_9e46_generic(const void *const *arg, size_t bloc
 	}
 }
 
-/* init_2_0af6: 0 multiply-adds a call, called 2 times, see above
+/* init_2_0af6: 0 multiply-adds a call, called 2 times:
+ *   conv.bias.momentum_buffer: 2
+ *   fc.bias.momentum_buffer: 2
  * n 1
  * tiles 1, functions 0, blocks 1, text 164 bytes */
 static CNNC_UNUSED void init_2_0af6_generic(const void *const *arg, size_t block)
@@ -337,7 +344,8 @@ static CNNC_UNUSED void init_2_0af6_generic(const void *const *arg, size_t block
 	}
 }
 
-/* init_16_7281: 0 multiply-adds a call, called 1 times, see above
+/* init_16_7281: 0 multiply-adds a call, called 1 times:
+ *   fc.weight.momentum_buffer: 2x8
  * n 1
  * tiles 1, functions 0, blocks 1, text 165 bytes */
 static CNNC_UNUSED void init_16_7281_generic(const void *const *arg, size_t block)
@@ -350,7 +358,8 @@ static CNNC_UNUSED void init_16_7281_generic(const void *const *arg, size_t bloc
 	}
 }
 
-/* copy_2x3x3_29f1: 0 multiply-adds a call, called 1 times, see above
+/* copy_2x3x3_29f1: 0 multiply-adds a call, called 1 times:
+ *   conv.weight: as it is
  * par a 1 | c 1 | d 1
  * tiles 1, functions 0, blocks 2, text 447 bytes */
 static CNNC_UNUSED void copy_2x3x3_29f1_generic(const void *const *arg, size_t block)
@@ -372,7 +381,9 @@ static CNNC_UNUSED void copy_2x3x3_29f1_generic(const void *const *arg, size_t b
 	}
 }
 
-/* copy_2_4eef: 0 multiply-adds a call, called 2 times, see above
+/* copy_2_4eef: 0 multiply-adds a call, called 2 times:
+ *   conv.bias: as it is
+ *   fc.bias: as it is
  * a 1
  * tiles 1, functions 0, blocks 1, text 256 bytes */
 static CNNC_UNUSED void copy_2_4eef_generic(const void *const *arg, size_t block)
@@ -388,7 +399,8 @@ static CNNC_UNUSED void copy_2_4eef_generic(const void *const *arg, size_t block
 	}
 }
 
-/* copy_2x8_8ab1: 0 multiply-adds a call, called 1 times, see above
+/* copy_2x8_8ab1: 0 multiply-adds a call, called 1 times:
+ *   fc.weight: as it is
  * par a 1 | b 1
  * tiles 1, functions 0, blocks 2, text 339 bytes */
 static CNNC_UNUSED void copy_2x8_8ab1_generic(const void *const *arg, size_t block)
@@ -430,7 +442,8 @@ static CNNC_TILE void conv_tile0_generic(const float *x, const float *w, const f
 	y[y_0] = max_f32(0.0f, a + b0);
 }
 
-/* conv_2x4x4_3x3_6ada: 288 multiply-adds a call, called 3 times, see above
+/* conv_2x4x4_3x3_6ada: 288 multiply-adds a call, called 3 times:
+ *   conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4
  * par oc 1 | oh 1 | ow 1 | kh 1 | kw 1
  * tiles 1, functions 1, blocks 2, text 1,212 bytes */
 static CNNC_UNUSED void conv_2x4x4_3x3_6ada_generic(const void *const *arg, size_t block)
@@ -469,7 +482,8 @@ static CNNC_TILE void max_pool_tile1_generic(const float *x, float *CNNC_RESTRIC
 	y[y_0] = a;
 }
 
-/* max_pool_2x2x2_2x2_bdc7: 0 multiply-adds a call, called 2 times, see above
+/* max_pool_2x2x2_2x2_bdc7: 0 multiply-adds a call, called 2 times:
+ *   max_pool 1x2x4x4 -> 1x2x2x2
  * par c 1 | oh 1 | ow 1 | kh 1 | kw 1
  * tiles 1, functions 1, blocks 2, text 791 bytes */
 static CNNC_UNUSED void max_pool_2x2x2_2x2_bdc7_generic(const void *const *arg, size_t block)
@@ -513,7 +527,8 @@ static CNNC_TILE void dense_tile2_generic(const float *x, const float *w, const 
 	y[y_0] = a + b0;
 }
 
-/* dense_2_2x2x2_ae26: 16 multiply-adds a call, called 3 times, see above
+/* dense_2_2x2x2_ae26: 16 multiply-adds a call, called 3 times:
+ *   fc: dense 1x2x2x2 -> 1x2
  * par oc 1 | ic 1 | ih 1 | iw 1
  * tiles 1, functions 1, blocks 2, text 953 bytes */
 static CNNC_UNUSED void dense_2_2x2x2_ae26_generic(const void *const *arg, size_t block)
@@ -541,7 +556,8 @@ static CNNC_TILE void row_max_tile3_generic(const float *x, float *CNNC_RESTRICT
 	peak[peak_0] = a;
 }
 
-/* row_max_2_7ca5: 0 multiply-adds a call, called 2 times, see above
+/* row_max_2_7ca5: 0 multiply-adds a call, called 2 times:
+ *   cross_entropy 1x2 -> scalar
  * c 1
  * tiles 1, functions 1, blocks 1, text 409 bytes */
 static CNNC_UNUSED void row_max_2_7ca5_generic(const void *const *arg, size_t block)
@@ -570,7 +586,8 @@ static CNNC_TILE void row_loss_tile4_generic(const float *x, const float *peak,
 	loss[loss_0] = log_f32(a0) - a1;
 }
 
-/* row_loss_2_83db: 0 multiply-adds a call, called 1 times, see above
+/* row_loss_2_83db: 0 multiply-adds a call, called 1 times:
+ *   cross_entropy 1x2 -> scalar
  * c 1
  * tiles 1, functions 1, blocks 1, text 785 bytes */
 static CNNC_UNUSED void row_loss_2_83db_generic(const void *const *arg, size_t block)
@@ -583,7 +600,8 @@ static CNNC_UNUSED void row_loss_2_83db_generic(const void *const *arg, size_t b
 	row_loss_tile4_generic(x, peak, label, loss, 0, 0, 0, 0);
 }
 
-/* loss_mean_7ee1: 0 multiply-adds a call, called 2 times, see above
+/* loss_mean_7ee1: 0 multiply-adds a call, called 2 times:
+ *   cross_entropy 1x2 -> scalar
  * 
  * tiles 1, functions 0, blocks 1, text 215 bytes */
 static CNNC_UNUSED void loss_mean_7ee1_generic(const void *const *arg, size_t block)
@@ -622,7 +640,8 @@ static CNNC_TILE void max_pool_tile5_generic(const float *x, float *CNNC_RESTRIC
 	arg_b[arg_b_0] = e1;
 }
 
-/* max_pool_2x2x2_2x2_ff55: 0 multiply-adds a call, called 1 times, see above
+/* max_pool_2x2x2_2x2_ff55: 0 multiply-adds a call, called 1 times:
+ *   max_pool 1x2x4x4 -> 1x2x2x2
  * par c 1 | oh 1 | ow 1 | kh 1 | kw 1
  * tiles 1, functions 1, blocks 2, text 1,211 bytes */
 static CNNC_UNUSED void max_pool_2x2x2_2x2_ff55_generic(const void *const *arg, size_t block)
@@ -669,7 +688,8 @@ static CNNC_TILE void row_loss_tile6_generic(const float *x, const float *peak,
 	loss[loss_0] = e2;
 }
 
-/* row_loss_2_8c39: 0 multiply-adds a call, called 1 times, see above
+/* row_loss_2_8c39: 0 multiply-adds a call, called 1 times:
+ *   cross_entropy 1x2 -> scalar
  * c 1
  * tiles 1, functions 1, blocks 1, text 975 bytes */
 static CNNC_UNUSED void row_loss_2_8c39_generic(const void *const *arg, size_t block)
@@ -683,7 +703,8 @@ static CNNC_UNUSED void row_loss_2_8c39_generic(const void *const *arg, size_t b
 	row_loss_tile6_generic(x, peak, label, log_sum, loss, 0, 0, 0, 0, 0);
 }
 
-/* cross_entropy_dx_2_9da3: 0 multiply-adds a call, called 1 times, see above
+/* cross_entropy_dx_2_9da3: 0 multiply-adds a call, called 1 times:
+ *   cross_entropy_dx 1x2 -> 1x2
  * c 1
  * tiles 1, functions 0, blocks 1, text 572 bytes */
 static CNNC_UNUSED void cross_entropy_dx_2_9da3_generic(const void *const *arg, size_t block)
@@ -719,7 +740,8 @@ static CNNC_TILE void dense_dx_tile7_generic(const float *dy, const float *w,
 	dx[dx_0] = a;
 }
 
-/* dense_dx_2x2x2_2_c1d5: 16 multiply-adds a call, called 1 times, see above
+/* dense_dx_2x2x2_2_c1d5: 16 multiply-adds a call, called 1 times:
+ *   fc: dense_dx 1x2 -> 1x2x2x2
  * par ic 1 | ih 1 | iw 1 | oc 1
  * tiles 1, functions 1, blocks 2, text 834 bytes */
 static CNNC_UNUSED void dense_dx_2x2x2_2_c1d5_generic(const void *const *arg, size_t block)
@@ -741,7 +763,8 @@ static CNNC_UNUSED void dense_dx_2x2x2_2_c1d5_generic(const void *const *arg, si
 	}
 }
 
-/* dense_dw_2x2x2x2_1b7f: 0 multiply-adds a call, called 1 times, see above
+/* dense_dw_2x2x2x2_1b7f: 0 multiply-adds a call, called 1 times:
+ *   fc: dense_dw 1x2x2x2 -> 2x8
  * par oc 1 | ic 1 | ih 1 | iw 1
  * tiles 1, functions 0, blocks 2, text 702 bytes */
 static CNNC_UNUSED void dense_dw_2x2x2x2_1b7f_generic(const void *const *arg, size_t block)
@@ -773,7 +796,8 @@ static CNNC_UNUSED void dense_dw_2x2x2x2_1b7f_generic(const void *const *arg, si
 	}
 }
 
-/* channel_sum_2_9661: 0 multiply-adds a call, called 1 times, see above
+/* channel_sum_2_9661: 0 multiply-adds a call, called 1 times:
+ *   fc: channel_sum 1x2 -> 2
  * par c 1
  * tiles 1, functions 0, blocks 2, text 266 bytes */
 static CNNC_UNUSED void channel_sum_2_9661_generic(const void *const *arg, size_t block)
@@ -791,7 +815,8 @@ static CNNC_UNUSED void channel_sum_2_9661_generic(const void *const *arg, size_
 	y[y_0] = a;
 }
 
-/* max_pool_dx_2x2x2x2x2_66c1: 0 multiply-adds a call, called 1 times, see above
+/* max_pool_dx_2x2x2x2x2_66c1: 0 multiply-adds a call, called 1 times:
+ *   max_pool_dx 1x2x2x2 -> 1x2x4x4 + map_grad 1x2x4x4 -> 1x2x4x4
  * par c 1 | oh 1 | kh 1 | ow 1 | kw 1
  * tiles 1, functions 0, blocks 2, text 1,184 bytes */
 static CNNC_UNUSED void max_pool_dx_2x2x2x2x2_66c1_generic(const void *const *arg, size_t block)
@@ -858,7 +883,8 @@ static CNNC_TILE void conv_dw_tile8_generic(const float *x, const float *dy,
 	dw[dw_0] = a;
 }
 
-/* conv_dw_2x3x3_4x4_25aa: 288 multiply-adds a call, called 1 times, see above
+/* conv_dw_2x3x3_4x4_25aa: 288 multiply-adds a call, called 1 times:
+ *   conv: conv_dw 1x1x4x4 -> 2x1x3x3
  * par oc 1 | kh 1 | kw 1 | oh 1 | ow 1
  * tiles 1, functions 1, blocks 2, text 1,094 bytes */
 static CNNC_UNUSED void conv_dw_2x3x3_4x4_25aa_generic(const void *const *arg, size_t block)
@@ -895,7 +921,8 @@ static CNNC_TILE void channel_sum_tile9_generic(const float *x, float *CNNC_REST
 	y[y_0] = a;
 }
 
-/* channel_sum_2_4x4_a9af: 0 multiply-adds a call, called 1 times, see above
+/* channel_sum_2_4x4_a9af: 0 multiply-adds a call, called 1 times:
+ *   conv: channel_sum 1x2x4x4 -> 2
  * par c 1 | h 1 | w 1
  * tiles 1, functions 1, blocks 2, text 531 bytes */
 static CNNC_UNUSED void channel_sum_2_4x4_a9af_generic(const void *const *arg, size_t block)
@@ -908,7 +935,8 @@ static CNNC_UNUSED void channel_sum_2_4x4_a9af_generic(const void *const *arg, s
 	channel_sum_tile9_generic(x, y, x_0, y_0);
 }
 
-/* sgd_18_5bc9: 0 multiply-adds a call, called 1 times, see above
+/* sgd_18_5bc9: 0 multiply-adds a call, called 1 times:
+ *   conv.weight: sgd 2x1x3x3 -> 2x1x3x3
  * w 1
  * tiles 1, functions 0, blocks 1, text 657 bytes */
 static CNNC_UNUSED void sgd_18_5bc9_generic(const void *const *arg, size_t block)
@@ -935,7 +963,9 @@ static CNNC_UNUSED void sgd_18_5bc9_generic(const void *const *arg, size_t block
 	}
 }
 
-/* sgd_2_8fe0: 0 multiply-adds a call, called 2 times, see above
+/* sgd_2_8fe0: 0 multiply-adds a call, called 2 times:
+ *   conv.bias: sgd 2 -> 2
+ *   fc.bias: sgd 2 -> 2
  * a 1
  * tiles 1, functions 0, blocks 1, text 633 bytes */
 static CNNC_UNUSED void sgd_2_8fe0_generic(const void *const *arg, size_t block)
@@ -963,7 +993,8 @@ static CNNC_UNUSED void sgd_2_8fe0_generic(const void *const *arg, size_t block)
 	}
 }
 
-/* sgd_16_e638: 0 multiply-adds a call, called 1 times, see above
+/* sgd_16_e638: 0 multiply-adds a call, called 1 times:
+ *   fc.weight: sgd 2x8 -> 2x8
  * c 1
  * tiles 1, functions 0, blocks 1, text 637 bytes */
 static CNNC_UNUSED void sgd_16_e638_generic(const void *const *arg, size_t block)

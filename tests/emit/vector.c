@@ -187,7 +187,8 @@ static const float table_0[1] = {
 /* --- kernels: avx2 --- */
 
 #if defined __GNUC__ && !defined __TINYC__ && defined __x86_64__
-/* init_256_ff05: 0 multiply-adds a call, called 1 times, see above
+/* init_256_ff05: 0 multiply-adds a call, called 1 times:
+ *   conv.weight: 16x16x1x1
  * n 1
  * tiles 1, functions 0, blocks 1, text 346 bytes */
 static CNNC_UNUSED CNNC_AVX2 void init_256_ff05_avx2(const void *const *arg, size_t block)
@@ -203,7 +204,8 @@ static CNNC_UNUSED CNNC_AVX2 void init_256_ff05_avx2(const void *const *arg, siz
 	}
 }
 
-/* init_16_a451: 0 multiply-adds a call, called 1 times, see above
+/* init_16_a451: 0 multiply-adds a call, called 1 times:
+ *   conv.bias: 16
  * n 1
  * tiles 1, functions 0, blocks 1, text 345 bytes */
 static CNNC_UNUSED CNNC_AVX2 void init_16_a451_avx2(const void *const *arg, size_t block)
@@ -219,7 +221,8 @@ static CNNC_UNUSED CNNC_AVX2 void init_16_a451_avx2(const void *const *arg, size
 	}
 }
 
-/* pack_16x16_4a41: 0 multiply-adds a call, called 1 times, see above
+/* pack_16x16_4a41: 0 multiply-adds a call, called 1 times:
+ *   conv.weight: packed for the kernels
  * par a 16 | b 16 | a 1 | b 1
  * tiles 1, functions 0, blocks 1, text 368 bytes */
 static CNNC_UNUSED CNNC_AVX2 void pack_16x16_4a41_avx2(const void *const *arg, size_t block)
@@ -239,7 +242,8 @@ static CNNC_UNUSED CNNC_AVX2 void pack_16x16_4a41_avx2(const void *const *arg, s
 	}
 }
 
-/* copy_16_7728: 0 multiply-adds a call, called 1 times, see above
+/* copy_16_7728: 0 multiply-adds a call, called 1 times:
+ *   conv.bias: as it is
  * a 8 | vec a 8
  * tiles 1, functions 0, blocks 1, text 293 bytes */
 static CNNC_UNUSED CNNC_AVX2 void copy_16_7728_avx2(const void *const *arg, size_t block)
@@ -319,7 +323,8 @@ static CNNC_TILE CNNC_AVX2 void conv_tile1_avx2(const float *x, const float *w, 
 	*(f32x8 *)&y[y_0 + 40] = max_f32x8(splat_f32x8(0.0f), a2_1 + b1);
 }
 
-/* conv_16x6x7_16_5553: 10,752 multiply-adds a call, called 1 times, see above
+/* conv_16x6x7_16_5553: 10,752 multiply-adds a call, called 1 times:
+ *   conv: conv 1x16x6x7 -> 1x16x6x7 + relu 1x16x6x7 -> 1x16x6x7
  * par oh 1 | tile ow 4 | reg ow 1 | reg oc 8 | vec oc 8 | ic 1
  * tiles 2, functions 2, blocks 6, text 2,829 bytes */
 static CNNC_UNUSED CNNC_AVX2 void conv_16x6x7_16_5553_avx2(const void *const *arg, size_t block)
@@ -335,7 +340,8 @@ static CNNC_UNUSED CNNC_AVX2 void conv_16x6x7_16_5553_avx2(const void *const *ar
 	conv_tile1_avx2(x, w, b, y, 0, x_0 + 4, 0, y_0 + 64);
 }
 
-/* unpack_16x6x7_0ad3: 0 multiply-adds a call, called 1 times, see above
+/* unpack_16x6x7_0ad3: 0 multiply-adds a call, called 1 times:
+ *   y: back to row-major
  * par b 16 | c 1 | b 1 | d 1
  * tiles 1, functions 0, blocks 1, text 476 bytes */
 static CNNC_UNUSED CNNC_AVX2 void unpack_16x6x7_0ad3_avx2(const void *const *arg, size_t block)
