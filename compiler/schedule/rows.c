@@ -267,30 +267,6 @@ static int image_dim(const Choice *c)
 	return -1;
 }
 
-/* A sum over many images runs in chunks that stay in the second-level cache: some rows of one
- * image, or a few small images. The accumulators wait in the result in between, so it must be
- * stored as it is. */
-static void chunks(Choice *c)
-{
-	enum { POINTS = 448, LEAST_BYTES = 400 * 1024 };
-	const Nest *n = c->nest;
-	int image = image_dim(c), row = -1;
-	int64_t points = 1, row_points = 1, bytes = 0;
-	if (image < 0 || n->nstore != 1 || n->store[0].value->kind != E_ACC) return;
-	for (int k = 0; k < 2; k++) bytes += 4 * n->load[c->contraction.load[k]].buffer->size;
-	if (bytes < LEAST_BYTES) return;
-	for (int d = image + 1; d < n->ndim; d++) {
-		if (!is_reduced(c, d)) continue;
-		if (row < 0)
-			row = d;
-		else
-			row_points *= n->dim[d].extent;
-		points *= n->dim[d].extent;
-	}
-	line(c, LINE_FOR, image, MAX(1, POINTS / points));
-	if (row >= 0 && points > 2 * POINTS) line(c, LINE_FOR, row, MAX(1, POINTS / row_points));
-}
-
 /* The largest step that a summed dim makes in load x: a strided window passes over rows. */
 static int64_t stride_of(const Nest *n, int x)
 {
@@ -299,6 +275,59 @@ static int64_t stride_of(const Nest *n, int x)
 		for (int i = 0; i < n->load[x].buffer->rank && n->dim[d].reduce; i++)
 			stride = MAX(stride, affine_k(&n->load[x].at[i].a, d));
 	return MIN(stride, 8);
+}
+
+/* How a sum over many images is cut: `images` or, of one image, `rows` at a time. */
+typedef struct {
+	int image, row;
+	int64_t images, rows; /* rows 0: all of them */
+} Chunking;
+
+/* Chunks stay in the second-level cache: some rows of one image, or a few small images. A window
+ * that steps passes over more than it counts. The accumulators wait in the result in between, so it
+ * must be stored as it is. false: in one piece. */
+static bool find_chunks(const Choice *c, Chunking *k)
+{
+	enum { POINTS = 448, LEAST_BYTES = 400 * 1024 };
+	const Nest *n = c->nest;
+	int64_t points = 1, row_points = 1, bytes = 0;
+	*k = (Chunking){image_dim(c), -1, 0, 0};
+	if (k->image < 0 || n->nstore != 1 || n->store[0].value->kind != E_ACC) return false;
+	for (int i = 0; i < 2; i++) bytes += 4 * n->load[c->contraction.load[i]].buffer->size;
+	if (bytes < LEAST_BYTES) return false;
+	for (int d = k->image + 1; d < n->ndim; d++) {
+		if (!is_reduced(c, d)) continue;
+		if (k->row < 0)
+			k->row = d;
+		else
+			row_points *= n->dim[d].extent;
+		points *= n->dim[d].extent;
+	}
+	int x = broadcast_load(c);
+	int64_t stride = x < 0 ? 1 : stride_of(n, x);
+	int64_t most = stride > 1 ? MAX(POINTS / (2 * stride * stride), 1) : POINTS;
+	k->images = MAX(1, POINTS / points);
+	if (k->row >= 0 && points > 2 * most) k->rows = MAX(1, most / row_points);
+	return true;
+}
+
+static void chunks(Choice *c)
+{
+	Chunking k;
+	if (!find_chunks(c, &k)) return;
+	line(c, LINE_FOR, k.image, k.images);
+	if (k.rows) line(c, LINE_FOR, k.row, k.rows);
+}
+
+/* Lanes that one task sums: in chunks several blocks, so that what lies across the lanes is read
+ * from far away once for all of them; four tasks are left for threads. */
+static int64_t task_lanes(const Choice *c, int64_t extent, int64_t lane_block)
+{
+	Chunking k;
+	int64_t blocks = (extent / 4 + lane_block - 1) / lane_block;
+	if (!find_chunks(c, &k) || extent % lane_block) return lane_block;
+	while (blocks > 1 && extent % (blocks * lane_block)) blocks--;
+	return MAX(blocks, 1) * lane_block;
 }
 
 /* What is read once from far away is asked for ahead: the operand that lanes do not run along in a
@@ -358,9 +387,11 @@ static void outer_loops(Choice *c, int64_t lane_block, const Share *share, int n
 	for (int d = 0; d < n->ndim; d++) {
 		if (!is_space(c, d) || d == c->lane) continue;
 		if (blocks && lanes_first && !over_images(c, d)) {
-			line(c, LINE_FOR, c->lane, lane_block);
-			blocks = false;
+			int64_t unit = task_lanes(c, extent, lane_block);
+			line(c, LINE_FOR, c->lane, unit);
 			chunks(c);
+			if (unit > lane_block) line(c, LINE_FOR, c->lane, lane_block);
+			blocks = false;
 			chunked = true;
 		}
 		outer_loop(c, d, is_shared(d, share, nshare));
