@@ -58,9 +58,9 @@ bool infer_error(Graph *g, Node *n, const char *format, ...) PRINTF_LIKE(3, 4);
 bool infer_out(Graph *g, Node *n, int k, Shape shape, Type type);
 /* The same check for another shape, as of a state; `what` opens the message: "the weight". */
 bool infer_size(Graph *g, Node *n, const char *what, Shape shape);
-/* What every infer may begin with: every operand is there and TYPE_REAL, or
- * TYPE_LABEL where `operands` calls it "label"; every attribute is in range (its default
- * always is: a default outside the range means "not given"); else reports, false. */
+/* What every infer may begin with: every operand is there and TYPE_REAL, or TYPE_LABEL where
+ * `operands` calls it "label" and TYPE_SEED where it calls it "seed"; every attribute is in range
+ * (its default always is: a default outside the range means "not given"); else reports, false. */
 bool infer_begin(Graph *g, Node *n);
 
 /* lower: nests over buffers in row-major logical form; the layout comes later. */
@@ -171,10 +171,10 @@ struct OpDesc {
 	Value *(*absorb)(Graph *g, Node *n, Value *scale, Value *shift);
 	/* Small cases for tests, fuzzing and documentation, one a line:
 	 * "x=2x3x8x8 w=4x3x3x3 b=4 | stride=2 pad=1". Operands by name in order, then attributes;
-	 * `label` operands as "label=2<10" (batch 2, classes 10). Attributes: pairs "3" or "3x5",
-	 * booleans "true" or "false", names as they are, links "0,1/1,2/0,2": the inputs of each output
-	 * map. Real operands of a special kind: "var=3>0" all between 0 and 1, "arg=2x4%9" whole
-	 * numbers 0..8.
+	 * `label` operands as "label=2<10" (batch 2, classes 10), `seed` operands as "seed=2".
+	 * Attributes: pairs "3" or "3x5", booleans "true" or "false", names as they are, links
+	 * "0,1/1,2/0,2": the inputs of each output map. Real operands of a special kind: "var=3>0" all
+	 * between 0 and 1, "arg=2x4%9" whole numbers 0..8.
 	 */
 	const char *operands; /* "x w b", names of the operands in order */
 	const char *samples;

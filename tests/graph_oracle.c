@@ -83,6 +83,7 @@ static Value *operand(OracleNetwork *net, const Sample *s, int i)
 {
 	if (s->type[i] == TYPE_LABEL)
 		return graph_input(net->graph, "label", i, TYPE_LABEL, s->shape[i]);
+	if (s->type[i] == TYPE_SEED) return graph_input(net->graph, "seed", i, TYPE_SEED, s->shape[i]);
 	vec_push(net->model.arena, net->model.state, &net->state[i]);
 	return graph_read(net->graph, &net->state[i]);
 }

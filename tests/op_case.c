@@ -80,7 +80,8 @@ CaseNumbers case_whole_numbers(Arena *a, const OpCase *c, uint64_t seed)
 	for (int i = 0; i < c->sample.nin; i++) {
 		const Sample *s = &c->sample;
 		n.in[i] = sample_numbers(a, s, i, &seed);
-		for (int64_t e = 0; e < shape_count(s->shape[i]) && !s->whole[i]; e++)
+		bool free = !s->whole[i] && s->type[i] == TYPE_REAL;
+		for (int64_t e = 0; e < shape_count(s->shape[i]) && free; e++)
 			n.in[i][e] =
 			    s->positive[i] ? ceil(4 * n.in[i][e]) : floor(9 * (n.in[i][e] + 1) / 2) - 4;
 	}
@@ -145,7 +146,10 @@ Part *case_part(Arena *a, const OpCase *c, Form form, const char *name, const Ta
 		Value *y = graph_op(g, op_find("neg"), &n->out[k], 1, NULL)->out[0];
 		graph_output(g, "minus", OUT_TENSOR, c->sample.nin + n->nout + k, NULL, y);
 	}
-	return part_compile(a, g, ENTRY_EVAL, name, target, ntarget, is_double, error);
+	bool random = false; /* entries with gradients have a seed */
+	for (int i = 0; i < c->sample.nin; i++) random |= c->sample.type[i] == TYPE_SEED;
+	EntryKind kind = random ? ENTRY_GRADIENTS : ENTRY_EVAL;
+	return part_compile(a, g, kind, name, target, ntarget, is_double, error);
 }
 
 /* --- whole numbers -------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@ struct cnnc_pool {
 	void *self;
 };
 
-typedef int Call(void *const *arg, const void *vars, void *work, const struct cnnc_pool *pool);
+typedef int Call(void *const *arg, void *vars, void *work, const struct cnnc_pool *pool);
 
 struct OpProgram {
 	const Compiled *at;
@@ -24,24 +24,34 @@ struct OpProgram {
 
 /* --- text --------------------------------------------------------------------------------- */
 
+static void print_values(const Part *p, const char *real, Text *out)
+{
+	bool random = p->kind == ENTRY_GRADIENTS;
+	text_printf(out, "(%s%s *)vars", random ? "" : "const ", real);
+	if (random) text_printf(out, ", %d, %d", SAMPLE_SEED, SAMPLE_STEP);
+	for (int output = 0; output < 2; output++) {
+		for (int k = 0; k < p->arg.n; k++)
+			if (p->arg.at[k].output == output && p->arg.at[k].type != TYPE_SEED)
+				text_printf(out, ", (%s%s *)arg[%d]", output ? "" : "const ",
+				    p->arg.at[k].type == TYPE_LABEL ? "int32_t" : real, k);
+		if (random && !output) text_add(out, ", 0"); /* grads */
+	}
+}
+
 /* One function with one signature for each case, and a table of them. */
 static void print_calls(const Compiled *c, int n, const char *real, Text *out)
 {
 	text_printf(out,
-	    "typedef int call(void *const *, const void *, void *, const struct cnnc_pool *);\n"
+	    "typedef int call(void *const *, void *, void *, const struct cnnc_pool *);\n"
 	    "extern call *const calls[%d];\n",
 	    n);
 	for (int i = 0; i < n; i++) {
 		const Part *p = c[i].part;
 		text_printf(out,
-		    "static int call_%d(void *const *arg, const void *vars, void *work, "
-		    "const struct cnnc_pool *pool)\n{\n\treturn ops_%s((const %s *)vars",
-		    i, p->name, real);
-		for (int output = 0; output < 2; output++)
-			for (int k = 0; k < p->arg.n; k++)
-				if (p->arg.at[k].output == output)
-					text_printf(out, ", (%s%s *)arg[%d]", output ? "" : "const ",
-					    p->arg.at[k].type == TYPE_LABEL ? "int32_t" : real, k);
+		    "static int call_%d(void *const *arg, void *vars, void *work, "
+		    "const struct cnnc_pool *pool)\n{\n\treturn ops_%s(",
+		    i, p->name);
+		print_values(p, real, out);
 		text_add(out, ", work, pool);\n}\n");
 	}
 	text_printf(out, "call *const calls[%d] = {", n);

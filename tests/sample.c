@@ -86,6 +86,7 @@ Sample sample_parse(Arena *a, const OpDesc *op, const char *line)
 		*value++ = 0;
 		if (operands) {
 			parse_operand(&s, value);
+			if (!strcmp(word, "seed")) s.type[s.nin - 1] = TYPE_SEED;
 		} else {
 			int at = attr_index(op, word);
 			s.attr[at] = parse_attr(a, op->attr[at].type, value);
@@ -118,6 +119,7 @@ double *sample_numbers(Arena *a, const Sample *s, int k, uint64_t *seed)
 		double u = sample_uniform(seed);
 		x[i] = u;
 		if (s->positive[k]) x[i] = 0.25 + 0.7 * fabs(u);
+		if (s->type[k] == TYPE_SEED) x[i] = i ? SAMPLE_STEP : SAMPLE_SEED;
 		if (s->whole[k]) x[i] = floor((u + 1) / 2 * (double)s->whole[k]);
 	}
 	return x;

@@ -4,7 +4,7 @@
 
 #include "../compiler/op.h"
 
-enum { SAMPLE_OPERANDS = 16 };
+enum { SAMPLE_OPERANDS = 16, SAMPLE_SEED = 7, SAMPLE_STEP = 3 };
 
 typedef struct {
 	Shape shape[SAMPLE_OPERANDS];

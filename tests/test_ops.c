@@ -131,7 +131,8 @@ static double **interpret(
     Arena *a, const OpCase *c, const Part *p, const CaseNumbers *n, int target)
 {
 	double **arg = NEWS(a, double *, p->arg.n + 1), **out = NEWS(a, double *, p->arg.n + 1);
-	Memory m = {.vars = NEWS(a, double, c->vars + 1), .arg = arg};
+	Memory m = {
+	    .vars = NEWS(a, double, c->vars + 1), .arg = arg, .seed = SAMPLE_SEED, .step = SAMPLE_STEP};
 	int outs = 0;
 	case_fill_vars(c, n, m.vars);
 	for (int k = 0; k < p->arg.n; k++) {
@@ -261,7 +262,7 @@ static Compiled *compile_parts(
 		int from, forms = forms_of(work, i, &from);
 		job_at(job, c->name);
 		for (int f = from; f < from + forms; f++) {
-			const char *name = arena_printf(a, "eval_b%d", *n + 1);
+			const char *name = arena_printf(a, "case_b%d", *n + 1);
 			Part *p = case_part(a, c, (Form)f, name, &target, 1, work->is_double, error);
 			if (*error) return NULL;
 			p->batch = *n + 1; /* names its macros */
@@ -364,7 +365,11 @@ static double *lowered_gradients(
     Arena *a, const OracleNetwork *net, const Part *p, int nin, int target)
 {
 	double **arg = NEWS(a, double *, p->arg.n + 1), *grads = NEWS(a, double, net->vars + 1), loss;
-	Memory m = {.vars = NEWS(a, double, net->vars + 1), .grads = grads, .arg = arg};
+	Memory m = {.vars = NEWS(a, double, net->vars + 1),
+	    .grads = grads,
+	    .arg = arg,
+	    .seed = SAMPLE_SEED,
+	    .step = SAMPLE_STEP};
 	int args = 0;
 	for (int i = 0; i < net->graph->node.n; i++) { /* the loss comes after all inputs */
 		const Node *n = net->graph->node.at[i];

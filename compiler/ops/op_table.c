@@ -230,26 +230,29 @@ static bool attr_valid(Graph *g, Node *n, const Attr *a, const AttrValue *v)
 	return true;
 }
 
-/* Whether the descriptor calls operand i `label`. */
-static bool wants_label(const OpDesc *op, int i)
+static const char *const type_words[] = {
+    [TYPE_REAL] = "numbers", [TYPE_LABEL] = "labels", [TYPE_SEED] = "a seed"};
+
+/* What the descriptor calls operand i says what it holds: `label`, `seed`, else numbers. */
+static Type wanted_type(const OpDesc *op, int i)
 {
 	const char *word = op->operands ? op->operands : "";
 	for (; i > 0 && *word; i--) {
 		word += word_length(word);
 		word += *word == ' ';
 	}
-	return word_length(word) == 5 && !strncmp(word, "label", 5);
+	if (word_length(word) == 5 && !strncmp(word, "label", 5)) return TYPE_LABEL;
+	return word_length(word) == 4 && !strncmp(word, "seed", 4) ? TYPE_SEED : TYPE_REAL;
 }
 
 bool infer_begin(Graph *g, Node *n)
 {
 	for (int i = 0; i < n->nin; i++) {
 		if (!n->in[i]) bug("%s: operand %d is nothing", n->op->name, i);
-		bool label = wants_label(n->op, i);
-		if (n->in[i]->type == (label ? TYPE_LABEL : TYPE_REAL)) continue;
-		return infer_error(g, n,
-		    label ? "operand %d holds numbers, not labels" : "operand %d holds labels, not numbers",
-		    i + 1);
+		Type want = wanted_type(n->op, i);
+		if (n->in[i]->type == want) continue;
+		return infer_error(g, n, "operand %d holds %s, not %s", i + 1, type_words[n->in[i]->type],
+		    type_words[want]);
 	}
 	for (int i = 0; n->op->attr && n->op->attr[i].name; i++)
 		if (!attr_valid(g, n, &n->op->attr[i], &n->attr[i])) return false;

@@ -95,6 +95,22 @@ static void note_uses(Fuser *f, int at, const Nest *map, const Nest *made)
 	}
 }
 
+static bool no_hash(void *self, const Expr *e)
+{
+	(void)self;
+	return e->kind != E_HASH;
+}
+
+/* Random numbers are integers, one by one: a sum that makes them at its end would not run in
+ * vectors. */
+static bool spoils_sum(const Nest *into, const Nest *map)
+{
+	if (!into->nacc) return false;
+	for (int k = 0; k < map->nstore; k++)
+		if (!expr_visit(map->store[k].value, no_hash, NULL)) return true;
+	return false;
+}
+
 /* One attempt for the map at step `at`, reading b. */
 static bool try_fuse(Fuser *f, int at, const Buffer *b)
 {
@@ -103,6 +119,7 @@ static bool try_fuse(Fuser *f, int at, const Buffer *b)
 	if (b->place != PLACE_WORK || readers(f, b) != 1 || writers(f, b, at, &from) != 1) return false;
 	if (from < 0 || !may_sink(f, from, at)) return false;
 	const Nest *into = nest_at(f, from), *map = nest_at(f, at);
+	if (spoils_sum(into, map)) return false;
 	Nest *made = fuse_map(a, into, map, false);
 	if (!made || nest_verify(a, made)) return false;
 	for (int k = 0; k < made->nload; k++) /* in place only at the same index */
