@@ -54,8 +54,7 @@ static void check_outputs(Front *f)
 	}
 }
 
-/* Layers that were described and not used: their weights are not part of the network. */
-static void drop_layers(Front *f, const bool *reached)
+static void warn_of_layers(Front *f, const bool *reached)
 {
 	for (int i = 0; i < f->layer.n; i++) {
 		const Layer *layer = &f->layer.at[i];
@@ -65,6 +64,21 @@ static void drop_layers(Front *f, const bool *reached)
 			diag_warning(f->diag, layer->where,
 			    "%s reaches no output and no loss; its weights are left out", layer->path);
 	}
+}
+
+/* For inference alone losses are nothing, nor is what only they need. */
+static void drop_losses(Model *m, const bool *reached)
+{
+	int inputs = 0;
+	for (int i = 0; i < m->input.n; i++)
+		if (reached[m->input.at[i]->id]) m->input.at[inputs++] = m->input.at[i];
+	m->input.n = inputs;
+}
+
+/* What was described and is not used, and the weights of such layers, are not part of the network.
+ */
+static void drop_layers(Front *f, const bool *reached)
+{
 	Model *m = f->model;
 	int states = 0, nodes = 0;
 	for (int i = 0; i < f->layer.n; i++) {
@@ -139,6 +153,12 @@ bool front_finish(Front *f)
 	check_outputs(f);
 	settle_name(f);
 	if (f->diag->errors) return false;
+	warn_of_layers(f, reached);
+	if (f->options->inference_only) {
+		f->model->loss.n = 0;
+		reached = find_reached(f);
+		drop_losses(f->model, reached);
+	}
 	drop_layers(f, reached);
 	f->model->title = find_title(f);
 	return model_layout(f->model, !f->options->inference_only);
