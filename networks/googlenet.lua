@@ -24,7 +24,7 @@ local function inception(x, p, one, reduce3, three, reduce5, five, pool)
 end
 
 local function auxiliary(x, p)
-  local y = paper and x:avg_pool{5, stride = 3} or x:adaptive_avg_pool(4)
+  local y = paper and x:avg_pool{5, stride = 3} or x:adaptive_avg_pool{4}
   y = conv(y, p.conv, 128, 1):flatten():dense(p.fc1, 1024):relu():dropout(0.7)
   return y:dense(p.fc2, classes)
 end
