@@ -49,7 +49,7 @@ static void compare(const char *command, const char *got, const char *want)
 static void check_golden(
     Spawn *s, const char *folder, const char *name, const char *extension, const char *options)
 {
-	char command[600], from[600];
+	char command[1200], from[1200];
 	snprintf(command, sizeof command, "cnnc %s.lua %s", name, options);
 	snprintf(from, sizeof from, "source/tests/%s/%s.%s", folder, name, extension);
 	if (spawn(s, "cd source/tests/%s && %s", folder, command) != 0)
