@@ -1,6 +1,8 @@
-/* The networks that come with cnnc: their parameters, as the papers and torchvision count them. */
+/* The networks that come with cnnc: their parameters, as the papers and torchvision count them; and
+ * what only a whole network shows of an operator. */
 #define _XOPEN_SOURCE 700
 #include "../compiler/frontend/frontend.h"
+#include "../compiler/op.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,8 +74,38 @@ static void parameters_are_those_of_the_papers(void **state)
 	}
 }
 
+/* Forward, in training: of five layers, some of one name, none draws the numbers of another. */
+static void layers_leave_out_other_numbers_each(void **state)
+{
+	jmp_buf out_of_memory;
+	Arena *a = arena_new(0);
+	Diag d;
+	Options o = {.file = "tests/pass/dropout.lua"};
+	int64_t drawn[8];
+	int layers = 0;
+	(void)state;
+	if (!a || setjmp(out_of_memory)) fail_msg("out of memory");
+	arena_guard(a, &out_of_memory);
+	diag_init(&d, a);
+	const Model *m = frontend_load(a, &d, &o);
+	assert_non_null(m);
+	const Graph *g = graph_instance(m, 2, MODE_TRAIN, true);
+	for (int i = 0; i < g->node.n; i++) {
+		const Node *n = g->node.at[i];
+		if (n->kind != NODE_OP || strcmp(n->op->name, "dropout_train") != 0) continue;
+		drawn[layers] = attr_int(n, "layer");
+		for (int k = 0; k < layers; k++) assert_true(drawn[k] != drawn[layers]);
+		layers++;
+	}
+	assert_int_equal(layers, 5);
+	arena_free(a);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(parameters_are_those_of_the_papers)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(parameters_are_those_of_the_papers),
+	    cmocka_unit_test(layers_leave_out_other_numbers_each),
+	};
 	return cmocka_run_group_tests_name("networks", tests, NULL, NULL);
 }

@@ -27,11 +27,17 @@ static bool same_infer(Graph *g, Node *n)
 	return infer_out(g, n, 0, n->in[0]->shape, TYPE_REAL);
 }
 
-/* Layers draw other numbers each: by name, or by how many came before. */
+static const char *layer_name(const Node *n) { return n->layer ? n->layer : "dropout"; }
+
+/* Layers draw other numbers each: by name and, of one name, by how many came before. */
 static int64_t layer_key(const Graph *g, const Node *n)
 {
-	uint64_t key = hash_str(n->layer ? n->layer : "dropout");
-	for (int i = 0; i < g->node.n; i++) key += !n->layer && g->node.at[i]->op == &op_dropout_train;
+	const char *name = layer_name(n);
+	uint64_t key = hash_str(name);
+	for (int i = 0; i < g->node.n; i++) {
+		const Node *x = g->node.at[i];
+		key += x->op == &op_dropout_train && !strcmp(layer_name(x), name) ? 2 : 0;
+	}
 	return (int64_t)(key >> 1);
 }
 
