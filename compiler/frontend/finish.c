@@ -66,8 +66,8 @@ static void warn_of_layers(Front *f, const bool *reached)
 	}
 }
 
-/* For inference alone losses are nothing, nor is what only they need. */
-static void drop_losses(Model *m, const bool *reached)
+/* Labels, when nothing but losses asks for them and losses are left out. */
+static void drop_inputs(Model *m, const bool *reached)
 {
 	int inputs = 0;
 	for (int i = 0; i < m->input.n; i++)
@@ -157,7 +157,7 @@ bool front_finish(Front *f)
 	if (f->options->inference_only) {
 		f->model->loss.n = 0;
 		reached = find_reached(f);
-		drop_losses(f->model, reached);
+		drop_inputs(f->model, reached);
 	}
 	drop_layers(f, reached);
 	f->model->title = find_title(f);

@@ -1,7 +1,8 @@
 /* choose: a schedule for each nest and target, from the form of the nest.
  *
  * Candidates are tried from the fastest to the plainest; the first that builds, passes every check
- * and keeps to the unroll budget is taken. The plainest, loops in order, always builds. */
+ * and keeps to the unroll budget is taken. What even loops in order cannot write down is reported.
+ */
 #include "internal.h"
 
 /* --- candidates ---------------------------------------------------------------------------- */
@@ -76,26 +77,13 @@ static void choose_lane(Choice *c)
 	}
 }
 
-static bool no_hash(void *self, const Expr *e)
-{
-	(void)self;
-	return e->kind != E_HASH;
-}
-
-static bool hashes(const Nest *n)
-{
-	for (int k = 0; k < n->nstore; k++)
-		if (!expr_visit(n->store[k].value, no_hash, NULL)) return true;
-	return false;
-}
-
 static Scheduled *try_vectors(
     Arena *a, const Nest *n, const Target *t, int lanes, Strides strides, const char **error)
 {
 	static const int vectors[] = {4, 2, 1};
 	Choice probe = choice_new(n, t, lanes, strides);
 	*error = "no dim fits the lanes";
-	if (lanes < 2 || hashes(n)) return NULL;
+	if (lanes < 2 || stores_use(n, E_HASH)) return NULL; /* integers, one by one */
 	choose_lane(&probe);
 	if (probe.lane < 0) return NULL;
 	Choice flat = probe;

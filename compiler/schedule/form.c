@@ -9,6 +9,15 @@ bool load_in_update(const Nest *n, int l)
 	return false;
 }
 
+static bool is_another(void *self, const Expr *e) { return e->kind != *(ExprKind *)self; }
+
+bool stores_use(const Nest *n, ExprKind kind)
+{
+	for (int k = 0; k < n->nstore; k++)
+		if (!expr_visit(n->store[k].value, is_another, &kind)) return true;
+	return false;
+}
+
 /* acc + load * load, one accumulator, a sum over some dim. */
 Contraction contraction_of(const Nest *n)
 {

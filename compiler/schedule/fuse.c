@@ -1,8 +1,7 @@
 /* fuse: maps go into the nests that produce their inputs. Knows no operators; fuse_map() decides
  * about the form, this file about the order: the fused nest takes the map's place, so nothing
  * between the two may write what the producer reads, nor read or write what it stores. */
-#include "../program/internal.h"
-#include "schedule.h"
+#include "internal.h"
 
 typedef struct {
 	Arena *arena;
@@ -95,20 +94,11 @@ static void note_uses(Fuser *f, int at, const Nest *map, const Nest *made)
 	}
 }
 
-static bool no_hash(void *self, const Expr *e)
-{
-	(void)self;
-	return e->kind != E_HASH;
-}
-
 /* Random numbers are integers, one by one: a sum that makes them at its end would not run in
  * vectors. */
 static bool spoils_sum(const Nest *into, const Nest *map)
 {
-	if (!into->nacc) return false;
-	for (int k = 0; k < map->nstore; k++)
-		if (!expr_visit(map->store[k].value, no_hash, NULL)) return true;
-	return false;
+	return into->nacc && stores_use(map, E_HASH);
 }
 
 /* One attempt for the map at step `at`, reading b. */

@@ -44,6 +44,8 @@ bool may_be_lanes(const Nest *n, int d);
 int64_t buffer_run(const Buffer *b, int position);
 /* Whether the update (true) or the stores (false) of n use load l. */
 bool load_in_update(const Nest *n, int l);
+/* Whether what n stores holds an expression of this kind. */
+bool stores_use(const Nest *n, ExprKind kind);
 
 /* What becomes of the strides of a gradient: phases, each a piece of text, and registers over them;
  * phases alone; or loops over everything, which ask at run time whether the stride divides. */

@@ -249,20 +249,12 @@ static bool is_state_written(const Layout *l, const Buffer *b)
 	return b->state && l->use[b->id].store.n;
 }
 
-static bool no_call(void *self, const Expr *e)
-{
-	(void)self;
-	return e->kind != E_CALL;
-}
-
 /* Sums and functions gain more by vectors than copies cost; another map is as quick as the copy. */
 static bool is_worth_copies(const Nest *n)
 {
 	for (int d = 0; d < n->ndim; d++)
 		if (n->dim[d].reduce) return true;
-	for (int k = 0; k < n->nstore; k++)
-		if (!expr_visit(n->store[k].value, no_call, NULL)) return true;
-	return false;
+	return stores_use(n, E_CALL);
 }
 
 /* A load along whose lanes values do not lie side by side, or whose last block has no room. */
