@@ -2,6 +2,17 @@
 #include "ir.h"
 #include "op.h"
 
+/* " pad=1x2", or " pad=0+1x2" where more is added behind than before. */
+static void print_pads(Text *out, const char *name, const Pads *p)
+{
+	static const char *const mode[] = {[PAD_SAME] = "same", [PAD_FULL] = "full"};
+	text_printf(out, " %s=%s", name, p->mode == PAD_GIVEN ? "" : mode[p->mode]);
+	for (int s = 0; s < 2 && p->mode == PAD_GIVEN; s++) {
+		text_printf(out, "%s%lld", s ? "x" : "", (long long)p->before[s]);
+		if (p->after[s] != p->before[s]) text_printf(out, "+%lld", (long long)p->after[s]);
+	}
+}
+
 static void print_attr(Text *out, const Attr *a, AttrValue v)
 {
 	switch (a->type) {
@@ -11,6 +22,7 @@ static void print_attr(Text *out, const Attr *a, AttrValue v)
 	case ATTR_PAIR:
 		text_printf(out, " %s=%lldx%lld", a->name, (long long)v.pair[0], (long long)v.pair[1]);
 		break;
+	case ATTR_PADS: print_pads(out, a->name, &v.pads); break;
 	case ATTR_LINKS:
 		if (v.links) text_printf(out, " %s=%lld", a->name, (long long)v.links->links);
 		break;

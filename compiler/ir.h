@@ -74,12 +74,24 @@ typedef enum {
 
 typedef enum { OUT_TENSOR, OUT_LOSS, OUT_GRADIENT, OUT_EXPOSED } OutputKind;
 
+/* Zeros around an image: [0] above and below it, [1] to its left and right. */
+typedef enum {
+	PAD_GIVEN, /* as many as `before` and `after` say */
+	PAD_SAME,  /* outputs are inputs / stride, rounded up; an odd one goes behind (TensorFlow's SAME) */
+	PAD_FULL   /* a window's length less one: every output that any input reaches */
+} PadMode;
+typedef struct {
+	PadMode mode;
+	int64_t before[2], after[2];
+} Pads;
+
 /* An attribute's value; which member is alive is said by the descriptor's AttrType. */
 typedef union {
 	int64_t i;
 	double r;
 	bool b;
 	int64_t pair[2]; /* height, width: given as one number or {h, w} */
+	Pads pads;
 	const struct LinkTable *links;
 	const struct MapExpr *map; /* op.h: the body of an elementwise node */
 	const char *s;

@@ -12,6 +12,7 @@ typedef enum {
 	ATTR_REAL,  /* r */
 	ATTR_BOOL,  /* b */
 	ATTR_PAIR,  /* pair: one number or {height, width} */
+	ATTR_PADS,  /* pads: one number, {height, width} of numbers or {before, after}; valid, same, full */
 	ATTR_LINKS, /* links: {{0,1,2}, ...}, zero-based input maps of each output map; default none */
 	ATTR_AXES,  /* axes: names or numbers; default the mask `value`, or all but the batch for 0 */
 	ATTR_NAME,  /* s: one of `choices` */
@@ -21,7 +22,7 @@ typedef enum {
 typedef struct {
 	const char *name; /* NULL ends the list */
 	AttrType type;
-	double value;    /* default, for both members of a pair */
+	double value;    /* default, for all members of a pair or of pads */
 	double min, max; /* inclusive range; min > max: any. A default outside it means "not given" */
 	bool required;   /* no default: the Lua method insists */
 	bool argument;   /* of optimisers: each step is given this number, a description only says what
@@ -190,6 +191,7 @@ extern const int op_count;
 const OpDesc *op_find(const char *name);            /* or NULL */
 const OpDesc *op_signed(const char *sign);          /* or NULL */
 int attr_index(const OpDesc *op, const char *name); /* bug() when absent */
+bool attr_exists(const OpDesc *op, const char *name);
 /* Of an optimiser, the k-th number that each step is given, or -1: its index in op->attr. They are
  * members of the emitted struct NET_train, in this order. */
 int op_argument(const OpDesc *op, int k);
@@ -199,6 +201,7 @@ int64_t attr_int(const Node *n, const char *name);
 double attr_real(const Node *n, const char *name);
 bool attr_bool(const Node *n, const char *name);
 const int64_t *attr_pair(const Node *n, const char *name);
+const Pads *attr_pads(const Node *n, const char *name);
 const char *attr_name(const Node *n, const char *name);
 const LinkTable *attr_links(const Node *n, const char *name); /* NULL: none given */
 /* A fresh table for `op` with every attribute that n has under the same name and type; for

@@ -29,22 +29,45 @@ static LinkTable *parse_links(Arena *a, const char *s)
 	return t;
 }
 
+/* "1", "1x2", "0+1x2+3": before and after; "same", "full". Returns where the text ends. */
+static const char *parse_pads(const char *s, Pads *p)
+{
+	static const char *const word[] = {[PAD_SAME] = "same", [PAD_FULL] = "full"};
+	*p = (Pads){.mode = PAD_GIVEN};
+	for (int m = PAD_SAME; m <= PAD_FULL; m++)
+		if (!strcmp(s, word[m])) return p->mode = (PadMode)m, s + strlen(s);
+	char *end = (char *)s;
+	for (int k = 0; k < 2; k++) {
+		if (k && *end != 'x') {
+			p->before[1] = p->before[0];
+			p->after[1] = p->after[0];
+			break;
+		}
+		p->before[k] = p->after[k] = strtoll(end + k, &end, 10);
+		if (*end == '+') p->after[k] = strtoll(end + 1, &end, 10);
+	}
+	return end;
+}
+
 static AttrValue parse_attr(Arena *a, AttrType type, const char *s)
 {
 	AttrValue v = {0};
-	char *end = (char *)s + strlen(s);
-	if (type == ATTR_INT) v.i = strtoll(s, &end, 10);
-	if (type == ATTR_REAL) v.r = strtod(s, &end);
+	const char *end = s + strlen(s);
+	char *stop = NULL;
+	if (type == ATTR_INT) v.i = strtoll(s, &stop, 10);
+	if (type == ATTR_REAL) v.r = strtod(s, &stop);
 	if (type == ATTR_BOOL) v.b = !strcmp(s, "true");
 	if (type == ATTR_NAME) v.s = arena_copy(a, s);
 	if (type == ATTR_LINKS) v.links = parse_links(a, s);
 	if (type == ATTR_AXES)
-		for (v.axes = 0, end = (char *)s; *end; end += *end == ',')
-			v.axes |= UINT32_C(1) << strtol(end, &end, 10);
+		for (v.axes = 0, stop = (char *)s; *stop; stop += *stop == ',')
+			v.axes |= UINT32_C(1) << strtol(stop, &stop, 10);
 	if (type == ATTR_PAIR) {
-		v.pair[0] = v.pair[1] = strtoll(s, &end, 10);
-		if (*end == 'x') v.pair[1] = strtoll(end + 1, &end, 10);
+		v.pair[0] = v.pair[1] = strtoll(s, &stop, 10);
+		if (*stop == 'x') v.pair[1] = strtoll(stop + 1, &stop, 10);
 	}
+	if (stop) end = stop;
+	if (type == ATTR_PADS) end = parse_pads(s, &v.pads);
 	if (*end) bug("no value of an attribute: %s", s);
 	return v;
 }

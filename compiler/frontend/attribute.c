@@ -120,6 +120,58 @@ static bool read_pair(Reading *r, int i)
 	return in_range(r, (double)r->to->pair[0]) && in_range(r, (double)r->to->pair[1]);
 }
 
+/* The zeros of one side: a number, for both its ends, or {before, after}. */
+static bool read_ends(Reading *r, int i, int64_t *before, int64_t *after)
+{
+	if (!lua_istable(r->L, i)) {
+		bool good = whole_number(r->L, i, before);
+		*after = *before;
+		return good;
+	}
+	int keys = sandbox_sorted_keys(r->L, i);
+	lua_pop(r->L, 1);
+	if (keys != 2) return false;
+	lua_rawgeti(r->L, i, 1);
+	lua_rawgeti(r->L, i, 2);
+	bool good = whole_number(r->L, -2, before) && whole_number(r->L, -1, after);
+	lua_pop(r->L, 2);
+	return good;
+}
+
+static bool read_pads(Reading *r, int i)
+{
+	static const char words[] = "valid same full";
+	static const char expected[] = "a whole number, {height, width} of numbers or of {before, "
+	                               "after}, or one of: valid same full";
+	Pads *p = &r->to->pads;
+	bool good = true;
+	*p = (Pads){.mode = PAD_GIVEN};
+	if (lua_type(r->L, i) == LUA_TSTRING) {
+		const char **word, *s = lua_tostring(r->L, i);
+		int n = front_words(r->f, words, &word), k = 0;
+		while (k < n && strcmp(word[k], s) != 0) k++;
+		if (k == n) return wrong(r, i, expected);
+		p->mode = (PadMode[]){PAD_GIVEN, PAD_SAME, PAD_FULL}[k];
+		return true;
+	}
+	if (lua_istable(r->L, i)) {
+		good = sandbox_sorted_keys(r->L, i) == 2;
+		lua_pop(r->L, 1);
+		for (int s = 0; s < 2 && good; s++) {
+			lua_rawgeti(r->L, i, s + 1);
+			good = read_ends(r, lua_gettop(r->L), &p->before[s], &p->after[s]);
+			lua_pop(r->L, 1);
+		}
+	} else {
+		good = read_ends(r, i, &p->before[0], &p->after[0]);
+		p->before[1] = p->after[1] = p->before[0];
+	}
+	if (!good) return wrong(r, i, expected);
+	for (int s = 0; s < 2; s++)
+		if (!in_range(r, (double)p->before[s]) || !in_range(r, (double)p->after[s])) return false;
+	return true;
+}
+
 static bool read_name(Reading *r, int i)
 {
 	const char **words;
@@ -259,6 +311,7 @@ static bool read_value(Reading *r, int i)
 	case ATTR_REAL: return read_real(r, i);
 	case ATTR_BOOL: return read_bool(r, i);
 	case ATTR_PAIR: return read_pair(r, i);
+	case ATTR_PADS: return read_pads(r, i);
 	case ATTR_LINKS: return read_links(r, i);
 	case ATTR_AXES: return read_axes(r, i);
 	case ATTR_NAME: return read_name(r, i);

@@ -88,9 +88,10 @@ static int image(lua_State *L)
 
 static int input(lua_State *L)
 {
-	static const char usage[] = "input takes a name and one size, or three: input(\"z\", 100)";
+	static const char usage[] = "input takes a name and sizes: input(\"z\", 100) of features, input(\"s\", 2, 500) of lines, "
+	    "their channels and width, or those of images, input(\"x\", 3, 32, 32)";
 	int sizes = lua_gettop(L) - 1;
-	if (sizes != 1 && sizes != 3) return luaL_error(L, "%s", usage);
+	if (sizes < 1 || sizes > 3) return luaL_error(L, "%s", usage);
 	return add_input(L, TYPE_REAL, sizes + 1, 0, usage);
 }
 

@@ -34,21 +34,22 @@ static const uint8_t *window_mask(Arena *a, int64_t in, int64_t out, bool backwa
 	return mask;
 }
 
-/* y = the sums of x along one side, 2 rows or 3 columns. */
+/* y = the sums of x along one side, a dim of both. */
 static void lower_side(
     Lower *l, const Node *n, const Value *x, const Value *y, int side, bool backward)
 {
-	static const char *const names[MAX_RANK] = {"n", "c", "h", "w"};
+	static const char *const image[] = {"n", "c", "h", "w"}, *const line[] = {"n", "c", "w"};
+	const char *const *names = is_line(x) ? line : image;
 	Arena *a = lower_arena(l);
 	int64_t from = x->shape.dim[side], to = y->shape.dim[side];
 	int64_t in = backward ? to : from, out = backward ? from : to;
 	Nest *nest = lower_nest(l, n, n->op->name);
 	Affine at_y[MAX_RANK];
 	Index at_x[MAX_RANK];
-	for (int d = 0; d < MAX_RANK; d++)
+	for (int d = 0; d < x->shape.rank; d++)
 		at_y[d] = affine_var(nest_dim(nest, names[d], y->shape.dim[d], false));
-	int tap = nest_dim(nest, side == 2 ? "ih" : "iw", from, true);
-	for (int d = 0; d < MAX_RANK; d++) at_x[d] = index_of(d == side ? affine_var(tap) : at_y[d]);
+	int tap = nest_dim(nest, side == x->shape.rank - 1 ? "iw" : "ih", from, true);
+	for (int d = 0; d < x->shape.rank; d++) at_x[d] = index_of(d == side ? affine_var(tap) : at_y[d]);
 	nest_guard_mask(
 	    nest, at_y[side], affine_var(tap), window_mask(a, in, out, backward), (int)from);
 	Affine window = backward ? affine_var(tap) : at_y[side];
@@ -61,6 +62,10 @@ static void lower_side(
 static void lower_both(Lower *l, const Node *n, bool backward)
 {
 	Shape half = n->out[0]->shape;
+	if (is_line(n->in[0])) {
+		lower_side(l, n, n->in[0], n->out[0], 2, backward);
+		return;
+	}
 	half.dim[3] = n->in[0]->shape.dim[3];
 	Value *rows = lower_temp(l, "rows", half);
 	lower_side(l, n, n->in[0], rows, 2, backward);
@@ -71,13 +76,10 @@ static void lower_both(Lower *l, const Node *n, bool backward)
 
 static bool size_infer(Graph *g, Node *n, const char *attr)
 {
-	if (!infer_begin(g, n)) return false;
+	if (!infer_begin(g, n) || !image_check(g, n, 0, "a pooling")) return false;
 	Shape x = n->in[0]->shape;
-	if (x.rank != 4)
-		return infer_error(g, n, "input is %s, a pooling expects batch x channels x height x width",
-		    shape_text(g->arena, x));
-	const int64_t *size = attr_pair(n, attr);
-	return infer_out(g, n, 0, shape_of(4, x.dim[0], x.dim[1], size[0], size[1]), TYPE_REAL);
+	return infer_out(
+	    g, n, 0, image_shape(n->in[0], x.dim[0], x.dim[1], attr_pair(n, attr)), TYPE_REAL);
 }
 
 static bool pool_infer(Graph *g, Node *n) { return size_infer(g, n, "out"); }
@@ -89,16 +91,16 @@ static void pool_gradient(Grad *grad, const Node *n)
 	Value *dy = grad_of(grad, n, 0);
 	if (!dy || !grad_wanted(grad, n, 0)) return;
 	AttrValue *attr = graph_attrs(g->arena, &op_adaptive_avg_pool_dx);
-	const int64_t *in = plane_of(n->in[0]);
-	attr_set_pair(&op_adaptive_avg_pool_dx, attr, "size", in[0], in[1]);
+	attr_set_plane(&op_adaptive_avg_pool_dx, attr, "size", n->in[0]);
 	grad_add(grad, n, 0, graph_op(g, &op_adaptive_avg_pool_dx, &dy, 1, attr)->out[0]);
 }
 
 /* Adds every input of every window to y, or spreads every window over dx. */
 static void each_tap(const Node *n, const double *from, double *to, bool backward)
 {
-	const int64_t *in = plane_of(backward ? n->out[0] : n->in[0]);
-	const int64_t *out = plane_of(backward ? n->in[0] : n->out[0]);
+	Plane large = plane_of(backward ? n->out[0] : n->in[0]);
+	Plane small = plane_of(backward ? n->in[0] : n->out[0]);
+	const int64_t *in = large.side, *out = small.side;
 	int64_t planes = n->in[0]->shape.dim[0] * n->in[0]->shape.dim[1];
 	for (int64_t e = 0; e < shape_count(n->out[0]->shape); e++) to[e] = 0;
 	for (int64_t o = 0; o < planes * out[0] * out[1]; o++) {
@@ -144,7 +146,7 @@ const OpDesc op_adaptive_avg_pool = {
     .operands = "x",
     .samples =
         "x=1x1x4x4 | out=2\nx=2x17x14x14 | out=4\nx=1x32x5x7 | out=3x2\nx=2x3x3x2 | out=5x4\n"
-        "x=1x20x6x6 | out=1",
+        "x=1x20x6x6 | out=1\nx=2x17x11 | out=4",
 };
 
 /* --- gradient ------------------------------------------------------------------------------ */
@@ -171,5 +173,5 @@ const OpDesc op_adaptive_avg_pool_dx = {
     .reference = dx_reference,
     .operands = "dy",
     .samples = "dy=1x1x2x2 | size=4\ndy=2x17x4x4 | size=14\ndy=1x32x3x2 | size=5x7\n"
-               "dy=2x3x5x4 | size=3x2",
+               "dy=2x3x5x4 | size=3x2\ndy=2x17x4 | size=11",
 };

@@ -1,26 +1,58 @@
 /* avg_pool: y = the mean of each window. With count_pad (as PyTorch has it by default) padding
- * counts as zeros, so the divisor is KH*KW; without, the mean is over the taps inside the input,
- * and the nest counts them beside the sum.
+ * counts as zeros, but not what a last window of `ceil` has beyond it; without, the mean is over
+ * the taps inside the input. Either count is a product of a count of rows and one of columns, both
+ * the ends of the window less its start.
  *
- * Gradient: each tap weighs 1/divisor, so dx[i] = sum over the windows o that see i of
- * dy[o]/divisor[o]. Without count_pad a first nest divides dy by the counts, which the second
- * gathers. */
+ * Gradient: each tap weighs 1/count, so dx[i] = sum over the windows o that see i of
+ * dy[o]/count[o]. Where counts differ a first nest divides dy by them, which the second gathers. */
 #include "pool.h"
 
-/* Whether the divisor differs from window to window. */
+/* Taps that window o of a side counts. */
+static int64_t taps_of(const Node *n, const Window *w, int side, int64_t o)
+{
+	int64_t pad = w->pad[side], from = o * w->stride[side] - pad;
+	bool pads = attr_bool(n, "count_pad");
+	int64_t first = MAX(from, pads ? -pad : 0), in = w->in[side] + (pads ? w->after[side] : 0);
+	return MIN(from + w->kernel[side], in) - first;
+}
+
+/* Whether the count of taps differs from window to window. */
 static bool counts_differ(const Node *n, const Window *w)
 {
-	return !attr_bool(n, "count_pad") && (w->pad[0] > 0 || w->pad[1] > 0);
+	for (int s = 0; s < 2; s++)
+		for (int64_t o = 0; o < w->out[s]; o++)
+			if (taps_of(n, w, s, o) < w->kernel[s]) return true;
+	return false;
 }
 
 static double whole_window(const Window *w) { return (double)(w->kernel[0] * w->kernel[1]); }
 
+/* taps_of the window at a dim, as numbers: min(from + kernel, end) - max(from, first). */
+static Expr *taps_at(Arena *a, const Node *n, const Window *w, int side, int dim)
+{
+	int64_t pad = w->pad[side], stride = w->stride[side], kernel = w->kernel[side];
+	bool pads = attr_bool(n, "count_pad");
+	double first = pads ? -(double)pad : 0;
+	double end = (double)(w->in[side] + (pads ? w->after[side] : 0));
+	Affine from = affine_plus(affine_scale(affine_var(dim), stride), -pad);
+	Expr *last = e_op(a, E_MIN, e_index(a, affine_plus(from, kernel)), e_num(a, end));
+	return e_op(a, E_SUB, last, e_op(a, E_MAX, e_index(a, from), e_num(a, first)));
+}
+
+/* sum / count, at the window of these dims. */
+static Expr *mean_of(Arena *a, const Node *n, const Window *w, const PoolDims *d, Expr *sum)
+{
+	if (!counts_differ(n, w)) return e_op(a, E_MUL, sum, e_num(a, 1 / whole_window(w)));
+	Expr *rows = taps_at(a, n, w, 0, d->h), *columns = taps_at(a, n, w, 1, d->w);
+	return e_op(a, E_DIV, sum, e_op(a, E_MUL, rows, columns));
+}
+
 static bool avg_infer(Graph *g, Node *n)
 {
 	Window w;
-	if (!pool_window(g, n, false, &w)) return false;
+	if (!pool_window(g, n, attr_bool(n, "ceil"), &w)) return false;
 	const Shape *x = &n->in[0]->shape;
-	return infer_out(g, n, 0, shape_of(4, x->dim[0], x->dim[1], w.out[0], w.out[1]), TYPE_REAL);
+	return infer_out(g, n, 0, image_shape(n->in[0], x->dim[0], x->dim[1], w.out), TYPE_REAL);
 }
 
 static void avg_lower(Lower *l, const Node *n)
@@ -31,12 +63,7 @@ static void avg_lower(Lower *l, const Node *n)
 	PoolDims d = pool_dims(nest, n, &w);
 	Expr *x = e_load(a, pool_load_taps(l, nest, &d, &w, n->in[0]));
 	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), x));
-	Expr *mean = e_op(a, E_MUL, e_acc(a, 0), e_num(a, 1 / whole_window(&w)));
-	if (counts_differ(n, &w)) {
-		nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 1), e_num(a, 1)));
-		mean = e_op(a, E_DIV, e_acc(a, 0), e_acc(a, 1));
-	}
-	pool_store(l, nest, "y", &d, n->out[0], mean);
+	pool_store(l, nest, "y", &d, n->out[0], mean_of(a, n, &w, &d, e_acc(a, 0)));
 }
 
 static void avg_gradient(Grad *grad, const Node *n)
@@ -44,22 +71,22 @@ static void avg_gradient(Grad *grad, const Node *n)
 	Graph *g = grad_graph(grad);
 	Value *dy = grad_of(grad, n, 0);
 	if (!dy || !grad_wanted(grad, n, 0)) return;
-	AttrValue *attr = attrs_like(g->arena, &op_avg_pool_dx, n);
-	attr_set_pair(&op_avg_pool_dx, attr, "size", plane_of(n->in[0])[0], plane_of(n->in[0])[1]);
+	AttrValue *attr = pool_attrs_back(g, &op_avg_pool_dx, n);
 	grad_add(grad, n, 0, graph_op(g, &op_avg_pool_dx, &dy, 1, attr)->out[0]);
 }
 
 /* What output (oh, ow) divides by, counted tap by tap. */
 static double divisor(const Node *n, const Window *w, int64_t oh, int64_t ow)
 {
-	int64_t inside = 0;
+	int64_t inside = 0, padded = 0;
 	for (int64_t kh = 0; kh < w->kernel[0]; kh++)
 		for (int64_t kw = 0; kw < w->kernel[1]; kw++) {
 			int64_t ih = oh * w->stride[0] - w->pad[0] + kh,
 			        iw = ow * w->stride[1] - w->pad[1] + kw;
 			inside += ih >= 0 && ih < w->in[0] && iw >= 0 && iw < w->in[1];
+			padded += ih < w->in[0] + w->after[0] && iw < w->in[1] + w->after[1];
 		}
-	return attr_bool(n, "count_pad") ? whole_window(w) : (double)inside;
+	return (double)(attr_bool(n, "count_pad") ? padded : inside);
 }
 
 static void avg_tap(Oracle *o, int64_t y, int64_t x, int64_t tap)
@@ -89,6 +116,7 @@ static const Attr avg_attrs[] = {
     ATTR_POOL_KERNEL,
     ATTR_POOL_STRIDE,
     ATTR_PAD,
+    ATTR_CEIL,
     ATTR_COUNT_PAD,
     ATTR_END,
 };
@@ -115,26 +143,33 @@ const OpDesc op_avg_pool = {
                "x=1x17x9x8 | kernel=4\n"
                "x=2x5x11x7 | kernel=2 stride=5x4\n"
                "x=1x3x24x50 | kernel=24\n"
-               "x=1x5x26x25 | kernel=14x13 stride=12x11 pad=1 count_pad=false",
+               "x=1x5x26x25 | kernel=14x13 stride=12x11 pad=1 count_pad=false\n"
+               "x=2x17x8x7 | kernel=3 stride=2 ceil=true\n"
+               "x=1x6x8x7 | kernel=3 stride=2 pad=1 ceil=true\n"
+               "x=1x16x8x9 | kernel=3x4 stride=2x3 pad=1 ceil=true count_pad=false\n"
+               "x=1x3x7x6 | kernel=4x3 stride=2 pad=2+1x0+1\n"
+               "x=2x16x13 | kernel=4 stride=3 pad=same count_pad=false\n"
+               "x=1x5x12 | kernel=3",
 };
 
 /* --- gradient ------------------------------------------------------------------------------ */
 
-static bool dx_infer(Graph *g, Node *n) { return pool_infer_back(g, n, false); }
+static bool dx_infer(Graph *g, Node *n) { return pool_infer_back(g, n, attr_bool(n, "ceil")); }
 
-/* A nest that yields dy[o]/count[o], count being the taps of o inside the input. */
+/* A nest that yields dy[o]/count[o]. */
 static const Value *divided(Lower *l, const Node *n, const Window *w)
 {
 	Arena *a = lower_arena(l);
-	Value *part = lower_temp(l, "dy_by_count", n->in[0]->shape);
+	const Shape *shape = &n->in[0]->shape;
+	Value *part = lower_temp(l, "dy_by_count", *shape);
 	Nest *nest = lower_nest(l, n, "avg_pool_count");
-	PoolDims d = pool_dims(nest, n, w);
-	window_guard_tap(nest, w, 0, window_tap(w, 0, d.h, d.kh));
-	window_guard_tap(nest, w, 1, window_tap(w, 1, d.w, d.kw));
-	Index at[] = {index_var(d.n), index_var(d.c), index_var(d.h), index_var(d.w)};
-	Expr *dy = e_load(a, lower_load(l, nest, "dy", n->in[0], at));
-	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), e_num(a, 1)));
-	pool_store(l, nest, "part", &d, part, e_op(a, E_DIV, dy, e_acc(a, 0)));
+	PoolDims d = {.n = nest_dim(nest, "n", shape->dim[0], false)};
+	d.c = nest_dim(nest, "c", shape->dim[1], false);
+	d.h = nest_dim(nest, "oh", w->out[0], false);
+	d.w = nest_dim(nest, "ow", w->out[1], false);
+	Expr *dy = e_load(a, image_load(l, nest, "dy", n->in[0], index_var(d.n), index_var(d.c),
+	                         index_var(d.h), index_var(d.w)));
+	pool_store(l, nest, "part", &d, part, mean_of(a, n, w, &d, dy));
 	return part;
 }
 
@@ -178,6 +213,7 @@ static const Attr dx_attrs[] = {
     ATTR_SIZE,
     ATTR_POOL_STRIDE,
     ATTR_PAD,
+    ATTR_CEIL,
     ATTR_COUNT_PAD,
     ATTR_END,
 };
@@ -203,5 +239,9 @@ const OpDesc op_avg_pool_dx = {
                "dy=1x17x2x2 | kernel=4 size=9x8\n"
                "dy=2x5x2x2 | kernel=2 size=11x7 stride=5x4\n"
                "dy=1x3x1x2 | kernel=24 size=24x50\n"
-               "dy=1x20x2x2 | kernel=14x13 size=26x25 stride=12x11 pad=1 count_pad=false",
+               "dy=1x20x2x2 | kernel=14x13 size=26x25 stride=12x11 pad=1 count_pad=false\n"
+               "dy=1x6x5x4 | kernel=3 size=8x7 stride=2 pad=1 ceil=true\n"
+               "dy=1x16x5x4 | kernel=3x4 size=8x9 stride=2x3 pad=1 ceil=true count_pad=false\n"
+               "dy=1x3x4x3 | kernel=4x3 size=7x6 stride=2 pad=2+1x0+1\n"
+               "dy=2x16x5 | kernel=4 size=13 stride=3 pad=same count_pad=false",
 };

@@ -24,10 +24,8 @@ bool norm_check(Graph *g, Node *n, int x, int first, int last)
 {
 	if (!infer_begin(g, n)) return false;
 	Shape shape = n->in[x]->shape;
-	if (shape.rank != 2 && shape.rank != 4)
-		return infer_error(g, n,
-		    "input is %s, batch norm expects batch x channels or "
-		    "batch x channels x height x width",
+	if (shape.rank < 2)
+		return infer_error(g, n, "input is %s, batch norm expects batch x channels and then any",
 		    shape_text(g->arena, shape));
 	for (int i = first; i < last; i++)
 		if (!shape_same(n->in[i]->shape, shape_of(1, shape.dim[1])))
@@ -38,7 +36,8 @@ bool norm_check(Graph *g, Node *n, int x, int first, int last)
 
 int norm_dims(Nest *nest, const Shape *x, bool per_channel, Index *at)
 {
-	static const char *const names[MAX_RANK] = {"n", "c", "h", "w"};
+	static const char *const image[] = {"n", "c", "h", "w"}, *const line[] = {"n", "c", "w"};
+	const char *const *names = x->rank == 3 ? line : image;
 	int c = per_channel ? nest_dim(nest, "c", x->dim[1], false) : -1;
 	for (int d = 0; d < x->rank; d++) {
 		int dim = d == 1 && per_channel ? c : nest_dim(nest, names[d], x->dim[d], per_channel);
@@ -350,6 +349,7 @@ const OpDesc op_batch_norm = {
     .operands = "x w b mean var",
     .samples = "x=1x1x2x3 w=1 b=1 mean=1 var=1>0\n"
                "x=2x17x4x5 w=17 b=17 mean=17 var=17>0\n"
+               "x=2x17x7 w=17 b=17 mean=17 var=17>0\n"
                "x=3x20 w=20 b=20 mean=20 var=20>0 | eps=0.01\n"
                "x=1x32x3x3 w=32 b=32 mean=32 var=32>0 | eps=0.001 momentum=0.5",
 };

@@ -1,6 +1,8 @@
 /* conv: y[n,oc,oh,ow] = b[oc] + sum over ic, kh, kw of w[oc,ic,kh,kw] x[n,ic,ih,iw],
  *       ih = oh*stride + kh*dilation - pad, terms outside x left out. No kernel is turned: this is
- * the cross-correlation that the field calls convolution.
+ * the cross-correlation that the field calls convolution. With `flip` they are, by 180 degrees:
+ *       ih = oh*stride + (KH - 1 - kh)*dilation - pad, convolution as mathematics has it.
+ * Lines have one side: y[n,oc,ow] from x[n,ic,iw] and w[oc,ic,kw].
  *
  * With groups, oc and ic run inside a group and the weight is [oc, ic/groups, kh, kw]. With a link
  * table a term exists where the table has a one (LeCun et al. 1998, C3); the weight keeps its full
@@ -22,7 +24,7 @@ Conv conv_of(
 	    .ic = ic,
 	    .oc = oc,
 	    .groups = attr_int(n, "groups"),
-	    .links = attr_links(n, "links"),
+	    .links = attr_exists(n->op, "links") ? attr_links(n, "links") : NULL,
 	};
 }
 
@@ -86,29 +88,23 @@ Affine conv_channel(int g, int64_t per_group, int dim)
 static Conv forward_of(const Node *n)
 {
 	const Shape *x = &n->in[0]->shape;
-	return conv_of(n, x->dim[0], x->dim[1], attr_int(n, "out"), plane_of(n->in[0]), NULL);
+	return conv_of(n, x->dim[0], x->dim[1], attr_int(n, "out"), plane_of(n->in[0]).side, NULL);
 }
 
 /* As forward_of, for a node whose result is inferred. */
 static Conv fitted(const Node *n)
 {
 	Conv c = forward_of(n);
-	c.w.out[0] = n->out[0]->shape.dim[2];
-	c.w.out[1] = n->out[0]->shape.dim[3];
+	for (int s = 0; s < 2; s++) c.w.out[s] = plane_of(n->out[0]).side[s];
 	return c;
 }
 
-static Shape weight_shape(const Conv *c)
+Shape conv_weight_shape(const Value *x, const Conv *c)
 {
-	return shape_of(4, c->oc, c->ic / c->groups, c->w.kernel[0], c->w.kernel[1]);
+	return image_shape(x, c->oc, c->ic / c->groups, c->w.kernel);
 }
 
-static bool is_image(Graph *g, Node *n)
-{
-	if (n->in[0]->shape.rank == 4) return true;
-	return infer_error(g, n, "input is %s, a convolution expects batch x channels x height x width",
-	    shape_text(g->arena, n->in[0]->shape));
-}
+static bool is_image(Graph *g, Node *n) { return image_check(g, n, 0, "a convolution"); }
 
 /* Links an output has, on average: what the fan-in rules count. */
 static double links_per_output(const Conv *c)
@@ -122,14 +118,28 @@ static int conv_states(Graph *g, Node *n, StateSpec *spec)
 	if (!infer_begin(g, n) || !is_image(g, n)) return -1;
 	Conv c = forward_of(n);
 	if (!conv_check(g, n, &c)) return -1;
-	if (!infer_size(g, n, "the weight", weight_shape(&c))) return -1;
+	Shape weight = conv_weight_shape(n->in[0], &c);
+	if (!infer_size(g, n, "the weight", weight)) return -1;
 	double taps = (double)c.w.kernel[0] * (double)c.w.kernel[1];
 	double fan_in = links_per_output(&c) * taps, fan_out = (double)c.oc * taps;
-	spec[0] =
-	    (StateSpec){"weight", STATE_WEIGHT, weight_shape(&c), weight_init(n, fan_in, fan_out)};
+	spec[0] = (StateSpec){"weight", STATE_WEIGHT, weight, weight_init(n, fan_in, fan_out)};
 	if (!attr_bool(n, "bias")) return 1;
 	spec[1] = (StateSpec){"bias", STATE_WEIGHT, shape_of(1, c.oc), bias_init(n, fan_in)};
 	return 2;
+}
+
+bool conv_weight_check(Graph *g, Node *n, Shape weight, int64_t channels)
+{
+	if (!shape_same(n->in[1]->shape, weight))
+		return infer_error(g, n, "weight is %s, expected %s",
+		    shape_text(g->arena, n->in[1]->shape), shape_text(g->arena, weight));
+	if (attr_bool(n, "bias") != (n->nin == 3))
+		return infer_error(
+		    g, n, n->nin == 3 ? "bias is given, but bias = false" : "bias is missing");
+	if (n->nin == 3 && !shape_same(n->in[2]->shape, shape_of(1, channels)))
+		return infer_error(g, n, "bias is %s, expected %lld", shape_text(g->arena, n->in[2]->shape),
+		    (long long)channels);
+	return true;
 }
 
 static bool conv_infer(Graph *g, Node *n)
@@ -137,51 +147,50 @@ static bool conv_infer(Graph *g, Node *n)
 	if (!infer_begin(g, n) || !is_image(g, n)) return false;
 	Conv c = forward_of(n);
 	if (!conv_check(g, n, &c)) return false;
-	Shape want = weight_shape(&c), have = n->in[1]->shape;
-	if (have.rank == 4 && have.dim[1] != want.dim[1])
+	Shape want = conv_weight_shape(n->in[0], &c), have = n->in[1]->shape;
+	if (have.rank == want.rank && have.dim[1] != want.dim[1])
 		return infer_error(g, n, "input has %lld channels, weight expects %lld", (long long)c.ic,
 		    (long long)(have.dim[1] * c.groups));
-	if (!shape_same(have, want))
-		return infer_error(g, n, "weight is %s, expected %s", shape_text(g->arena, have),
-		    shape_text(g->arena, want));
-	if (attr_bool(n, "bias") != (n->nin == 3))
-		return infer_error(
-		    g, n, n->nin == 3 ? "bias is given, but bias = false" : "bias is missing");
-	if (n->nin == 3 && !shape_same(n->in[2]->shape, shape_of(1, c.oc)))
-		return infer_error(g, n, "bias is %s, expected %lld", shape_text(g->arena, n->in[2]->shape),
-		    (long long)c.oc);
-	return infer_out(g, n, 0, shape_of(4, c.batch, c.oc, c.w.out[0], c.w.out[1]), TYPE_REAL);
+	if (!conv_weight_check(g, n, want, c.oc)) return false;
+	return infer_out(g, n, 0, image_shape(n->in[0], c.batch, c.oc, c.w.out), TYPE_REAL);
+}
+
+void conv_forward(Lower *l, const Node *n, const Conv *c, const Value *x, const Value *w,
+    const Value *b, const Value *y)
+{
+	Arena *a = lower_arena(l);
+	Nest *nest = lower_nest(l, n, "conv");
+	int image = nest_dim(nest, "n", c->batch, false), g = conv_group_dim(nest, c);
+	int oc = nest_dim(nest, "oc", c->oc / c->groups, false);
+	int oh = nest_dim(nest, "oh", c->w.out[0], false);
+	int ow = nest_dim(nest, "ow", c->w.out[1], false);
+	int ic = nest_dim(nest, "ic", c->ic / c->groups, true);
+	int kh = nest_dim(nest, "kh", c->w.kernel[0], true);
+	int kw = nest_dim(nest, "kw", c->w.kernel[1], true);
+	Affine out = conv_channel(g, c->oc / c->groups, oc);
+	Index in = index_of(conv_channel(g, c->ic / c->groups, ic));
+	Affine ih = window_tap(&c->w, 0, oh, kh), iw = window_tap(&c->w, 1, ow, kw);
+
+	Expr *tap = e_load(
+	    a, image_load(l, nest, "x", x, index_var(image), in, index_of(ih), index_of(iw)));
+	Expr *weight = e_load(a, image_load(l, nest, "w", w, index_of(out), index_var(ic),
+	                             index_var(kh), index_var(kw)));
+	window_guard_tap(nest, &c->w, 0, ih);
+	window_guard_tap(nest, &c->w, 1, iw);
+	conv_guard_links(l, nest, c, oc, ic);
+	Expr *product = e_op(a, E_MUL, weight, tap);
+	Expr *e = e_acc(a, nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), product)));
+	if (b) {
+		Index at_b[] = {index_of(out)};
+		e = e_op(a, E_ADD, e, e_load(a, lower_load(l, nest, "b", b, at_b)));
+	}
+	image_store(l, nest, "y", y, affine_var(image), out, affine_var(oh), affine_var(ow), e);
 }
 
 static void conv_lower(Lower *l, const Node *n)
 {
-	Arena *a = lower_arena(l);
 	Conv c = fitted(n);
-	Nest *nest = lower_nest(l, n, "conv");
-	int image = nest_dim(nest, "n", c.batch, false), g = conv_group_dim(nest, &c);
-	int oc = nest_dim(nest, "oc", c.oc / c.groups, false);
-	int oh = nest_dim(nest, "oh", c.w.out[0], false), ow = nest_dim(nest, "ow", c.w.out[1], false);
-	int ic = nest_dim(nest, "ic", c.ic / c.groups, true);
-	int kh = nest_dim(nest, "kh", c.w.kernel[0], true),
-	    kw = nest_dim(nest, "kw", c.w.kernel[1], true);
-	Affine out = conv_channel(g, c.oc / c.groups, oc), in = conv_channel(g, c.ic / c.groups, ic);
-	Affine ih = window_tap(&c.w, 0, oh, kh), iw = window_tap(&c.w, 1, ow, kw);
-
-	Index at_x[] = {index_var(image), index_of(in), index_of(ih), index_of(iw)};
-	Index at_w[] = {index_of(out), index_var(ic), index_var(kh), index_var(kw)};
-	Affine at_y[] = {affine_var(image), out, affine_var(oh), affine_var(ow)};
-	Expr *x = e_load(a, lower_load(l, nest, "x", n->in[0], at_x));
-	Expr *w = e_load(a, lower_load(l, nest, "w", n->in[1], at_w));
-	window_guard_tap(nest, &c.w, 0, ih);
-	window_guard_tap(nest, &c.w, 1, iw);
-	conv_guard_links(l, nest, &c, oc, ic);
-	int sum = nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), e_op(a, E_MUL, w, x)));
-	Expr *y = e_acc(a, sum);
-	if (n->nin == 3) {
-		Index at_b[] = {index_of(out)};
-		y = e_op(a, E_ADD, y, e_load(a, lower_load(l, nest, "b", n->in[2], at_b)));
-	}
-	lower_store(l, nest, "y", n->out[0], at_y, y);
+	conv_forward(l, n, &c, n->in[0], n->in[1], n->nin == 3 ? n->in[2] : NULL, n->out[0]);
 }
 
 static void conv_gradient(Grad *grad, const Node *n)
@@ -191,8 +200,7 @@ static void conv_gradient(Grad *grad, const Node *n)
 	if (!dy) return;
 	if (grad_wanted(grad, n, 0)) {
 		AttrValue *attr = attrs_like(g->arena, &op_conv_dx, n);
-		const int64_t *in = plane_of(n->in[0]);
-		attr_set_pair(&op_conv_dx, attr, "size", in[0], in[1]);
+		attr_set_plane(&op_conv_dx, attr, "size", n->in[0]);
 		grad_add(grad, n, 0, graph_op(g, &op_conv_dx, (Value *[]){dy, n->in[1]}, 2, attr)->out[0]);
 	}
 	if (grad_wanted(grad, n, 1)) {
@@ -216,7 +224,9 @@ static double reference_point(
 				int64_t ih = oh * c->w.stride[0] + kh * c->w.dilation[0] - c->w.pad[0];
 				int64_t iw = ow * c->w.stride[1] + kw * c->w.dilation[1] - c->w.pad[1];
 				if (ih < 0 || ih >= c->w.in[0] || iw < 0 || iw >= c->w.in[1]) continue;
-				double weight = w[(i * c->w.kernel[0] + kh) * c->w.kernel[1] + kw];
+				int64_t tap = (i * c->w.kernel[0] + kh) * c->w.kernel[1] + kw;
+				int64_t last = (2 * i + 1) * c->w.kernel[0] * c->w.kernel[1] - 1;
+				double weight = w[c->w.flip ? last - tap : tap];
 				sum += weight * x[((first + i) * c->w.in[0] + ih) * c->w.in[1] + iw];
 			}
 	}
@@ -264,27 +274,22 @@ static Value *conv_absorb(Graph *g, Node *n, Value *scale, Value *shift)
 }
 
 static const Attr conv_attrs[] = {
-    {.name = "out",
-        .type = ATTR_INT,
-        .min = 1,
-        .max = SIZE_LIMIT,
-        .required = true,
-        .position = 1,
-        .doc = "number of output channels"},
+    ATTR_CONV_OUT,
     ATTR_KERNEL,
     ATTR_STRIDE,
     ATTR_PAD,
     ATTR_DILATION,
+    ATTR_FLIP,
     ATTR_GROUPS,
     ATTR_LINK_TABLE,
-    {.name = "bias", .type = ATTR_BOOL, .value = 1, .doc = "whether a number is added to each map"},
+    ATTR_BIAS,
     ATTR_INIT,
     ATTR_END,
 };
 
 const OpDesc op_conv = {
     .name = "conv",
-    .doc = "Convolution of images with learned kernels, and a bias for each output map.",
+    .doc = "Convolution of images or lines with learned kernels, and a bias for each output map.",
     .flags = OP_METHOD | OP_STATEFUL,
     .min_in = 2,
     .max_in = 3,
@@ -314,6 +319,15 @@ const OpDesc op_conv = {
                "x=1x17x11x9 w=5x17x2x1 b=5 | out=5 kernel=2x1 stride=4x3\n"
                "x=1x5x24x26 w=2x5x24x24 b=2 | out=2 kernel=24 stride=24\n"
                "x=1x3x26x25 w=5x3x14x13 b=5 | out=5 kernel=14x13 stride=12x11 pad=1\n"
+               "x=2x3x8x7 w=17x3x4x3 b=17 | out=17 kernel=4x3 stride=3x2 pad=0+2x3+1\n"
+               "x=1x16x7x9 w=16x16x4x4 b=16 | out=16 kernel=4 pad=same\n"
+               "x=1x5x11x8 w=20x5x3x2 b=20 | out=20 kernel=3x2 stride=2x3 pad=same dilation=2x1\n"
+               "x=2x4x3x5 w=6x4x3x4 b=6 | out=6 kernel=3x4 pad=full dilation=1x2\n"
+               "x=2x16x6x5 w=17x16x3x2 b=17 | out=17 kernel=3x2 pad=1+0x2+1 flip=true\n"
+               "x=1x6x9x8 w=4x3x2x3 b=4 | out=4 kernel=2x3 stride=2 dilation=2 groups=2 flip=true\n"
+               "x=2x3x20 w=16x3x5 b=16 | out=16 kernel=5 stride=2 pad=2\n"
+               "x=1x17x9 w=4x17x3 b=4 | out=4 kernel=3 pad=1+2 dilation=2 flip=true\n"
+               "x=2x32x13 w=32x1x4 | out=32 kernel=4 pad=same groups=32 bias=false\n"
                "x=2x4x7x7 w=3x4x3x3 b=3 | out=3 kernel=3 stride=2 links=0,1/1,2,3/0,3\n"
                "x=1x3x6x6 w=6x3x5x5 | out=6 kernel=5 pad=1 links=0/1/2/0,1/1,2/0,1,2 bias=false",
 };

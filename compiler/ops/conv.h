@@ -28,6 +28,36 @@ int conv_group_dim(Nest *nest, const Conv *c);
 /* A channel's index over all groups: g*per_group + dim. */
 Affine conv_channel(int g, int64_t per_group, int dim);
 
+/* [oc, ic/groups, kernel]: the weight's shape, of a layer over `x`. */
+Shape conv_weight_shape(const Value *x, const Conv *c);
+/* The weight and the bias, where there is one, are of these shapes; else reports, false. */
+bool conv_weight_check(Graph *g, Node *n, Shape weight, int64_t channels);
+/* The two contractions, b or NULL added. Forward: y from x. Back: x from y, each element once. */
+void conv_forward(Lower *l, const Node *n, const Conv *c, const Value *x, const Value *w,
+    const Value *b, const Value *y);
+void conv_back(Lower *l, const Node *n, const Conv *c, const Value *y, const Value *w,
+    const Value *b, const Value *x);
+/* Calls `at` for every product of a convolution with the offsets of its x, w and y: what oracles
+ * loop over. */
+void conv_each_product(const Conv *c,
+    void (*at)(const double *const *in, double *out, int64_t x, int64_t w, int64_t y),
+    const double *const *in, double *out);
+
+#define ATTR_CONV_OUT                                                                              \
+	{                                                                                              \
+		.name = "out", .type = ATTR_INT, .min = 1, .max = SIZE_LIMIT, .required = true,            \
+		.position = 1, .doc = "number of output channels"                                          \
+	}
+#define ATTR_BIAS                                                                                  \
+	{                                                                                              \
+		.name = "bias", .type = ATTR_BOOL, .value = 1,                                             \
+		.doc = "whether a number is added to each map"                                             \
+	}
+#define ATTR_FLIP                                                                                  \
+	{                                                                                              \
+		.name = "flip", .type = ATTR_BOOL,                                                         \
+		.doc = "true convolution: kernels are turned by 180 degrees"                               \
+	}
 #define ATTR_GROUPS                                                                                \
 	{                                                                                              \
 		.name = "groups", .type = ATTR_INT, .value = 1, .min = 1, .max = SIZE_LIMIT,               \

@@ -15,16 +15,16 @@ static Conv by_data(const Node *n)
 {
 	const Shape *dy = &n->in[0]->shape, *w = &n->in[1]->shape;
 	Conv c = conv_of(n, dy->dim[0], w->dim[1] * attr_int(n, "groups"), w->dim[0],
-	    attr_pair(n, "size"), w->dim + 2);
-	c.w.out[0] = dy->dim[2];
-	c.w.out[1] = dy->dim[3];
+	    attr_pair(n, "size"), plane_of(n->in[1]).side);
+	for (int s = 0; s < 2; s++) c.w.out[s] = plane_of(n->in[0]).side[s];
 	return c;
 }
 
 static bool both_images(Graph *g, Node *n)
 {
-	if (n->in[0]->shape.rank == 4 && n->in[1]->shape.rank == 4) return true;
-	return infer_error(g, n, "operands are %s and %s, expected four dimensions",
+	if (!image_check(g, n, 0, "a gradient")) return false;
+	if (n->in[0]->shape.rank == n->in[1]->shape.rank) return true;
+	return infer_error(g, n, "operands are %s and %s, expected equal dimensions",
 	    shape_text(g->arena, n->in[0]->shape), shape_text(g->arena, n->in[1]->shape));
 }
 
@@ -32,7 +32,7 @@ static bool both_images(Graph *g, Node *n)
 static bool is_output(Graph *g, Node *n, Conv *c, Shape dy)
 {
 	if (!conv_check(g, n, c)) return false;
-	Shape want = shape_of(4, c->batch, c->oc, c->w.out[0], c->w.out[1]);
+	Shape want = image_shape(n->in[0], c->batch, c->oc, c->w.out);
 	if (shape_same(dy, want)) return true;
 	return infer_error(g, n, "the output's gradient is %s, the output is %s",
 	    shape_text(g->arena, dy), shape_text(g->arena, want));
@@ -43,34 +43,41 @@ static bool dx_infer(Graph *g, Node *n)
 	if (!infer_begin(g, n) || !both_images(g, n)) return false;
 	Conv c = by_data(n);
 	if (!is_output(g, n, &c, n->in[0]->shape)) return false;
-	return infer_out(g, n, 0, shape_of(4, c.batch, c.ic, c.w.in[0], c.w.in[1]), TYPE_REAL);
+	return infer_out(g, n, 0, image_shape(n->in[0], c.batch, c.ic, c.w.in), TYPE_REAL);
+}
+
+void conv_back(Lower *l, const Node *n, const Conv *c, const Value *y, const Value *w,
+    const Value *b, const Value *x)
+{
+	Arena *a = lower_arena(l);
+	BackSide side[2];
+	window_back_rest(l, n, &c->w, x, b);
+	Nest *nest = lower_nest(l, n, n->op->name);
+	int image = nest_dim(nest, "n", c->batch, false), g = conv_group_dim(nest, c);
+	int ic = nest_dim(nest, "ic", c->ic / c->groups, false);
+	window_back_space(nest, &c->w, side);
+	int oc = nest_dim(nest, "oc", c->oc / c->groups, true);
+	window_back_taps(nest, &c->w, side);
+	Index out = index_of(conv_channel(g, c->oc / c->groups, oc));
+	Affine in = conv_channel(g, c->ic / c->groups, ic);
+
+	Expr *from = e_load(a, image_load(l, nest, "dy", y, index_var(image), out,
+	                           window_back(&c->w, 0, &side[0]), window_back(&c->w, 1, &side[1])));
+	Expr *weight = e_load(a, image_load(l, nest, "w", w, out, index_var(ic),
+	                             index_var(side[0].tap), index_var(side[1].tap)));
+	for (int s = 0; s < 2; s++) window_guard_back(nest, &c->w, s, &side[s]);
+	conv_guard_links(l, nest, c, oc, ic);
+	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), e_op(a, E_MUL, weight, from)));
+	Expr *e = e_acc(a, 0);
+	if (b) e = e_op(a, E_ADD, e, e_load(a, lower_load(l, nest, "b", b, (Index[]){index_of(in)})));
+	image_store(l, nest, "dx", x, affine_var(image), in, window_back_input(&c->w, 0, &side[0]),
+	    window_back_input(&c->w, 1, &side[1]), e);
 }
 
 static void dx_lower(Lower *l, const Node *n)
 {
-	Arena *a = lower_arena(l);
 	Conv c = by_data(n);
-	BackSide side[2];
-	window_back_zeros(l, n, &c.w, n->out[0]);
-	Nest *nest = lower_nest(l, n, "conv_dx");
-	int image = nest_dim(nest, "n", c.batch, false), g = conv_group_dim(nest, &c);
-	int ic = nest_dim(nest, "ic", c.ic / c.groups, false);
-	window_back_space(nest, &c.w, side);
-	int oc = nest_dim(nest, "oc", c.oc / c.groups, true);
-	window_back_taps(nest, &c.w, side);
-	Affine out = conv_channel(g, c.oc / c.groups, oc), in = conv_channel(g, c.ic / c.groups, ic);
-
-	Index at_dy[] = {index_var(image), index_of(out), window_back(&c.w, 0, &side[0]),
-	    window_back(&c.w, 1, &side[1])};
-	Index at_w[] = {index_of(out), index_var(ic), index_var(side[0].tap), index_var(side[1].tap)};
-	Affine at_dx[] = {affine_var(image), in, window_back_input(&c.w, 0, &side[0]),
-	    window_back_input(&c.w, 1, &side[1])};
-	Expr *dy = e_load(a, lower_load(l, nest, "dy", n->in[0], at_dy));
-	Expr *w = e_load(a, lower_load(l, nest, "w", n->in[1], at_w));
-	for (int s = 0; s < 2; s++) window_guard_back(nest, &c.w, s, &side[s]);
-	conv_guard_links(l, nest, &c, oc, ic);
-	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), e_op(a, E_MUL, w, dy)));
-	lower_store(l, nest, "dx", n->out[0], at_dx, e_acc(a, 0));
+	conv_back(l, n, &c, n->in[0], n->in[1], NULL, n->out[0]);
 }
 
 /* A point of the forward loop nest: image, output map and its group's input map, pixel, tap. */
@@ -78,9 +85,8 @@ typedef struct {
 	int64_t image, o, i, oh, ow, kh, kw;
 } Point;
 
-/* Calls `at` for every product of the forward convolution with the offsets of its x, w and y: the
- * oracle scatters, where the nests gather. */
-static void each_product(const Conv *c,
+/* The oracle scatters, where the nests gather. */
+void conv_each_product(const Conv *c,
     void (*at)(const double *const *, double *, int64_t x, int64_t w, int64_t y),
     const double *const *in, double *out)
 {
@@ -101,8 +107,10 @@ static void each_product(const Conv *c,
 		if (ih < 0 || ih >= c->w.in[0] || iw < 0 || iw >= c->w.in[1]) continue;
 		if (!conv_linked(c->links, p.o, p.i)) continue;
 		int64_t channel = p.o / per_o * per_i + p.i;
+		int64_t tap = p.kh * KW + p.kw;
+		if (c->w.flip) tap = KH * KW - 1 - tap;
 		at(in, out, ((p.image * c->ic + channel) * c->w.in[0] + ih) * c->w.in[1] + iw,
-		    ((p.o * per_i + p.i) * KH + p.kh) * KW + p.kw,
+		    (p.o * per_i + p.i) * KH * KW + tap,
 		    ((p.image * c->oc + p.o) * OH + p.oh) * OW + p.ow);
 	}
 }
@@ -121,7 +129,7 @@ static void dx_reference(const Node *n, const double *const *in, double *const *
 {
 	Conv c = by_data(n);
 	clear(n->out[0], out[0]);
-	each_product(&c, dx_product, in, out[0]);
+	conv_each_product(&c, dx_product, in, out[0]);
 }
 
 static Cost dx_cost(const Node *n)
@@ -135,6 +143,7 @@ static const Attr dx_attrs[] = {
     ATTR_STRIDE,
     ATTR_PAD,
     ATTR_DILATION,
+    ATTR_FLIP,
     ATTR_GROUPS,
     ATTR_LINK_TABLE,
     ATTR_END,
@@ -171,6 +180,16 @@ const OpDesc op_conv_dx = {
                "dy=1x6x2x2 w=6x5x3x3 | size=68 stride=64\n"
                "dy=2x16x2x2 w=16x6x14x13 | size=26x25 stride=12x11 pad=1\n"
                "dy=1x6x2x3 w=6x3x3x3 | size=9x11 stride=4 groups=2\n"
+               "dy=2x17x3x5 w=17x3x4x3 | size=8x7 stride=3x2 pad=0+2x3+1\n"
+               "dy=1x16x7x9 w=16x16x4x4 | size=7x9 pad=same\n"
+               "dy=1x20x6x3 w=20x5x3x2 | size=11x8 stride=2x3 pad=same dilation=2x1\n"
+               "dy=2x6x5x11 w=6x4x3x4 | size=3x5 pad=full dilation=1x2\n"
+               "dy=2x17x5x7 w=17x16x3x2 | size=6x5 pad=1+0x2+1 flip=true\n"
+               "dy=1x4x4x2 w=4x3x2x3 | size=9x8 stride=2 dilation=2 groups=2 flip=true\n"
+               "dy=2x5x2x3 w=5x16x3x2 | size=9x10 stride=4x3 flip=true\n"
+               "dy=2x16x10 w=16x3x5 | size=20 stride=2 pad=2\n"
+               "dy=1x4x8 w=4x17x3 | size=9 pad=1+2 dilation=2 flip=true\n"
+               "dy=2x16x5 w=16x6x3 | size=17 stride=3\n"
                "dy=2x3x3x3 w=3x4x3x3 | size=7 stride=2 links=0,1/1,2,3/0,3\n"
                "dy=1x6x4x4 w=6x3x5x5 | size=6 pad=1 links=0/1/2/0,1/1,2/0,1,2",
 };
@@ -180,9 +199,8 @@ const OpDesc op_conv_dx = {
 static Conv by_weights(const Node *n)
 {
 	const Shape *x = &n->in[0]->shape, *dy = &n->in[1]->shape;
-	Conv c = conv_of(n, x->dim[0], x->dim[1], dy->dim[1], x->dim + 2, NULL);
-	c.w.out[0] = dy->dim[2];
-	c.w.out[1] = dy->dim[3];
+	Conv c = conv_of(n, x->dim[0], x->dim[1], dy->dim[1], plane_of(n->in[0]).side, NULL);
+	for (int s = 0; s < 2; s++) c.w.out[s] = plane_of(n->in[1]).side[s];
 	return c;
 }
 
@@ -191,8 +209,7 @@ static bool dw_infer(Graph *g, Node *n)
 	if (!infer_begin(g, n) || !both_images(g, n)) return false;
 	Conv c = by_weights(n);
 	if (!is_output(g, n, &c, n->in[1]->shape)) return false;
-	Shape dw = shape_of(4, c.oc, c.ic / c.groups, c.w.kernel[0], c.w.kernel[1]);
-	return infer_out(g, n, 0, dw, TYPE_REAL);
+	return infer_out(g, n, 0, conv_weight_shape(n->in[0], &c), TYPE_REAL);
 }
 
 static void dw_lower(Lower *l, const Node *n)
@@ -210,16 +227,16 @@ static void dw_lower(Lower *l, const Node *n)
 	Affine out = conv_channel(g, c.oc / c.groups, oc), in = conv_channel(g, c.ic / c.groups, ic);
 	Affine ih = window_tap(&c.w, 0, oh, kh), iw = window_tap(&c.w, 1, ow, kw);
 
-	Index at_x[] = {index_var(image), index_of(in), index_of(ih), index_of(iw)};
-	Index at_dy[] = {index_var(image), index_of(out), index_var(oh), index_var(ow)};
-	Affine at_dw[] = {out, affine_var(ic), affine_var(kh), affine_var(kw)};
-	Expr *x = e_load(a, lower_load(l, nest, "x", n->in[0], at_x));
-	Expr *dy = e_load(a, lower_load(l, nest, "dy", n->in[1], at_dy));
+	Expr *x = e_load(a, image_load(l, nest, "x", n->in[0], index_var(image), index_of(in),
+	                        index_of(ih), index_of(iw)));
+	Expr *dy = e_load(a, image_load(l, nest, "dy", n->in[1], index_var(image), index_of(out),
+	                         index_var(oh), index_var(ow)));
 	window_guard_tap(nest, &c.w, 0, ih);
 	window_guard_tap(nest, &c.w, 1, iw);
 	conv_guard_links(l, nest, &c, oc, ic);
 	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), e_op(a, E_MUL, dy, x)));
-	lower_store(l, nest, "dw", n->out[0], at_dw, e_acc(a, 0));
+	image_store(l, nest, "dw", n->out[0], out, affine_var(ic), affine_var(kh), affine_var(kw),
+	    e_acc(a, 0));
 }
 
 static void dw_product(const double *const *in, double *dw, int64_t x, int64_t w, int64_t y)
@@ -231,7 +248,7 @@ static void dw_reference(const Node *n, const double *const *in, double *const *
 {
 	Conv c = by_weights(n);
 	clear(n->out[0], out[0]);
-	each_product(&c, dw_product, in, out[0]);
+	conv_each_product(&c, dw_product, in, out[0]);
 }
 
 static Cost dw_cost(const Node *n)
@@ -245,6 +262,7 @@ static const Attr dw_attrs[] = {
     ATTR_STRIDE,
     ATTR_PAD,
     ATTR_DILATION,
+    ATTR_FLIP,
     ATTR_GROUPS,
     ATTR_LINK_TABLE,
     ATTR_END,
@@ -273,6 +291,13 @@ const OpDesc op_conv_dw = {
                "x=1x3x9x9 dy=1x5x4x4 | kernel=3 stride=2 pad=1 dilation=2\n"
                "x=2x6x7x5 dy=2x8x7x4 | kernel=3x2 pad=1x0 groups=2\n"
                "x=1x17x6x6 dy=1x17x3x3 | kernel=3 stride=2 pad=1 groups=17\n"
+               "x=2x3x8x7 dy=2x17x3x5 | kernel=4x3 stride=3x2 pad=0+2x3+1\n"
+               "x=1x16x7x9 dy=1x16x7x9 | kernel=4 pad=same\n"
+               "x=1x5x11x8 dy=1x20x6x3 | kernel=3x2 stride=2x3 pad=same dilation=2x1\n"
+               "x=2x4x3x5 dy=2x6x5x11 | kernel=3x4 pad=full dilation=1x2\n"
+               "x=2x16x6x5 dy=2x17x5x7 | kernel=3x2 pad=1+0x2+1 flip=true\n"
+               "x=2x3x20 dy=2x16x10 | kernel=5 stride=2 pad=2\n"
+               "x=1x17x9 dy=1x4x8 | kernel=3 pad=1+2 dilation=2 flip=true\n"
                "x=2x4x7x7 dy=2x3x3x3 | kernel=3 stride=2 links=0,1/1,2,3/0,3\n"
                "x=1x3x6x6 dy=1x6x4x4 | kernel=5 pad=1 links=0/1/2/0,1/1,2/0,1,2",
 };

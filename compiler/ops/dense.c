@@ -1,6 +1,6 @@
 /* dense: y[n,oc] = b[oc] + sum over the features f of w[oc,f] x[n,f].
  *
- * x is [N, F], or an image [N, C, H, W] whose features are numbered as flatten would: f = (c*H +
+ * x is [N, F], or an image [N, C, H, W], or a line, whose features are numbered as flatten would: f = (c*H +
  * h)*W + w. The nests keep c, h, w apart and index the weight by that affine form, so that a
  * flatten before a dense layer costs nothing whatever the image's layout.
  *
@@ -10,7 +10,7 @@
 #include "weight_init.h"
 #include "window.h"
 
-/* The features as dims of a nest: [F] or [C, H, W]. */
+/* The features as dims of a nest: [F], [C, W] or [C, H, W]. */
 typedef struct {
 	int rank;
 	const int64_t *extent;
@@ -20,7 +20,8 @@ typedef struct {
 /* Appends one dim a feature axis; the names are those of a convolution's input. */
 static Features feature_dims(Nest *nest, const Shape *x, bool reduce)
 {
-	static const char *const names[] = {"ic", "ih", "iw"};
+	static const char *const image[] = {"ic", "ih", "iw"}, *const line[] = {"ic", "iw"};
+	const char *const *names = x->rank == 3 ? line : image;
 	Features f = {.rank = x->rank - 1, .extent = x->dim + 1};
 	for (int d = 0; d < f.rank; d++) f.dim[d] = nest_dim(nest, names[d], f.extent[d], reduce);
 	return f;
@@ -60,10 +61,8 @@ static void sum_of_product(Lower *l, Nest *nest, int a, int b)
 static bool is_flat_or_image(Graph *g, Node *n, int operand)
 {
 	Shape x = n->in[operand]->shape;
-	if (x.rank == 2 || x.rank == 4) return true;
-	return infer_error(g, n,
-	    "input is %s, a dense layer expects batch x features or "
-	    "batch x channels x height x width",
+	if (x.rank >= 2) return true;
+	return infer_error(g, n, "input is %s, a dense layer expects batch x features, an image or a line",
 	    shape_text(g->arena, x));
 }
 
@@ -130,11 +129,7 @@ static void dense_gradient(Grad *grad, const Node *n)
 	if (!dy) return;
 	if (grad_wanted(grad, n, 0)) {
 		AttrValue *attr = graph_attrs(g->arena, &op_dense_dx);
-		const Shape *x = &n->in[0]->shape;
-		if (x->rank == 4) {
-			attr_set_int(&op_dense_dx, attr, "channels", x->dim[1]);
-			attr_set_pair(&op_dense_dx, attr, "size", x->dim[2], x->dim[3]);
-		}
+		if (n->in[0]->shape.rank > 2) attr_set_image(&op_dense_dx, attr, n->in[0]);
 		grad_add(grad, n, 0, graph_op(g, &op_dense_dx, (Value *[]){dy, n->in[1]}, 2, attr)->out[0]);
 	}
 	if (grad_wanted(grad, n, 1))
@@ -212,6 +207,7 @@ const OpDesc op_dense = {
                "x=2x3x4x5 w=10x60 b=10 | out=10\n"
                "x=1x17x2x3 w=20x102 | out=20 bias=false\n"
                "x=4x16x1x1 w=6x16 b=6 | out=6\n"
+               "x=2x17x5 w=16x85 b=16 | out=16\n"
                "x=1x1 w=1x1 b=1 | out=1",
 };
 
@@ -224,10 +220,8 @@ static bool dx_infer(Graph *g, Node *n)
 	if (dy.rank != 2 || w.rank != 2 || dy.dim[1] != w.dim[0])
 		return infer_error(g, n, "the output's gradient is %s, weight is %s",
 		    shape_text(g->arena, dy), shape_text(g->arena, w));
-	int64_t C = attr_int(n, "channels");
-	const int64_t *size = attr_pair(n, "size");
 	Shape dx = shape_of(2, dy.dim[0], w.dim[1]);
-	if (C > 0) dx = shape_of(4, dy.dim[0], C, size[0], size[1]);
+	if (attr_int(n, "channels") > 0 && !image_of_attrs(g, n, dy.dim[0], &dx)) return false;
 	if (!infer_out(g, n, 0, dx, TYPE_REAL)) return false;
 	if (features_of(&dx) == w.dim[1]) return true;
 	return infer_error(g, n, "input is %s, weight expects %lld features", shape_text(g->arena, dx),
@@ -274,6 +268,7 @@ static const Attr dx_attrs[] = {
         .min = 1,
         .max = 1e12,
         .doc = "its height and width"},
+    ATTR_LINE,
     ATTR_END,
 };
 
@@ -294,7 +289,8 @@ const OpDesc op_dense_dx = {
                "dy=2x16 w=16x32\n"
                "dy=2x10 w=10x60 | channels=3 size=4x5\n"
                "dy=1x20 w=20x102 | channels=17 size=2x3\n"
-               "dy=4x6 w=6x16 | channels=16 size=1",
+               "dy=4x6 w=6x16 | channels=16 size=1\n"
+               "dy=2x16 w=16x85 | channels=17 size=5 line=true",
 };
 
 /* --- by weights ---------------------------------------------------------------------------- */
@@ -352,5 +348,6 @@ const OpDesc op_dense_dw = {
                "x=2x32 dy=2x16\n"
                "x=2x3x4x5 dy=2x10\n"
                "x=1x17x2x3 dy=1x20\n"
-               "x=4x16x1x1 dy=4x6",
+               "x=4x16x1x1 dy=4x6\n"
+               "x=2x17x5 dy=2x16",
 };

@@ -78,8 +78,8 @@ bool map_infer(Graph *g, Node *n)
 
 const char *axis_name(int rank, int d)
 {
-	static const char *const image[] = {"n", "c", "h", "w"}, *const other[] = {"a", "b", "c", "d"};
-	return rank == 2 || rank == 4 ? image[d] : other[d];
+	static const char *const image[] = {"n", "c", "h", "w"}, *const line[] = {"n", "c", "w"};
+	return rank == 1 ? "a" : rank == 3 ? line[d] : image[d];
 }
 
 void map_dims(Nest *nest, const Shape *result)

@@ -15,7 +15,7 @@ static bool max_infer(Graph *g, Node *n)
 	Window w;
 	if (!pool_window(g, n, attr_bool(n, "ceil"), &w)) return false;
 	const Shape *x = &n->in[0]->shape;
-	Shape y = shape_of(4, x->dim[0], x->dim[1], w.out[0], w.out[1]);
+	Shape y = image_shape(n->in[0], x->dim[0], x->dim[1], w.out);
 	return infer_out(g, n, 0, y, TYPE_REAL) && infer_out(g, n, 1, y, TYPE_REAL);
 }
 
@@ -46,8 +46,7 @@ static void max_gradient(Grad *grad, const Node *n)
 	Graph *g = grad_graph(grad);
 	Value *dy = grad_of(grad, n, 0);
 	if (!dy || !grad_wanted(grad, n, 0)) return;
-	AttrValue *attr = attrs_like(g->arena, &op_max_pool_dx, n);
-	attr_set_pair(&op_max_pool_dx, attr, "size", plane_of(n->in[0])[0], plane_of(n->in[0])[1]);
+	AttrValue *attr = pool_attrs_back(g, &op_max_pool_dx, n);
 	grad_add(grad, n, 0, graph_op(g, &op_max_pool_dx, (Value *[]){dy, n->out[1]}, 2, attr)->out[0]);
 }
 
@@ -66,12 +65,6 @@ static void max_reference(const Node *n, const double *const *in, double *const 
 	Oracle o = {.in = in, .out = out, .w = &w, .at = max_tap};
 	pool_each_tap(&o, n->in[0]->shape.dim[0] * n->in[0]->shape.dim[1]);
 }
-
-#define ATTR_CEIL                                                                                  \
-	{                                                                                              \
-		.name = "ceil", .type = ATTR_BOOL, .value = 0,                                             \
-		.doc = "round the output's size up: a last window may reach over the border"               \
-	}
 
 static const Attr max_attrs[] = {
     ATTR_POOL_KERNEL,
@@ -106,6 +99,10 @@ const OpDesc op_max_pool = {
                "x=1x3x24x50 | kernel=24\n"
                "x=1x20x26x25 | kernel=14x13 stride=12x11 pad=1\n"
                "x=1x5x70x5 | kernel=3 stride=64x1\n"
+               "x=1x17x7x6 | kernel=4x3 stride=2 pad=2+1x0+1\n"
+               "x=2x16x6x7 | kernel=3 stride=2 pad=same\n"
+               "x=2x17x21 | kernel=3 stride=2 pad=1\n"
+               "x=1x6x10 | kernel=4 ceil=true\n"
                "x=3x3x1x1 | kernel=1",
 };
 
@@ -179,5 +176,7 @@ const OpDesc op_max_pool_dx = {
                "dy=2x5x2x2 arg=2x5x2x2%4 | kernel=2 size=11x7 stride=5x4\n"
                "dy=1x3x1x2 arg=1x3x1x2%576 | kernel=24 size=24x50\n"
                "dy=1x20x2x2 arg=1x20x2x2%182 | kernel=14x13 size=26x25 stride=12x11 pad=1\n"
-               "dy=1x5x2x3 arg=1x5x2x3%9 | kernel=3 size=70x5 stride=64x1",
+               "dy=1x5x2x3 arg=1x5x2x3%9 | kernel=3 size=70x5 stride=64x1\n"
+               "dy=1x17x4x3 arg=1x17x4x3%12 | kernel=4x3 size=7x6 stride=2 pad=2+1x0+1\n"
+               "dy=2x17x11 arg=2x17x11%3 | kernel=3 size=21 stride=2 pad=1",
 };

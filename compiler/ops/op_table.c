@@ -35,6 +35,8 @@ static int find_attr(const OpDesc *op, const char *name)
 	return -1;
 }
 
+bool attr_exists(const OpDesc *op, const char *name) { return find_attr(op, name) >= 0; }
+
 int attr_index(const OpDesc *op, const char *name)
 {
 	int i = find_attr(op, name);
@@ -84,6 +86,11 @@ const int64_t *attr_pair(const Node *n, const char *name)
 	return attr_at(n->op, n->attr, name, ATTR_PAIR)->pair;
 }
 
+const Pads *attr_pads(const Node *n, const char *name)
+{
+	return &attr_at(n->op, n->attr, name, ATTR_PADS)->pads;
+}
+
 const char *attr_name(const Node *n, const char *name)
 {
 	return attr_at(n->op, n->attr, name, ATTR_NAME)->s;
@@ -104,6 +111,9 @@ static AttrValue default_value(Arena *a, const Attr *attr)
 	case ATTR_REAL: v.r = attr->value; break;
 	case ATTR_BOOL: v.b = attr->value != 0; break;
 	case ATTR_PAIR: v.pair[0] = v.pair[1] = (int64_t)attr->value; break;
+	case ATTR_PADS:
+		for (int s = 0; s < 2; s++) v.pads.before[s] = v.pads.after[s] = (int64_t)attr->value;
+		break;
 	case ATTR_AXES: v.axes = attr->value != 0 ? (uint32_t)attr->value : ~UINT32_C(1); break;
 	case ATTR_NAME:
 		v.s = arena_printf(a, "%.*s", (int)word_length(attr->choices), attr->choices);
@@ -211,12 +221,15 @@ static bool is_choice(const char *choices, const char *word)
 
 static bool attr_valid(Graph *g, Node *n, const Attr *a, const AttrValue *v)
 {
-	double x[2];
+	double x[4];
 	int count = 0;
 	if (a->type == ATTR_INT) x[count++] = (double)v->i;
 	if (a->type == ATTR_REAL) x[count++] = v->r;
 	if (a->type == ATTR_PAIR)
 		for (; count < 2; count++) x[count] = (double)v->pair[count];
+	if (a->type == ATTR_PADS)
+		for (; count < 4; count++)
+			x[count] = (double)(count < 2 ? v->pads.before : v->pads.after)[count % 2];
 	for (int k = 0; k < count; k++) {
 		if (a->required && a->min <= a->max && x[k] == a->value && x[k] < a->min)
 			return infer_error(g, n, "%s is missing", a->name);

@@ -1,28 +1,23 @@
 /* pool: see pool.h. */
 #include "pool.h"
 
-static bool is_image(Graph *g, Node *n)
-{
-	if (n->in[0]->shape.rank == 4) return true;
-	return infer_error(g, n, "input is %s, a pooling expects batch x channels x height x width",
-	    shape_text(g->arena, n->in[0]->shape));
-}
+static bool is_image(Graph *g, Node *n) { return image_check(g, n, 0, "a pooling"); }
 
 static bool pads_fit(Graph *g, Node *n, const Window *w)
 {
 	for (int s = 0; s < 2; s++)
-		if (w->pad[s] > w->kernel[s] / 2)
+		if (MAX(w->pad[s], w->after[s]) > w->kernel[s] / 2)
 			return infer_error(g, n,
 			    "pad is %lldx%lld, at most half of the kernel %lldx%lld is allowed",
-			    (long long)w->pad[0], (long long)w->pad[1], (long long)w->kernel[0],
-			    (long long)w->kernel[1]);
+			    (long long)MAX(w->pad[0], w->after[0]), (long long)MAX(w->pad[1], w->after[1]),
+			    (long long)w->kernel[0], (long long)w->kernel[1]);
 	return true;
 }
 
 bool pool_window(Graph *g, Node *n, bool ceil, Window *w)
 {
 	if (!infer_begin(g, n) || !is_image(g, n)) return false;
-	*w = window_of(n, plane_of(n->in[0]), NULL);
+	*w = window_of(n, plane_of(n->in[0]).side, NULL);
 	return pads_fit(g, n, w) && window_fit(g, n, w, ceil);
 }
 
@@ -31,24 +26,24 @@ bool pool_infer_back(Graph *g, Node *n, bool ceil)
 	if (!infer_begin(g, n) || !is_image(g, n)) return false;
 	Window w = window_of(n, attr_pair(n, "size"), NULL);
 	if (!pads_fit(g, n, &w) || !window_fit(g, n, &w, ceil)) return false;
-	Shape dy = n->in[0]->shape, want = shape_of(4, dy.dim[0], dy.dim[1], w.out[0], w.out[1]);
+	Shape dy = n->in[0]->shape, want = image_shape(n->in[0], dy.dim[0], dy.dim[1], w.out);
 	if (!shape_same(dy, want))
 		return infer_error(g, n, "the output's gradient is %s, the output is %s",
 		    shape_text(g->arena, dy), shape_text(g->arena, want));
-	return infer_out(g, n, 0, shape_of(4, dy.dim[0], dy.dim[1], w.in[0], w.in[1]), TYPE_REAL);
+	return infer_out(g, n, 0, image_shape(n->in[0], dy.dim[0], dy.dim[1], w.in), TYPE_REAL);
 }
 
 Window pool_forward(const Node *n)
 {
-	Window w = window_of(n, plane_of(n->in[0]), NULL);
-	for (int s = 0; s < 2; s++) w.out[s] = plane_of(n->out[0])[s];
+	Window w = window_of(n, plane_of(n->in[0]).side, NULL);
+	for (int s = 0; s < 2; s++) w.out[s] = plane_of(n->out[0]).side[s];
 	return w;
 }
 
 Window pool_backward(const Node *n)
 {
 	Window w = window_of(n, attr_pair(n, "size"), NULL);
-	for (int s = 0; s < 2; s++) w.out[s] = plane_of(n->in[0])[s];
+	for (int s = 0; s < 2; s++) w.out[s] = plane_of(n->in[0]).side[s];
 	return w;
 }
 
@@ -69,21 +64,21 @@ PoolDims pool_dims(Nest *nest, const Node *n, const Window *w)
 int pool_load_taps(Lower *l, Nest *nest, const PoolDims *d, const Window *w, const Value *x)
 {
 	Affine ih = window_tap(w, 0, d->h, d->kh), iw = window_tap(w, 1, d->w, d->kw);
-	Index at[] = {index_var(d->n), index_var(d->c), index_of(ih), index_of(iw)};
 	window_guard_tap(nest, w, 0, ih);
 	window_guard_tap(nest, w, 1, iw);
-	return lower_load(l, nest, "x", x, at);
+	return image_load(
+	    l, nest, "x", x, index_var(d->n), index_var(d->c), index_of(ih), index_of(iw));
 }
 
 void pool_store(Lower *l, Nest *nest, const char *as, const PoolDims *d, const Value *v, Expr *e)
 {
-	Affine at[] = {affine_var(d->n), affine_var(d->c), affine_var(d->h), affine_var(d->w)};
-	lower_store(l, nest, as, v, at, e);
+	image_store(l, nest, as, v, affine_var(d->n), affine_var(d->c), affine_var(d->h),
+	    affine_var(d->w), e);
 }
 
 Nest *pool_back(Lower *l, const Node *n, const char *name, const Window *w, PoolBack *d)
 {
-	window_back_zeros(l, n, w, n->out[0]);
+	window_back_rest(l, n, w, n->out[0], NULL);
 	Nest *nest = lower_nest(l, n, name);
 	d->n = nest_dim(nest, "n", n->in[0]->shape.dim[0], false);
 	d->c = nest_dim(nest, "c", n->in[0]->shape.dim[1], false);
@@ -95,9 +90,8 @@ Nest *pool_back(Lower *l, const Node *n, const char *name, const Window *w, Pool
 int pool_load_back(
     Lower *l, Nest *nest, const char *as, const PoolBack *d, const Window *w, const Value *v)
 {
-	Index at[] = {index_var(d->n), index_var(d->c), window_back(w, 0, &d->side[0]),
-	    window_back(w, 1, &d->side[1])};
-	return lower_load(l, nest, as, v, at);
+	return image_load(l, nest, as, v, index_var(d->n), index_var(d->c),
+	    window_back(w, 0, &d->side[0]), window_back(w, 1, &d->side[1]));
 }
 
 void pool_guard_back(Nest *nest, const PoolBack *d, const Window *w)
@@ -108,9 +102,8 @@ void pool_guard_back(Nest *nest, const PoolBack *d, const Window *w)
 void pool_store_back(
     Lower *l, Nest *nest, const PoolBack *d, const Window *w, const Value *dx, Expr *e)
 {
-	Affine at[] = {affine_var(d->n), affine_var(d->c), window_back_input(w, 0, &d->side[0]),
-	    window_back_input(w, 1, &d->side[1])};
-	lower_store(l, nest, "dx", dx, at, e);
+	image_store(l, nest, "dx", dx, affine_var(d->n), affine_var(d->c),
+	    window_back_input(w, 0, &d->side[0]), window_back_input(w, 1, &d->side[1]), e);
 }
 
 /* --- oracles ------------------------------------------------------------------------------- */

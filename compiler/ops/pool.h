@@ -15,6 +15,19 @@ bool pool_infer_back(Graph *g, Node *n, bool ceil);
 Window pool_forward(const Node *n);
 Window pool_backward(const Node *n);
 
+/* Adds the attribute `size` of a gradient of n's result by its input. */
+static inline AttrValue *pool_attrs_back(Graph *g, const OpDesc *back, const Node *n)
+{
+	AttrValue *attr = attrs_like(g->arena, back, n);
+	attr_set_plane(back, attr, "size", n->in[0]);
+	return attr;
+}
+#define ATTR_CEIL                                                                                  \
+	{                                                                                              \
+		.name = "ceil", .type = ATTR_BOOL, .value = 0,                                             \
+		.doc = "round the output's size up: a last window may reach over the border"               \
+	}
+
 /* The dims of a pooling nest: n c oh ow | kh kw. */
 typedef struct {
 	int n, c, h, w, kh, kw;

@@ -1,5 +1,5 @@
 /* flatten, unflatten: the same numbers under another shape, in the same row-major order:
- *   flatten    [N, C, H, W] -> [N, C*H*W],  y[n, (c*H + h)*W + w] = x[n,c,h,w]
+ *   flatten    [N, C, H, W] -> [N, C*H*W],  y[n, (c*H + h)*W + w] = x[n,c,h,w]; lines likewise
  *   unflatten  the inverse.
  * Each is the other's gradient. They lower to copies, since the layouts of an image and of a row of
  * features differ in general; a dense layer behind a flatten reads the image itself. */
@@ -12,7 +12,8 @@ typedef struct {
 
 static Copy copy_dims(Nest *nest, const Shape *image)
 {
-	static const char *const names[MAX_RANK] = {"n", "c", "h", "w"};
+	static const char *const plane[] = {"n", "c", "h", "w"}, *const line[] = {"n", "c", "w"};
+	const char *const *names = image->rank == 3 ? line : plane;
 	Copy c;
 	for (int d = 0; d < image->rank; d++)
 		c.image[d] = affine_var(nest_dim(nest, names[d], image->dim[d], false));
@@ -59,12 +60,10 @@ static void flatten_gradient(Grad *grad, const Node *n)
 {
 	Graph *g = grad_graph(grad);
 	Value *dy = grad_of(grad, n, 0);
-	const Shape *x = &n->in[0]->shape;
 	if (!dy || !grad_wanted(grad, n, 0)) return;
-	if (x->rank == 4) {
+	if (n->in[0]->shape.rank > 2) {
 		AttrValue *attr = graph_attrs(g->arena, &op_unflatten);
-		attr_set_int(&op_unflatten, attr, "channels", x->dim[1]);
-		attr_set_pair(&op_unflatten, attr, "size", x->dim[2], x->dim[3]);
+		attr_set_image(&op_unflatten, attr, n->in[0]);
 		dy = graph_op(g, &op_unflatten, &dy, 1, attr)->out[0];
 	}
 	grad_add(grad, n, 0, dy);
@@ -81,7 +80,7 @@ const OpDesc op_flatten = {
     .gradient = flatten_gradient,
     .reference = copy_reference,
     .operands = "x",
-    .samples = "x=1x1x2x3\nx=2x17x3x4\nx=3x32x1x1\nx=2x20",
+    .samples = "x=1x1x2x3\nx=2x17x3x4\nx=3x32x1x1\nx=2x20\nx=2x17x5",
 };
 
 /* --- unflatten ----------------------------------------------------------------------------- */
@@ -89,13 +88,11 @@ const OpDesc op_flatten = {
 static bool unflatten_infer(Graph *g, Node *n)
 {
 	if (!infer_begin(g, n)) return false;
-	Shape x = n->in[0]->shape;
-	const int64_t *size = attr_pair(n, "size");
+	Shape x = n->in[0]->shape, y;
 	if (x.rank != 2)
 		return infer_error(
 		    g, n, "input is %s, unflatten expects batch x features", shape_text(g->arena, x));
-	Shape y = shape_of(4, x.dim[0], attr_int(n, "channels"), size[0], size[1]);
-	if (!infer_out(g, n, 0, y, TYPE_REAL)) return false;
+	if (!image_of_attrs(g, n, x.dim[0], &y) || !infer_out(g, n, 0, y, TYPE_REAL)) return false;
 	if (shape_count(y) == shape_count(x)) return true;
 	return infer_error(g, n, "input is %s, the result would be %s", shape_text(g->arena, x),
 	    shape_text(g->arena, y));
@@ -130,12 +127,13 @@ static const Attr unflatten_attrs[] = {
         .required = true,
         .position = 2,
         .doc = "height and width of the result"},
+    ATTR_LINE,
     ATTR_END,
 };
 
 const OpDesc op_unflatten = {
     .name = "unflatten",
-    .doc = "Every row of features as an image: the inverse of flatten.",
+    .doc = "Every row of features as an image or a line: the inverse of flatten.",
     .flags = OP_METHOD,
     .min_in = 1,
     .max_in = 1,
@@ -146,5 +144,6 @@ const OpDesc op_unflatten = {
     .reference = copy_reference,
     .operands = "x",
     .samples =
-        "x=1x6 | channels=1 size=2x3\nx=2x204 | channels=17 size=3x4\nx=3x32 | channels=32 size=1",
+        "x=1x6 | channels=1 size=2x3\nx=2x204 | channels=17 size=3x4\nx=3x32 | channels=32 size=1\n"
+        "x=2x85 | channels=17 size=5 line=true",
 };

@@ -17,31 +17,29 @@ static bool soft_infer(Graph *g, Node *n)
 {
 	if (!infer_begin(g, n)) return false;
 	Shape x = n->in[0]->shape;
-	if (x.rank != 2 && x.rank != 4)
-		return infer_error(g, n,
-		    "input is %s, expected batch x channels or batch x channels x height x width",
+	if (x.rank < 2)
+		return infer_error(g, n, "input is %s, expected batch x channels and then any",
 		    shape_text(g->arena, x));
 	return infer_out(g, n, 0, x, TYPE_REAL);
 }
 
 /* --- nests -------------------------------------------------------------------------------- */
 
-/* One number for each image and pixel: x's shape without channels. */
+/* One number for each image and pixel: x's shape with one channel. */
 static Value *row_temp(Lower *l, const char *name, const Shape *x)
 {
-	Shape rows = {.rank = x->rank - 1};
-	for (int d = 0, r = 0; d < x->rank; d++)
-		if (d != CHANNELS) rows.dim[r++] = x->dim[d];
+	Shape rows = *x;
+	rows.dim[CHANNELS] = 1;
 	return lower_temp(l, name, rows);
 }
 
 /* Dims like x's axes. Sets the index of x and that of a row_temp. */
 static void row_dims(Nest *nest, const Shape *x, bool gather, Index *at, Index *row)
 {
-	for (int d = 0, r = 0; d < x->rank; d++) {
+	for (int d = 0; d < x->rank; d++) {
 		int dim = nest_dim(nest, axis_name(x->rank, d), x->dim[d], gather && d == CHANNELS);
 		at[d] = index_of(affine_var(dim));
-		if (d != CHANNELS) row[r++] = at[d];
+		row[d] = d == CHANNELS ? index_of(affine_number(0)) : at[d];
 	}
 }
 
@@ -140,7 +138,7 @@ static void log_gradient(Grad *grad, const Node *n)
 static void rows_reference(const Node *n, const double *x, double *y, bool logarithm)
 {
 	const Shape *s = &n->in[0]->shape;
-	int64_t C = s->dim[CHANNELS], pixels = s->rank == 4 ? s->dim[2] * s->dim[3] : 1;
+	int64_t C = s->dim[CHANNELS], pixels = shape_count(*s) / (s->dim[0] * C);
 	for (int64_t i = 0; i < s->dim[0] * pixels; i++) {
 		int64_t first = i / pixels * C * pixels + i % pixels;
 		double most = x[first], sum = 0;
@@ -163,7 +161,7 @@ static void log_reference(const Node *n, const double *const *in, double *const 
 	rows_reference(n, in[0], out[0], true);
 }
 
-#define SOFT_SAMPLES "x=1x1\nx=3x10\nx=2x17x3x5\nx=4x20\nx=1x16x4x4"
+#define SOFT_SAMPLES "x=1x1\nx=3x10\nx=2x17x3x5\nx=4x20\nx=1x16x4x4\nx=2x17x6"
 
 const OpDesc op_softmax = {
     .name = "softmax",

@@ -32,7 +32,7 @@ static bool subsample_infer(Graph *g, Node *n)
 		if (!shape_same(n->in[i]->shape, shape_of(1, x->dim[1])))
 			return infer_error(g, n, "input has %lld channels, %s is %s", (long long)x->dim[1],
 			    names[i], shape_text(g->arena, n->in[i]->shape));
-	return infer_out(g, n, 0, shape_of(4, x->dim[0], x->dim[1], w.out[0], w.out[1]), TYPE_REAL);
+	return infer_out(g, n, 0, image_shape(n->in[0], x->dim[0], x->dim[1], w.out), TYPE_REAL);
 }
 
 static int load_channel(Lower *l, Nest *nest, const char *as, const Value *v, int c)
@@ -60,9 +60,7 @@ static void subsample_gradient(Grad *grad, const Node *n)
 	Value *dy = grad_of(grad, n, 0);
 	if (!dy) return;
 	if (grad_wanted(grad, n, 0)) {
-		AttrValue *attr = attrs_like(g->arena, &op_subsample_dx, n);
-		const int64_t *in = plane_of(n->in[0]);
-		attr_set_pair(&op_subsample_dx, attr, "size", in[0], in[1]);
+		AttrValue *attr = pool_attrs_back(g, &op_subsample_dx, n);
 		grad_add(
 		    grad, n, 0, graph_op(g, &op_subsample_dx, (Value *[]){dy, n->in[1]}, 2, attr)->out[0]);
 	}
@@ -201,7 +199,7 @@ static bool da_infer(Graph *g, Node *n)
 	Window w;
 	if (!pool_window(g, n, false, &w)) return false;
 	const Shape *x = &n->in[0]->shape;
-	Shape y = shape_of(4, x->dim[0], x->dim[1], w.out[0], w.out[1]);
+	Shape y = image_shape(n->in[0], x->dim[0], x->dim[1], w.out);
 	if (!shape_same(n->in[1]->shape, y))
 		return infer_error(g, n, "the output's gradient is %s, the output is %s",
 		    shape_text(g->arena, n->in[1]->shape), shape_text(g->arena, y));
@@ -210,8 +208,8 @@ static bool da_infer(Graph *g, Node *n)
 
 static Window da_window(const Node *n)
 {
-	Window w = window_of(n, plane_of(n->in[0]), NULL);
-	for (int s = 0; s < 2; s++) w.out[s] = plane_of(n->in[1])[s];
+	Window w = window_of(n, plane_of(n->in[0]).side, NULL);
+	for (int s = 0; s < 2; s++) w.out[s] = plane_of(n->in[1]).side[s];
 	return w;
 }
 
@@ -228,9 +226,9 @@ static void da_lower(Lower *l, const Node *n)
 	d.w = nest_dim(nest, "ow", w.out[1], true);
 	d.kh = nest_dim(nest, "kh", w.kernel[0], true);
 	d.kw = nest_dim(nest, "kw", w.kernel[1], true);
-	Index at_dy[] = {index_var(d.n), index_var(d.c), index_var(d.h), index_var(d.w)};
 	Expr *tap = e_load(a, pool_load_taps(l, nest, &d, &w, n->in[0]));
-	Expr *dy = e_load(a, lower_load(l, nest, "dy", n->in[1], at_dy));
+	Expr *dy = e_load(a, image_load(l, nest, "dy", n->in[1], index_var(d.n), index_var(d.c),
+	                         index_var(d.h), index_var(d.w)));
 	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), e_op(a, E_MUL, dy, tap)));
 	lower_store(l, nest, "da", n->out[0], (Affine[]){affine_var(d.c)}, e_acc(a, 0));
 }

@@ -1,27 +1,36 @@
 /* window: see window.h. */
 #include "window.h"
 
-static bool has_attr(const OpDesc *op, const char *name)
+/* Zeros before and behind one side, by the window's size and stride where the mode asks for that. */
+static void pad_side(Window *w, int side, const Pads *p)
 {
-	for (const Attr *a = op->attr; a && a->name; a++)
-		if (!strcmp(a->name, name)) return true;
-	return false;
+	int64_t span = window_span(w, side), stride = w->stride[side], in = w->in[side];
+	int64_t same = ((in - 1) / stride) * stride + span - in;
+	switch (p->mode) {
+	case PAD_GIVEN: w->pad[side] = p->before[side], w->after[side] = p->after[side]; break;
+	case PAD_SAME:
+		same = MAX(same, 0);
+		w->pad[side] = same / 2;
+		w->after[side] = same - same / 2;
+		break;
+	case PAD_FULL: w->pad[side] = w->after[side] = span - 1; break;
+	}
 }
 
 Window window_of(const Node *n, const int64_t *in, const int64_t *kernel)
 {
 	if (!kernel) kernel = attr_pair(n, "kernel");
-	const int64_t *stride = has_attr(n->op, "stride") ? attr_pair(n, "stride") : NULL;
-	const int64_t *pad = has_attr(n->op, "pad") ? attr_pair(n, "pad") : NULL;
-	const int64_t *dilation = has_attr(n->op, "dilation") ? attr_pair(n, "dilation") : NULL;
-	Window w;
+	const int64_t *stride = attr_exists(n->op, "stride") ? attr_pair(n, "stride") : NULL;
+	const Pads *pads = attr_exists(n->op, "pad") ? attr_pads(n, "pad") : NULL;
+	const int64_t *dilation = attr_exists(n->op, "dilation") ? attr_pair(n, "dilation") : NULL;
+	Window w = {.flip = attr_exists(n->op, "flip") && attr_bool(n, "flip")};
 	for (int s = 0; s < 2; s++) {
-		w.in[s] = in[s];
-		w.kernel[s] = kernel[s];
-		w.stride[s] = stride && stride[s] ? stride[s] : kernel[s];
-		w.pad[s] = pad ? pad[s] : 0;
-		w.dilation[s] = dilation ? dilation[s] : 1;
-		w.out[s] = 0;
+		bool flat = s == 0 && is_line(n->in[0]);
+		w.in[s] = flat ? 1 : in[s];
+		w.kernel[s] = flat ? 1 : kernel[s];
+		w.stride[s] = flat ? 1 : stride && stride[s] ? stride[s] : kernel[s];
+		w.dilation[s] = flat || !dilation ? 1 : dilation[s];
+		if (pads && !flat) pad_side(&w, s, pads);
 	}
 	return w;
 }
@@ -34,15 +43,15 @@ int64_t window_span(const Window *w, int side)
 bool window_fit(Graph *g, Node *n, Window *w, bool ceil)
 {
 	for (int s = 0; s < 2; s++) {
-		int64_t left = w->in[s] + 2 * w->pad[s] - window_span(w, s);
+		int64_t left = w->in[s] + w->pad[s] + w->after[s] - window_span(w, s);
 		if (ceil) left += w->stride[s] - 1;
 		if (left < 0)
 			return infer_error(g, n,
-			    "input is %lldx%lld with %lldx%lld of padding at each border, too small for a "
-			    "kernel "
-			    "of %lldx%lld%s",
-			    (long long)w->in[0], (long long)w->in[1], (long long)w->pad[0],
-			    (long long)w->pad[1], (long long)w->kernel[0], (long long)w->kernel[1],
+			    "input is %lldx%lld with %lldx%lld of padding, too small for a kernel of "
+			    "%lldx%lld%s",
+			    (long long)w->in[0], (long long)w->in[1], (long long)(w->pad[0] + w->after[0]),
+			    (long long)(w->pad[1] + w->after[1]), (long long)w->kernel[0],
+			    (long long)w->kernel[1],
 			    w->dilation[0] > 1 || w->dilation[1] > 1 ? ", dilated" : "");
 		w->out[s] = left / w->stride[s] + 1;
 		if (ceil && (w->out[s] - 1) * w->stride[s] >= w->in[s] + w->pad[s]) w->out[s]--;
@@ -50,11 +59,18 @@ bool window_fit(Graph *g, Node *n, Window *w, bool ceil)
 	return true;
 }
 
+/* Where in its window tap k lies. */
+static Affine tap_offset(const Window *w, int side, int k)
+{
+	int64_t dilation = w->dilation[side];
+	Affine offset = affine_scale(affine_var(k), w->flip ? -dilation : dilation);
+	return w->flip ? affine_plus(offset, dilation * (w->kernel[side] - 1)) : offset;
+}
+
 Affine window_tap(const Window *w, int side, int o, int k)
 {
 	Affine from = affine_scale(affine_var(o), w->stride[side]);
-	Affine tap = affine_scale(affine_var(k), w->dilation[side]);
-	return affine_plus(affine_add(from, tap), -w->pad[side]);
+	return affine_plus(affine_add(from, tap_offset(w, side, k)), -w->pad[side]);
 }
 
 static void range_in(const Nest *nest, const Affine *a, int64_t *lo, int64_t *hi)
@@ -118,7 +134,7 @@ void window_back_taps(Nest *nest, const Window *w, BackSide side[2])
 Index window_back(const Window *w, int side, const BackSide *b)
 {
 	if (b->apart) return index_var(b->at);
-	Affine tap = affine_scale(affine_var(b->tap), w->dilation[side]);
+	Affine tap = tap_offset(w, side, b->tap);
 	Affine from = affine_plus(affine_sub(affine_var(b->at), tap), w->pad[side]);
 	return w->stride[side] > 1 ? index_div(from, w->stride[side]) : index_of(from);
 }
@@ -154,29 +170,33 @@ static Affine unseen(Nest *nest, const Window *w, int side, bool behind)
 }
 
 /* Rows that windows see, in all columns that they do not, or rows that they do not see. */
-static void zeros(Lower *l, const Node *n, const Window *w, const Value *dx, int side, bool behind)
+static void rest(Lower *l, const Node *n, const Window *w, const Value *dx, const Value *bias,
+    int side, bool behind)
 {
-	Nest *nest = lower_nest(l, n, "zero");
-	Affine at[4];
-	BackSide row;
-	at[0] = affine_var(nest_dim(nest, "n", dx->shape.dim[0], false));
-	at[1] = affine_var(nest_dim(nest, "c", dx->shape.dim[1], false));
+	Nest *nest = lower_nest(l, n, bias ? "bias" : "zero");
+	Arena *a = lower_arena(l);
+	Affine row, column;
+	int image = nest_dim(nest, "n", dx->shape.dim[0], false);
+	int c = nest_dim(nest, "c", dx->shape.dim[1], false);
 	if (side == 0) {
-		at[2] = unseen(nest, w, 0, behind);
-		at[3] = affine_var(nest_dim(nest, "iw", w->in[1], false));
+		row = unseen(nest, w, 0, behind);
+		column = affine_var(nest_dim(nest, "iw", w->in[1], false));
 	} else {
-		space_dims(nest, w, 0, &row);
-		at[2] = window_back_input(w, 0, &row);
-		at[3] = unseen(nest, w, 1, behind);
+		BackSide seen;
+		space_dims(nest, w, 0, &seen);
+		row = window_back_input(w, 0, &seen);
+		column = unseen(nest, w, 1, behind);
 	}
-	lower_store(l, nest, "dx", dx, at, e_num(lower_arena(l), 0));
+	Expr *e = e_num(a, 0);
+	if (bias) e = e_load(a, lower_load(l, nest, "b", bias, (Index[]){index_var(c)}));
+	image_store(l, nest, "dx", dx, affine_var(image), affine_var(c), row, column, e);
 }
 
-void window_back_zeros(Lower *l, const Node *n, const Window *w, const Value *dx)
+void window_back_rest(Lower *l, const Node *n, const Window *w, const Value *dx, const Value *bias)
 {
 	for (int s = 0; s < 2; s++) {
 		if (!is_apart(w, s)) continue;
-		if (gap_of(w, s)) zeros(l, n, w, dx, s, false);
-		if (covered(w, s) < w->in[s]) zeros(l, n, w, dx, s, true);
+		if (gap_of(w, s)) rest(l, n, w, dx, bias, s, false);
+		if (covered(w, s) < w->in[s]) rest(l, n, w, dx, bias, s, true);
 	}
 }

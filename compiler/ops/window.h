@@ -1,21 +1,22 @@
 /* window: the geometry that convolution and pooling share. One side at a time: output o and tap k
  * look at input i = o*stride + k*dilation - pad, which exists where 0 <= i < in; going back, input
  * i is seen by output o = (i + pad - k*dilation)/stride where that quotient is exact and 0 <= o <
- * out. */
+ * out. Where kernels are flipped, taps are counted from the other end: kernel - 1 - k for k. */
 #ifndef CNNC_OPS_WINDOW_H
 #define CNNC_OPS_WINDOW_H
 
-#include "../op.h"
+#include "image.h"
 
 enum {
 	SIDE_LIMIT =
 	    1 << 16,         /* of kernels, strides, pads, dilations: keeps every index far from 2^63 */
-	SIZE_LIMIT = 1 << 22 /* of channels, groups, heights, widths given as attributes */
+	SIZE_LIMIT = 1 << 24 /* of channels, groups, heights, widths given as attributes */
 };
 
-/* [0] height, [1] width. */
+/* [0] height, [1] width. `pad` is before the input, `after` behind it. */
 typedef struct {
-	int64_t in[2], kernel[2], stride[2], pad[2], dilation[2], out[2];
+	int64_t in[2], kernel[2], stride[2], pad[2], after[2], dilation[2], out[2];
+	bool flip;
 } Window;
 
 /* The attributes that windows share. Strides without a default of their own are the kernel's. */
@@ -41,8 +42,9 @@ typedef struct {
 	}
 #define ATTR_PAD                                                                                   \
 	{                                                                                              \
-		.name = "pad", .type = ATTR_PAIR, .min = 0, .max = SIDE_LIMIT,                             \
-		.doc = "rows and columns added at each border"                                             \
+		.name = "pad", .type = ATTR_PADS, .min = 0, .max = SIDE_LIMIT,                             \
+		.doc = "zeros at the borders: a number, {height, width} of numbers or of {before, after}, " \
+		       "valid (none), same (the size stays, but for strides), full"                        \
 	}
 #define ATTR_DILATION                                                                              \
 	{                                                                                              \
@@ -59,8 +61,9 @@ typedef struct {
 		.name = NULL                                                                               \
 	}
 
-/* From the node's attributes of these names (kernel, stride, pad, dilation), where its operator has
- * them; `in` is the input's height and width; `kernel` NULL: the attribute's. */
+/* From the node's attributes of these names (kernel, stride, pad, dilation, flip), where its operator
+ * has them; `in` is the input's height and width; `kernel` NULL: the attribute's. Operand 0 says
+ * whether it is about lines, whose height, kernel's height and so on are 1. */
 Window window_of(const Node *n, const int64_t *in, const int64_t *kernel);
 /* Inputs from the first tap of a window to its last. */
 int64_t window_span(const Window *w, int side);
@@ -88,12 +91,11 @@ void window_back_taps(Nest *nest, const Window *w, BackSide side[2]);
 Index window_back(const Window *w, int side, const BackSide *b);
 void window_guard_back(Nest *nest, const Window *w, int side, const BackSide *b);
 Affine window_back_input(const Window *w, int side, const BackSide *b);
-/* The nests of zeros for what no point of such a gradient writes in dx. Each element of dx has one
- * nest that writes it, so that their order does not matter. */
-void window_back_zeros(Lower *l, const Node *n, const Window *w, const Value *dx);
-
-/* Height and width of a rank-4 shape. */
-static inline const int64_t *plane_of(const Value *v) { return v->shape.dim + 2; }
+/* The nests for what no point of such a gradient writes in dx: zeros, or if it is not NULL bias[c]
+ * in channel c. Each element of dx has one nest that writes it, so that their order does not matter.
+ */
+void window_back_rest(
+    Lower *l, const Node *n, const Window *w, const Value *dx, const Value *bias);
 
 /* For costs: the largest number where the result does not fit. */
 static inline int64_t sat_mul(int64_t a, int64_t b)
@@ -107,8 +109,5 @@ static inline int64_t sat_add(int64_t a, int64_t b)
 	int64_t c;
 	return add_fits(a, b, &c) ? c : INT64_MAX;
 }
-
-/* For accesses: the dim's own index. */
-static inline Index index_var(int dim) { return index_of(affine_var(dim)); }
 
 #endif

@@ -145,7 +145,7 @@ static int wanted_position(const Layout *l, const Buffer *b, int *second)
 			return at;
 		}
 	}
-	return b->rank == 3 ? -1 : MIN(b->rank - 1, 1); /* images' channels; numbers of pixels stay */
+	return MIN(b->rank - 1, 1); /* channels */
 }
 
 static void lay_out(Layout *l, Buffer *b)
@@ -341,7 +341,7 @@ static int lanes_of_channels(const Nest *n)
 	int lanes = lane_dim(n);
 	if (lanes < 0 || (!is_worth_copies(n) && n->nload == 1)) return -1;
 	const Access *to = &n->store[0].to;
-	return to->buffer->rank == 3 || access_position(to, lanes) > 1 ? -1 : lanes;
+	return access_position(to, lanes) > 1 ? -1 : lanes;
 }
 
 static void relay_step(Layout *l, int *step)
