@@ -77,8 +77,9 @@ typedef enum { OUT_TENSOR, OUT_LOSS, OUT_GRADIENT, OUT_EXPOSED } OutputKind;
 /* Zeros around an image: [0] above and below it, [1] to its left and right. */
 typedef enum {
 	PAD_GIVEN, /* as many as `before` and `after` say */
-	PAD_SAME,  /* outputs are inputs / stride, rounded up; an odd one goes behind (TensorFlow's SAME) */
-	PAD_FULL   /* a window's length less one: every output that any input reaches */
+	PAD_SAME, /* outputs are inputs / stride, rounded up; an odd one goes behind (TensorFlow's SAME)
+	           */
+	PAD_FULL  /* a window's length less one: every output that any input reaches */
 } PadMode;
 typedef struct {
 	PadMode mode;

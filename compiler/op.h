@@ -8,11 +8,12 @@
 #include "nest/nest.h"
 
 typedef enum {
-	ATTR_INT,   /* i */
-	ATTR_REAL,  /* r */
-	ATTR_BOOL,  /* b */
-	ATTR_PAIR,  /* pair: one number or {height, width} */
-	ATTR_PADS,  /* pads: one number, {height, width} of numbers or {before, after}; valid, same, full */
+	ATTR_INT,  /* i */
+	ATTR_REAL, /* r */
+	ATTR_BOOL, /* b */
+	ATTR_PAIR, /* pair: one number or {height, width} */
+	ATTR_PADS, /* pads: one number, {height, width} of numbers or {before, after}; valid, same, full
+	            */
 	ATTR_LINKS, /* links: {{0,1,2}, ...}, zero-based input maps of each output map; default none */
 	ATTR_AXES,  /* axes: names or numbers; default the mask `value`, or all but the batch for 0 */
 	ATTR_NAME,  /* s: one of `choices` */

@@ -73,9 +73,9 @@ static const OpDesc dot = {.name = "dot",
     .gradient = dot_gradient,
     .reference = dot_reference};
 
-static double *given(void *self, const Node *n)
+double *oracle_given(void *network, const Node *n)
 {
-	OracleNetwork *net = self;
+	OracleNetwork *net = network;
 	return net->memory[n->kind == NODE_READ ? n->state - net->state : n->slot];
 }
 
@@ -137,7 +137,7 @@ static double loss_moved(OracleNetwork *net, double *x, double by)
 	arena_guard(a, &out_of_memory);
 	double was = *x;
 	*x = was + by;
-	OracleRun r = oracle_run(a, &net->forward, given, net);
+	OracleRun r = oracle_run(a, &net->forward, oracle_given, net);
 	*x = was;
 	double loss = oracle_value(&r, net->loss)[0];
 	arena_free(a);
@@ -170,7 +170,7 @@ const char *oracle_gradients(Arena *a, const OpDesc *op, const Sample *s, uint64
 	OracleNetwork *net = NEW(a, OracleNetwork);
 	const char *wrong = oracle_network(net, a, op, s, seed);
 	if (wrong) return wrong;
-	OracleRun r = oracle_run(a, net->graph, given, net);
+	OracleRun r = oracle_run(a, net->graph, oracle_given, net);
 	for (int i = net->forward.node.n; i < net->graph->node.n && !wrong; i++) {
 		const Node *n = net->graph->node.at[i];
 		if (n->kind == NODE_OUTPUT && n->output == OUT_GRADIENT)

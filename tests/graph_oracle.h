@@ -33,6 +33,8 @@ typedef struct {
 /* NULL, or what is wrong. */
 const char *oracle_network(
     OracleNetwork *net, Arena *a, const OpDesc *op, const Sample *s, uint64_t *seed);
+/* For oracle_run: the numbers of a network's memory. */
+double *oracle_given(void *network, const Node *n);
 /* The network's gradient by operand k, some elements of it, against central differences of the
  * oracles' loss. NULL, or what differs. */
 const char *oracle_differences(OracleNetwork *net, Arena *a, int k, const double *gradient);

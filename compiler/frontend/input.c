@@ -88,7 +88,9 @@ static int image(lua_State *L)
 
 static int input(lua_State *L)
 {
-	static const char usage[] = "input takes a name and sizes: input(\"z\", 100) of features, input(\"s\", 2, 500) of lines, "
+	static const char usage[] =
+	    "input takes a name and sizes: input(\"z\", 100) of features, input(\"s\", 2, 500) of "
+	    "lines, "
 	    "their channels and width, or those of images, input(\"x\", 3, 32, 32)";
 	int sizes = lua_gettop(L) - 1;
 	if (sizes < 1 || sizes > 3) return luaL_error(L, "%s", usage);

@@ -49,7 +49,8 @@ static void lower_side(
 	for (int d = 0; d < x->shape.rank; d++)
 		at_y[d] = affine_var(nest_dim(nest, names[d], y->shape.dim[d], false));
 	int tap = nest_dim(nest, side == x->shape.rank - 1 ? "iw" : "ih", from, true);
-	for (int d = 0; d < x->shape.rank; d++) at_x[d] = index_of(d == side ? affine_var(tap) : at_y[d]);
+	for (int d = 0; d < x->shape.rank; d++)
+		at_x[d] = index_of(d == side ? affine_var(tap) : at_y[d]);
 	nest_guard_mask(
 	    nest, at_y[side], affine_var(tap), window_mask(a, in, out, backward), (int)from);
 	Affine window = backward ? affine_var(tap) : at_y[side];

@@ -131,8 +131,8 @@ static int conv_states(Graph *g, Node *n, StateSpec *spec)
 bool conv_weight_check(Graph *g, Node *n, Shape weight, int64_t channels)
 {
 	if (!shape_same(n->in[1]->shape, weight))
-		return infer_error(g, n, "weight is %s, expected %s",
-		    shape_text(g->arena, n->in[1]->shape), shape_text(g->arena, weight));
+		return infer_error(g, n, "weight is %s, expected %s", shape_text(g->arena, n->in[1]->shape),
+		    shape_text(g->arena, weight));
 	if (attr_bool(n, "bias") != (n->nin == 3))
 		return infer_error(
 		    g, n, n->nin == 3 ? "bias is given, but bias = false" : "bias is missing");
@@ -171,10 +171,10 @@ void conv_forward(Lower *l, const Node *n, const Conv *c, const Value *x, const 
 	Index in = index_of(conv_channel(g, c->ic / c->groups, ic));
 	Affine ih = window_tap(&c->w, 0, oh, kh), iw = window_tap(&c->w, 1, ow, kw);
 
-	Expr *tap = e_load(
-	    a, image_load(l, nest, "x", x, index_var(image), in, index_of(ih), index_of(iw)));
-	Expr *weight = e_load(a, image_load(l, nest, "w", w, index_of(out), index_var(ic),
-	                             index_var(kh), index_var(kw)));
+	Expr *tap =
+	    e_load(a, image_load(l, nest, "x", x, index_var(image), in, index_of(ih), index_of(iw)));
+	Expr *weight = e_load(
+	    a, image_load(l, nest, "w", w, index_of(out), index_var(ic), index_var(kh), index_var(kw)));
 	window_guard_tap(nest, &c->w, 0, ih);
 	window_guard_tap(nest, &c->w, 1, iw);
 	conv_guard_links(l, nest, c, oc, ic);

@@ -63,8 +63,8 @@ void conv_back(Lower *l, const Node *n, const Conv *c, const Value *y, const Val
 
 	Expr *from = e_load(a, image_load(l, nest, "dy", y, index_var(image), out,
 	                           window_back(&c->w, 0, &side[0]), window_back(&c->w, 1, &side[1])));
-	Expr *weight = e_load(a, image_load(l, nest, "w", w, out, index_var(ic),
-	                             index_var(side[0].tap), index_var(side[1].tap)));
+	Expr *weight = e_load(a, image_load(l, nest, "w", w, out, index_var(ic), index_var(side[0].tap),
+	                             index_var(side[1].tap)));
 	for (int s = 0; s < 2; s++) window_guard_back(nest, &c->w, s, &side[s]);
 	conv_guard_links(l, nest, c, oc, ic);
 	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), e_op(a, E_MUL, weight, from)));
@@ -110,8 +110,7 @@ void conv_each_product(const Conv *c,
 		int64_t tap = p.kh * KW + p.kw;
 		if (c->w.flip) tap = KH * KW - 1 - tap;
 		at(in, out, ((p.image * c->ic + channel) * c->w.in[0] + ih) * c->w.in[1] + iw,
-		    (p.o * per_i + p.i) * KH * KW + tap,
-		    ((p.image * c->oc + p.o) * OH + p.oh) * OW + p.ow);
+		    (p.o * per_i + p.i) * KH * KW + tap, ((p.image * c->oc + p.o) * OH + p.oh) * OW + p.ow);
 	}
 }
 
@@ -235,8 +234,8 @@ static void dw_lower(Lower *l, const Node *n)
 	window_guard_tap(nest, &c.w, 1, iw);
 	conv_guard_links(l, nest, &c, oc, ic);
 	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), e_op(a, E_MUL, dy, x)));
-	image_store(l, nest, "dw", n->out[0], out, affine_var(ic), affine_var(kh), affine_var(kw),
-	    e_acc(a, 0));
+	image_store(
+	    l, nest, "dw", n->out[0], out, affine_var(ic), affine_var(kh), affine_var(kw), e_acc(a, 0));
 }
 
 static void dw_product(const double *const *in, double *dw, int64_t x, int64_t w, int64_t y)

@@ -178,17 +178,18 @@ const OpDesc op_conv_transpose = {
     .reference = transpose_reference,
     .cost = transpose_cost,
     .operands = "x w b",
-    .samples = "x=1x1x3x3 w=1x6x5x5 b=6 | out=6 kernel=5\n"
-               "x=2x16x4x5 w=16x17x2x2 b=17 | out=17 kernel=2 stride=2\n"
-               "x=1x17x5x4 w=17x16x3x3 b=16 | out=16 kernel=3 stride=2 pad=1 output_pad=1\n"
-               "x=2x4x3x4 w=4x6x4x4 b=6 | out=6 kernel=4 stride=2 pad=1\n"
-               "x=1x5x3x2 w=5x3x2x3 b=3 | out=3 kernel=2x3 stride=4x5 output_pad=3x1\n"
-               "x=1x6x4x3 w=6x4x3x2 b=8 | out=8 kernel=3x2 stride=1x2 pad=0+1x1+0 groups=2\n"
-               "x=1x3x5x4 w=3x17x3x3 | out=17 kernel=3 pad=same bias=false\n"
-               "x=2x16x4x3 w=16x5x3x5 b=5 | out=5 kernel=3x5 stride=2x3 pad=same\n"
-               "x=1x4x6x7 w=4x3x3x2 b=3 | out=3 kernel=3x2 stride=2 pad=full\n"
-               "x=2x3x4x4 w=3x16x3x3 b=16 | out=16 kernel=3 stride=2 pad=2 dilation=2 output_pad=1\n"
-               "x=1x16x3x4 w=16x4x3x3 b=4 | out=4 kernel=3 stride=2 pad=1 flip=true\n"
-               "x=2x16x7 w=16x6x4 b=6 | out=6 kernel=4 stride=2 pad=1\n"
-               "x=1x17x5 w=17x1x3 b=17 | out=17 kernel=3 stride=4 output_pad=2 groups=17",
+    .samples =
+        "x=1x1x3x3 w=1x6x5x5 b=6 | out=6 kernel=5\n"
+        "x=2x16x4x5 w=16x17x2x2 b=17 | out=17 kernel=2 stride=2\n"
+        "x=1x17x5x4 w=17x16x3x3 b=16 | out=16 kernel=3 stride=2 pad=1 output_pad=1\n"
+        "x=2x4x3x4 w=4x6x4x4 b=6 | out=6 kernel=4 stride=2 pad=1\n"
+        "x=1x5x3x2 w=5x3x2x3 b=3 | out=3 kernel=2x3 stride=4x5 output_pad=3x1\n"
+        "x=1x6x4x3 w=6x4x3x2 b=8 | out=8 kernel=3x2 stride=1x2 pad=0+1x1+0 groups=2\n"
+        "x=1x3x5x4 w=3x17x3x3 | out=17 kernel=3 pad=same bias=false\n"
+        "x=2x16x4x3 w=16x5x3x5 b=5 | out=5 kernel=3x5 stride=2x3 pad=same\n"
+        "x=1x4x6x7 w=4x3x3x2 b=3 | out=3 kernel=3x2 stride=2 pad=full\n"
+        "x=2x3x4x4 w=3x16x3x3 b=16 | out=16 kernel=3 stride=2 pad=2 dilation=2 output_pad=1\n"
+        "x=1x16x3x4 w=16x4x3x3 b=4 | out=4 kernel=3 stride=2 pad=1 flip=true\n"
+        "x=2x16x7 w=16x6x4 b=6 | out=6 kernel=4 stride=2 pad=1\n"
+        "x=1x17x5 w=17x1x3 b=17 | out=17 kernel=3 stride=4 output_pad=2 groups=17",
 };

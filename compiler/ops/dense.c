@@ -1,8 +1,8 @@
 /* dense: y[n,oc] = b[oc] + sum over the features f of w[oc,f] x[n,f].
  *
- * x is [N, F], or an image [N, C, H, W], or a line, whose features are numbered as flatten would: f = (c*H +
- * h)*W + w. The nests keep c, h, w apart and index the weight by that affine form, so that a
- * flatten before a dense layer costs nothing whatever the image's layout.
+ * x is [N, F], or an image [N, C, H, W], or a line, whose features are numbered as flatten would: f
+ * = (c*H + h)*W + w. The nests keep c, h, w apart and index the weight by that affine form, so that
+ * a flatten before a dense layer costs nothing whatever the image's layout.
  *
  *   dx[n,f]  = sum over oc of w[oc,f] dy[n,oc]
  *   dw[oc,f] = sum over n of dy[n,oc] x[n,f]
@@ -62,7 +62,8 @@ static bool is_flat_or_image(Graph *g, Node *n, int operand)
 {
 	Shape x = n->in[operand]->shape;
 	if (x.rank >= 2) return true;
-	return infer_error(g, n, "input is %s, a dense layer expects batch x features, an image or a line",
+	return infer_error(g, n,
+	    "input is %s, a dense layer expects batch x features, an image or a line",
 	    shape_text(g->arena, x));
 }
 

@@ -89,8 +89,8 @@ static void dx_lower(Lower *l, const Node *n)
 	int image = nest_dim(nest, "n", dx->dim[0], false), c = nest_dim(nest, "c", dx->dim[1], false);
 	int h = nest_dim(nest, "ih", p.side[0], false), w = nest_dim(nest, "iw", p.side[1], false);
 	Index zero = index_of(affine_number(0));
-	Expr *dy = e_load(
-	    a, image_load(l, nest, "dy", n->in[0], index_var(image), index_var(c), zero, zero));
+	Expr *dy =
+	    e_load(a, image_load(l, nest, "dy", n->in[0], index_var(image), index_var(c), zero, zero));
 	Expr *part = e_op(a, E_MUL, dy, e_num(a, 1 / (double)(p.side[0] * p.side[1])));
 	image_store(l, nest, "dx", n->out[0], affine_var(image), affine_var(c), affine_var(h),
 	    affine_var(w), part);

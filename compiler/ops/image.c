@@ -44,8 +44,8 @@ bool image_of_attrs(Graph *g, Node *n, int64_t batch, Shape *shape)
 	if (!attr_bool(n, "line")) return true;
 	*shape = shape_of(3, batch, channels, size[1]);
 	if (size[0] == size[1]) return true;
-	return infer_error(g, n, "size is %lldx%lld, a line has one", (long long)size[0],
-	    (long long)size[1]);
+	return infer_error(
+	    g, n, "size is %lldx%lld, a line has one", (long long)size[0], (long long)size[1]);
 }
 
 int image_load(

@@ -1,6 +1,6 @@
-/* image: what convolution, pooling and their kind work on: images, batch x channels x height x width,
- * and lines, batch x channels x width, which are images of height 1 without saying so. Nests are
- * written for both at once: a line has dims of extent 1 where an image has rows. */
+/* image: what convolution, pooling and their kind work on: images, batch x channels x height x
+ * width, and lines, batch x channels x width, which are images of height 1 without saying so. Nests
+ * are written for both at once: a line has dims of extent 1 where an image has rows. */
 #ifndef CNNC_OPS_IMAGE_H
 #define CNNC_OPS_IMAGE_H
 
@@ -22,7 +22,8 @@ static inline Shape image_shape(const Value *v, int64_t a, int64_t b, const int6
 {
 	return is_line(v) ? shape_of(3, a, b, plane[1]) : shape_of(4, a, b, plane[0], plane[1]);
 }
-/* Attributes that tell what a row of features was: `channels` and `size`, and that it was a line. */
+/* Attributes that tell what a row of features was: `channels` and `size`, and that it was a line.
+ */
 #define ATTR_LINE                                                                                  \
 	{                                                                                              \
 		.name = "line", .type = ATTR_BOOL,                                                         \

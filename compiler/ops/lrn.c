@@ -24,8 +24,8 @@ static bool image_infer(Graph *g, Node *n, int results)
 	if (!infer_begin(g, n)) return false;
 	Shape x = n->in[0]->shape;
 	if (x.rank < 2)
-		return infer_error(g, n, "input is %s, expected batch x channels and then any",
-		    shape_text(g->arena, x));
+		return infer_error(
+		    g, n, "input is %s, expected batch x channels and then any", shape_text(g->arena, x));
 	for (int k = 0; k < results; k++)
 		if (!infer_out(g, n, k, x, TYPE_REAL)) return false;
 	return true;

@@ -72,8 +72,8 @@ int pool_load_taps(Lower *l, Nest *nest, const PoolDims *d, const Window *w, con
 
 void pool_store(Lower *l, Nest *nest, const char *as, const PoolDims *d, const Value *v, Expr *e)
 {
-	image_store(l, nest, as, v, affine_var(d->n), affine_var(d->c), affine_var(d->h),
-	    affine_var(d->w), e);
+	image_store(
+	    l, nest, as, v, affine_var(d->n), affine_var(d->c), affine_var(d->h), affine_var(d->w), e);
 }
 
 Nest *pool_back(Lower *l, const Node *n, const char *name, const Window *w, PoolBack *d)

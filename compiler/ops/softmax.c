@@ -18,8 +18,8 @@ static bool soft_infer(Graph *g, Node *n)
 	if (!infer_begin(g, n)) return false;
 	Shape x = n->in[0]->shape;
 	if (x.rank < 2)
-		return infer_error(g, n, "input is %s, expected batch x channels and then any",
-		    shape_text(g->arena, x));
+		return infer_error(
+		    g, n, "input is %s, expected batch x channels and then any", shape_text(g->arena, x));
 	return infer_out(g, n, 0, x, TYPE_REAL);
 }
 

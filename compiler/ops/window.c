@@ -1,7 +1,8 @@
 /* window: see window.h. */
 #include "window.h"
 
-/* Zeros before and behind one side, by the window's size and stride where the mode asks for that. */
+/* Zeros before and behind one side, by the window's size and stride where the mode asks for that.
+ */
 static void pad_side(Window *w, int side, const Pads *p)
 {
 	int64_t span = window_span(w, side), stride = w->stride[side], in = w->in[side];

@@ -43,8 +43,9 @@ typedef struct {
 #define ATTR_PAD                                                                                   \
 	{                                                                                              \
 		.name = "pad", .type = ATTR_PADS, .min = 0, .max = SIDE_LIMIT,                             \
-		.doc = "zeros at the borders: a number, {height, width} of numbers or of {before, after}, " \
-		       "valid (none), same (the size stays, but for strides), full"                        \
+		.doc =                                                                                     \
+		    "zeros at the borders: a number, {height, width} of numbers or of {before, after}, "   \
+		    "valid (none), same (the size stays, but for strides), full"                           \
 	}
 #define ATTR_DILATION                                                                              \
 	{                                                                                              \
@@ -61,9 +62,9 @@ typedef struct {
 		.name = NULL                                                                               \
 	}
 
-/* From the node's attributes of these names (kernel, stride, pad, dilation, flip), where its operator
- * has them; `in` is the input's height and width; `kernel` NULL: the attribute's. Operand 0 says
- * whether it is about lines, whose height, kernel's height and so on are 1. */
+/* From the node's attributes of these names (kernel, stride, pad, dilation, flip), where its
+ * operator has them; `in` is the input's height and width; `kernel` NULL: the attribute's. Operand
+ * 0 says whether it is about lines, whose height, kernel's height and so on are 1. */
 Window window_of(const Node *n, const int64_t *in, const int64_t *kernel);
 /* Inputs from the first tap of a window to its last. */
 int64_t window_span(const Window *w, int side);
@@ -92,10 +93,10 @@ Index window_back(const Window *w, int side, const BackSide *b);
 void window_guard_back(Nest *nest, const Window *w, int side, const BackSide *b);
 Affine window_back_input(const Window *w, int side, const BackSide *b);
 /* The nests for what no point of such a gradient writes in dx: zeros, or if it is not NULL bias[c]
- * in channel c. Each element of dx has one nest that writes it, so that their order does not matter.
+ * in channel c. Each element of dx has one nest that writes it, so that their order does not
+ * matter.
  */
-void window_back_rest(
-    Lower *l, const Node *n, const Window *w, const Value *dx, const Value *bias);
+void window_back_rest(Lower *l, const Node *n, const Window *w, const Value *dx, const Value *bias);
 
 /* For costs: the largest number where the result does not fit. */
 static inline int64_t sat_mul(int64_t a, int64_t b)
