@@ -138,35 +138,45 @@ static bool read_ends(Reading *r, int i, int64_t *before, int64_t *after)
 	return good;
 }
 
+static bool read_pad_mode(Reading *r, int i, Pads *p)
+{
+	static const struct {
+		const char *name;
+		PadMode mode;
+	} modes[] = {{"valid", PAD_GIVEN}, {"same", PAD_SAME}, {"full", PAD_FULL}};
+	const char *names[COUNT(modes)], *s = lua_tostring(r->L, i);
+	for (int k = 0; k < COUNT(modes); k++) {
+		names[k] = modes[k].name;
+		p->mode = modes[k].mode;
+		if (!strcmp(s, modes[k].name)) return true;
+	}
+	front_error(r->f, "%s: %s is '%.60s', must be numbers or one of: valid same full%s",
+	    r->call->who, r->attr->name, s, front_hint(r->f, s, names, COUNT(modes)));
+	return false;
+}
+
+/* One entry of a table is for both sides, as a number is: {{before, after}}. */
 static bool read_pads(Reading *r, int i)
 {
-	static const char words[] = "valid same full";
 	static const char expected[] = "a whole number, {height, width} of numbers or of {before, "
 	                               "after}, or one of: valid same full";
 	Pads *p = &r->to->pads;
-	bool good = true;
 	*p = (Pads){.mode = PAD_GIVEN};
-	if (lua_type(r->L, i) == LUA_TSTRING) {
-		const char **word, *s = lua_tostring(r->L, i);
-		int n = front_words(r->f, words, &word), k = 0;
-		while (k < n && strcmp(word[k], s) != 0) k++;
-		if (k == n) return wrong(r, i, expected);
-		p->mode = (PadMode[]){PAD_GIVEN, PAD_SAME, PAD_FULL}[k];
-		return true;
-	}
-	if (lua_istable(r->L, i)) {
-		good = sandbox_sorted_keys(r->L, i) == 2;
+	if (lua_type(r->L, i) == LUA_TSTRING) return read_pad_mode(r, i, p);
+	int sides = 1;
+	bool good = true, table = lua_istable(r->L, i);
+	if (table) {
+		sides = sandbox_sorted_keys(r->L, i);
 		lua_pop(r->L, 1);
-		for (int s = 0; s < 2 && good; s++) {
-			lua_rawgeti(r->L, i, s + 1);
-			good = read_ends(r, lua_gettop(r->L), &p->before[s], &p->after[s]);
-			lua_pop(r->L, 1);
-		}
-	} else {
-		good = read_ends(r, i, &p->before[0], &p->after[0]);
-		p->before[1] = p->after[1] = p->before[0];
+		good = sides == 1 || sides == 2;
+	}
+	for (int s = 0; s < sides && good; s++) {
+		if (table) lua_rawgeti(r->L, i, s + 1);
+		good = read_ends(r, table ? lua_gettop(r->L) : i, &p->before[s], &p->after[s]);
+		if (table) lua_pop(r->L, 1);
 	}
 	if (!good) return wrong(r, i, expected);
+	if (sides == 1) p->before[1] = p->before[0], p->after[1] = p->after[0];
 	for (int s = 0; s < 2; s++)
 		if (!in_range(r, (double)p->before[s]) || !in_range(r, (double)p->after[s])) return false;
 	return true;

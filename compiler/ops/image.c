@@ -19,8 +19,9 @@ bool image_check(Graph *g, Node *n, int i, const char *what)
 		    shape_text(g->arena, v->shape), what);
 	for (int k = 0; is_line(v) && n->op->attr && n->op->attr[k].name; k++)
 		if (!is_square(&n->op->attr[k], &n->attr[k]))
-			return infer_error(g, n, "input is %s, a line: %s is one number, there is no height",
-			    shape_text(g->arena, v->shape), n->op->attr[k].name);
+			return infer_error(g, n, "input is %s, a line: %s is one number%s, there is no height",
+			    shape_text(g->arena, v->shape), n->op->attr[k].name,
+			    n->op->attr[k].type == ATTR_PADS ? " or {{before, after}}" : "");
 	return true;
 }
 
