@@ -41,19 +41,26 @@ int64_t window_span(const Window *w, int side)
 	return w->dilation[side] * (w->kernel[side] - 1) + 1;
 }
 
+static bool too_small(Graph *g, Node *n, const Window *w)
+{
+	const char *dilated = w->dilation[0] > 1 || w->dilation[1] > 1 ? ", dilated" : "";
+	int64_t pads[] = {w->pad[0] + w->after[0], w->pad[1] + w->after[1]};
+	if (is_line(n->in[0]))
+		return infer_error(g, n,
+		    "input is %lld wide with %lld of padding, too small for a kernel of %lld%s",
+		    (long long)w->in[1], (long long)pads[1], (long long)w->kernel[1], dilated);
+	return infer_error(g, n,
+	    "input is %lldx%lld with %lldx%lld of padding, too small for a kernel of %lldx%lld%s",
+	    (long long)w->in[0], (long long)w->in[1], (long long)pads[0], (long long)pads[1],
+	    (long long)w->kernel[0], (long long)w->kernel[1], dilated);
+}
+
 bool window_fit(Graph *g, Node *n, Window *w, bool ceil)
 {
 	for (int s = 0; s < 2; s++) {
 		int64_t left = w->in[s] + w->pad[s] + w->after[s] - window_span(w, s);
 		if (ceil) left += w->stride[s] - 1;
-		if (left < 0)
-			return infer_error(g, n,
-			    "input is %lldx%lld with %lldx%lld of padding, too small for a kernel of "
-			    "%lldx%lld%s",
-			    (long long)w->in[0], (long long)w->in[1], (long long)(w->pad[0] + w->after[0]),
-			    (long long)(w->pad[1] + w->after[1]), (long long)w->kernel[0],
-			    (long long)w->kernel[1],
-			    w->dilation[0] > 1 || w->dilation[1] > 1 ? ", dilated" : "");
+		if (left < 0) return too_small(g, n, w);
 		w->out[s] = left / w->stride[s] + 1;
 		if (ceil && (w->out[s] - 1) * w->stride[s] >= w->in[s] + w->pad[s]) w->out[s]--;
 	}

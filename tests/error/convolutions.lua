@@ -6,7 +6,7 @@
 -- expect: :23: error: max_pool: pad is 2x1, at most half of the kernel 3x3 is allowed
 -- expect: :24: error: f: input is 1x4x20, a line: kernel is one number, there is no height
 -- expect: :25: error: g: input is 1x4x20, a line: pad is one number or {{before, after}}, there is no height
--- expect: :26: error: h: input is 1x20 with 0x0 of padding, too small for a kernel of 1x30
+-- expect: :26: error: h: input is 20 wide with 0 of padding, too small for a kernel of 30
 -- expect: :27: error: i: output_pad is 2x2, must be smaller than the stride
 -- expect: :28: error: j: pad = 'same' has its size, output_pad is one too many
 -- expect: :29: error: k: the padding leaves nothing: the result would be -1x-1
