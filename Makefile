@@ -93,8 +93,8 @@ check: deps
 check-full: deps
 	@$(SUBMAKE) tests
 	@BUILD=$(BUILD) CC="$(CC)" CNNC_CHECK=full sh tests/run.sh $(TESTS)
-	@$(MAKE) --no-print-directory -C examples/digits BUILD=$(abspath $(BUILD)) \
-		CNNC=$(abspath $(CNNC)) check
+	@for e in digits filters; do $(MAKE) --no-print-directory -C examples/$$e \
+		BUILD=$(abspath $(BUILD)) CNNC=$(abspath $(CNNC)) check || exit 1; done
 	@$(SUBMAKE) fuzz
 	@$(MAKE) --no-print-directory check-san
 

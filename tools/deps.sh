@@ -14,6 +14,7 @@ list() {
 	libedit-dev|header editline/readline.h|line editing and history
 	libjansson-dev|header jansson.h|reads the headers of weight files
 	zlib1g-dev|header zlib.h|reads compressed data sets
+	libpng-dev|header png.h|reads and writes the pictures of examples/filters
 	libcmocka-dev|header cmocka.h|runs the tests
 	END
 }
