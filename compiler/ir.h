@@ -106,7 +106,7 @@ typedef struct LinkTable {
 	uint8_t *at;   /* rows*cols of 0 or 1 */
 } LinkTable;
 
-enum { MAX_OUT = 4 };
+enum { MAX_OUT = 8 };
 
 struct Node {
 	NodeKind kind;

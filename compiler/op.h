@@ -144,6 +144,7 @@ typedef enum {
 	OP_GRADIENT_ONLY = 16, /* made by gradients, never differentiated: gradient may be NULL */
 	OP_REGROUP =
 	    32, /* result 0 is operand 0 with the dims after the batch written as one: flatten */
+	OP_MANY = 128,      /* the method gives all results, not just the first: split */
 	OP_ANY_DIMS =
 	    64 /* operand 0 may have any dims after the batch; it looks at their product: dense */
 } OpFlag;

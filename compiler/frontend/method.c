@@ -211,8 +211,9 @@ static int call_method(lua_State *L)
 	const char *layer = m.path ? m.call.who : m.name;
 	Node *n = front_node(f, op, layer, m.in, m.nin, m.call.attr);
 	if (m.name) n->name = m.name;
-	tensor_push(L, n->out[0]);
-	return 1;
+	int results = op->flags & OP_MANY && !n->poisoned ? n->nout : 1;
+	for (int k = 0; k < results; k++) tensor_push(L, n->out[k]);
+	return results;
 }
 
 void method_open(lua_State *L)
