@@ -1,7 +1,9 @@
-/* What the README and the manual promise: examples are run as they stand there, options exist.
+/* What the pages promise: examples are run as they stand there, options exist, every operator is
+ * described.
  *
- * A block of README.md that follows a line `<!-- test: NAME -->` is taken out of it. */
+ * A block of a page that follows a line `<!-- test: NAME -->` is taken out of it. */
 #define _XOPEN_SOURCE 700
+#include "../compiler/op.h"
 #include "spawn.h"
 
 #include <setjmp.h>
@@ -49,20 +51,22 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* The README's block of this name, in f->block. */
-static const char *block(Fixture *f, const char *name)
+/* The page's block of this name, in f->block. */
+static const char *block_of(Fixture *f, const char *page, const char *name)
 {
 	char mark[64];
-	read_page(f, "README.md");
+	read_page(f, page);
 	snprintf(mark, sizeof mark, "<!-- test: %s -->\n```", name);
 	const char *start = strstr(f->page, mark);
-	if (!start) fail_msg("no block %s in README.md", name);
+	if (!start) fail_msg("no block %s in %s", name, page);
 	start = strchr(start + strlen(mark), '\n') + 1;
 	const char *end = strstr(start, "\n```\n");
 	if (!end) fail_msg("the block %s has no end", name);
 	snprintf(f->block, sizeof f->block, "%.*s", (int)(end + 1 - start), start);
 	return f->block;
 }
+
+static const char *block(Fixture *f, const char *name) { return block_of(f, "README.md", name); }
 
 static void run(Fixture *f, const char *command)
 {
@@ -96,6 +100,53 @@ static void the_network_compiles(void **state)
 	assert_non_null(end);
 	*end = '\0';
 	if (!strstr(f->page, f->spawn.err)) fail_msg("README.md has no '%s'", f->spawn.err);
+}
+
+static void the_language_s_example_compiles(void **state)
+{
+	Fixture *f = *state;
+	spawn_write(&f->spawn, "classifier.lua", block_of(f, "docs/language.md", "classifier.lua"));
+	run(f, "cnnc classifier.lua -D width=5 && cc -c classifier.c");
+}
+
+static bool is_word(char c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+
+static bool has_word(const char *text, const char *word)
+{
+	size_t n = strlen(word);
+	for (const char *at = text; (at = strstr(at, word)) != NULL; at++)
+		if ((at == text || !is_word(at[-1])) && !is_word(at[n])) return true;
+	return false;
+}
+
+/* Whether the page somewhere has `x:NAME(...)` or `NAME{...}` with all its options. */
+static bool shows_call(const char *page, const OpDesc *op)
+{
+	char name[64], call[1024];
+	snprintf(name, sizeof name, "%s%s", op->flags & OP_OPTIMIZER ? "`" : ":", op->name);
+	for (const char *at = page; (at = strstr(at, name)) != NULL; at++) {
+		bool good = strchr("({", at[strlen(name)]) != NULL;
+		snprintf(call, sizeof call, "%.*s", (int)strcspn(at + 1, "`"), at + 1);
+		for (const Attr *a = op->attr; good && a && a->name; a++)
+			good = a->type == ATTR_MAP || has_word(call, a->name);
+		if (good) return true;
+	}
+	return false;
+}
+
+static void the_language_has_every_operator(void **state)
+{
+	Fixture *f = *state;
+	int operators = 0;
+	read_page(f, "docs/language.md");
+	for (int i = 0; i < op_count; i++) {
+		const OpDesc *op = op_table[i];
+		if (!(op->flags & (OP_METHOD | OP_OPTIMIZER))) continue;
+		if (!shows_call(f->page, op))
+			fail_msg("docs/language.md does not show how %s is called, with all options", op->name);
+		operators++;
+	}
+	assert_true(operators > 40);
 }
 
 /* Lines behind "> " go in; all others are what comes out. */
@@ -143,10 +194,10 @@ static void the_manual_knows_every_option(void **state)
 /* The other way round: long options named in the pages are understood. */
 static void every_option_in_the_pages_exists(void **state)
 {
-	static const char *const page[] = {"README.md", "docs/cnnc.1"};
+	static const char *const page[] = {"README.md", "docs/cnnc.1", "docs/language.md"};
 	Fixture *f = *state;
 	run(f, "cnnc --help");
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		read_page(f, page[i]);
 		without_escapes(f->page);
 		for (const char *at = f->page; (at = strstr(at, "--")) != NULL;) {
@@ -167,6 +218,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(the_program_around_emitted_c_is_true),
 	    TEST(the_network_compiles),
+	    TEST(the_language_s_example_compiles),
+	    TEST(the_language_has_every_operator),
 	    TEST(the_prompt_answers_as_shown),
 	    TEST(the_manual_knows_every_option),
 	    TEST(every_option_in_the_pages_exists),
