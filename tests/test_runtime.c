@@ -406,6 +406,43 @@ static void checkpoint_that_does_not_fit_changes_nothing(void **state)
 	unlink(path);
 }
 
+/* Fine-tuning to another class count: the classifier keeps its first values, all else is read. */
+static void weights_of_other_classes_are_read_but_for_the_classifier(void **state)
+{
+	(void)state;
+	static const struct cnnc_tensor three[] = {{"conv", 0, 2, {2}, 1, 0},
+	    {"fc.weight", 2, 6, {3, 2}, 2, 0}, {"fc.bias", 8, 3, {3}, 1, 0},
+	    {"fc.bias.velocity", 0, 3, {3}, 1, 2}},
+	                                five[] = {{"conv", 0, 2, {2}, 1, 0},
+	                                    {"fc.weight", 2, 10, {5, 2}, 2, 0},
+	                                    {"fc.bias", 12, 5, {5}, 1, 0}};
+	char path[] = "/tmp/cnnc-checkpoint-XXXXXX";
+	close(mkstemp(path));
+	FormatError e = {""};
+	float from[17], vars[11], before[11];
+	bool kept[4] = {true, false, false, true};
+	const char *const fc[] = {"fc.*", NULL}, *const bias[] = {"fc.bias", NULL};
+	const WeightsAllow allow = {fc, NULL}, too_little = {bias, NULL}, none = {NULL, NULL};
+	for (int i = 0; i < 17; i++) from[i] = (float)(100 + i);
+	for (int i = 0; i < 11; i++) vars[i] = before[i] = (float)i;
+	assert_true(weights_write(path, five, 3, from, &e));
+	assert_false(weights_read(path, three, 4, vars, &e));
+	assert_false(weights_read_allowing(path, three, 4, vars, &none, kept, &e));
+	assert_non_null(
+	    strstr(e.text, "differing: fc.weight is [5,2], not [3,2], fc.bias is [5], not [3]"));
+	assert_false(weights_read_allowing(path, three, 4, vars, &too_little, kept, &e));
+	assert_non_null(strstr(e.text, "differing: fc.weight is [5,2], not [3,2]"));
+	assert_memory_equal(vars, before, sizeof vars);
+	assert_true(weights_read_allowing(path, three, 4, vars, &allow, kept, &e));
+	assert_true(!kept[0] && kept[1] && kept[2] && !kept[3]);
+	assert_true(vars[0] == 100 && vars[1] == 101);
+	assert_memory_equal(vars + 2, before + 2, 9 * sizeof *vars);
+	assert_true(
+	    weights_read_allowing(path, five, 3, from, &allow, kept, &e)); /* all of it is there */
+	assert_true(!kept[0] && !kept[1] && !kept[2]);
+	unlink(path);
+}
+
 static void checkpoint_numbers_are_checked(void **state)
 {
 	(void)state;
@@ -514,6 +551,7 @@ int main(void)
 	    cmocka_unit_test(progress_is_plain_in_a_file),
 	    cmocka_unit_test(checkpoint_brings_back_every_bit),
 	    cmocka_unit_test(checkpoint_that_does_not_fit_changes_nothing),
+	    cmocka_unit_test(weights_of_other_classes_are_read_but_for_the_classifier),
 	    cmocka_unit_test(checkpoint_numbers_are_checked),
 	    cmocka_unit_test(pool_runs_each_task_once),
 	    cmocka_unit_test(pool_runs_inside_a_task),
