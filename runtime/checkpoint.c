@@ -1,6 +1,7 @@
 /* checkpoint: weights and trainings in safetensors files. */
 #include "checkpoint.h"
 
+#include "augment.h"
 #include "formats/safetensors.h"
 
 #include <errno.h>
@@ -150,8 +151,9 @@ bool weights_read(
 
 static const char mark_key[] = "cnnc.checkpoint", mark[] = "1", schedule_key[] = "schedule";
 
-/* The numbers of a checkpoint by name: one list for both ways. */
-enum { WHOLES = 9, REALS = 5, NUMBER_ROOM = 32 };
+/* The numbers of a checkpoint by name: one list for both ways. The first ones are in every file;
+ * the others, which came later, are 0 where they are missing. */
+enum { WHOLES = 11, WHOLES_AT_FIRST = 9, REALS = 5, NUMBER_ROOM = 32 };
 
 typedef struct {
 	const char *key;
@@ -167,7 +169,8 @@ static void list_numbers(Checkpoint *c, Whole whole[WHOLES], Real real[REALS])
 	RateSchedule *s = &c->schedule;
 	const Whole wholes[WHOLES] = {{"seed", &c->seed}, {"step", &c->step}, {"epoch", &c->epoch},
 	    {"place", &c->place}, {"images", &c->images}, {"batch", &c->batch},
-	    {"rate.warm_up", &s->warm_up}, {"rate.every", &s->every}, {"rate.total", &s->total}};
+	    {"rate.warm_up", &s->warm_up}, {"rate.every", &s->every}, {"rate.total", &s->total},
+	    {"augment.pad", &c->pad}, {"augment.flip", &c->flip}};
 	const Real reals[REALS] = {{"momentum", &c->momentum}, {"decay", &c->decay}, {"rate", &s->base},
 	    {"rate.factor", &s->factor}, {"rate.last", &s->last}};
 	memcpy(whole, wholes, sizeof wholes);
@@ -227,9 +230,12 @@ static bool read_numbers(const char *path, const Safetensors *s, Checkpoint *c, 
 	Whole whole[WHOLES];
 	Real real[REALS];
 	list_numbers(c, whole, real);
-	for (int i = 0; i < WHOLES; i++)
-		if (!read_whole(safetensors_metadata(s, whole[i].key), whole[i].value))
+	for (int i = 0; i < WHOLES; i++) {
+		const char *text = safetensors_metadata(s, whole[i].key);
+		if (!text && i >= WHOLES_AT_FIRST) text = "0";
+		if (!read_whole(text, whole[i].value))
 			return format_fail(e, "%s: '%s' is not a number", path, whole[i].key);
+	}
 	for (int i = 0; i < REALS; i++)
 		if (!read_real(safetensors_metadata(s, real[i].key), real[i].value))
 			return format_fail(e, "%s: '%s' is not a number", path, real[i].key);
@@ -239,6 +245,9 @@ static bool read_numbers(const char *path, const Safetensors *s, Checkpoint *c, 
 	if (!c->batch || c->place > c->images)
 		return format_fail(e, "%s: image %" PRIu64 " of %" PRIu64 ", in batches of %" PRIu64, path,
 		    c->place, c->images, c->batch);
+	if (c->pad > AUGMENT_PAD || c->flip > 1)
+		return format_fail(
+		    e, "%s: images moved by %" PRIu64 " pixels, flip %" PRIu64, path, c->pad, c->flip);
 	return true;
 }
 

@@ -41,6 +41,7 @@ typedef struct {
 	uint64_t place;         /* images of this epoch that are done */
 	uint64_t images, batch; /* what `place` counts in */
 	float momentum, decay;
+	uint64_t pad, flip; /* of the augmentation */
 	RateSchedule schedule;
 } Checkpoint;
 

@@ -102,7 +102,7 @@ static void rates_follow_their_schedule(void **state)
 /* n images of side x side, image i filled with the value 10 * i, labelled i % 10. */
 static Dataset make_set(size_t n, size_t side)
 {
-	Dataset d = {n, side, side, 10, malloc(n * side * side), malloc(n)};
+	Dataset d = {n, 1, side, side, 10, malloc(n * side * side), malloc(n)};
 	assert_true(d.pixel && d.label);
 	for (size_t i = 0; i < n; i++) {
 		memset(d.pixel + i * side * side, (int)(10 * i % 256), side * side);
@@ -163,7 +163,7 @@ static void fit_normalises(void **state)
 	assert_true(fabs(sum / 1280) < 1e-5 && fabs(squares / 1280 - 1) < 1e-5);
 	memset(d.pixel, 9, 20 * 64); /* all alike: no division by nothing */
 	fit_measure(&f, &d);
-	assert_true(f.scale == 1 && near(f.mean, 9 / 255.0));
+	assert_true(f.scale[0] == 1 && near(f.mean[0], 9 / 255.0));
 	dataset_free(&d);
 }
 
@@ -345,6 +345,8 @@ static Checkpoint make_checkpoint(float *vars, float *slots, size_t tensors)
 	    .batch = 64,
 	    .momentum = 0.9f,
 	    .decay = 1e-4f,
+	    .pad = 4,
+	    .flip = 1,
 	    .schedule = {.kind = RATE_COSINE,
 	        .base = 0.1f,
 	        .warm_up = 5,
@@ -373,12 +375,44 @@ static void checkpoint_brings_back_every_bit(void **state)
 		assert_true(d.seed == c.seed && d.step == c.step && d.epoch == c.epoch);
 		assert_true(d.place == c.place && d.images == c.images && d.batch == c.batch);
 		assert_true(d.momentum == c.momentum && d.decay == c.decay);
+		assert_true(d.pad == 4 && d.flip == 1);
 		const RateSchedule *s = &c.schedule, *r = &d.schedule;
 		assert_true(r->kind == s->kind && r->base == s->base && r->factor == s->factor);
 		assert_true(r->warm_up == s->warm_up && r->every == s->every && r->total == s->total);
 		assert_true(r->last == s->last);
 		assert_true(d.vars == vars2);
 	}
+	unlink(path);
+}
+
+/* Files from before there was augmentation say nothing of it: there was none. */
+static void checkpoint_of_before_is_read(void **state)
+{
+	(void)state;
+	static const char *const key[] = {"seed", "step", "epoch", "place", "images", "batch",
+	    "rate.warm_up", "rate.every", "rate.total", "momentum", "decay", "rate", "rate.factor",
+	    "rate.last", "schedule", "cnnc.checkpoint"};
+	enum { KEYS = sizeof key / sizeof *key };
+	char path[] = "/tmp/cnnc-checkpoint-XXXXXX";
+	close(mkstemp(path));
+	FormatError e = {""};
+	float vars[8] = {1}, slots[6] = {2};
+	Checkpoint c = make_checkpoint(vars, slots, 3), d = make_checkpoint(vars, slots, 3);
+	Safetensors s;
+	SafetensorsPair pair[KEYS];
+	const SafetensorsOutput out[] = {{"fc.weight", SAFETENSORS_F32, 2, {2, 3}, vars},
+	    {"bn.running_mean", SAFETENSORS_F32, 1, {2}, vars},
+	    {"fc.weight.velocity", SAFETENSORS_F32, 2, {2, 3}, slots}};
+	assert_true(checkpoint_write(path, &c, &e) && safetensors_read(path, &s, &e));
+	for (int i = 0; i < KEYS; i++)
+		pair[i] = (SafetensorsPair){key[i], safetensors_metadata(&s, key[i])};
+	assert_true(safetensors_write(path, out, 3, pair, KEYS, &e));
+	safetensors_free(&s);
+	assert_true(checkpoint_read(path, &d, &e));
+	assert_true(d.pad == 0 && d.flip == 0 && d.step == c.step && d.schedule.total == 220);
+	c.flip = 2;
+	assert_true(checkpoint_write(path, &c, &e));
+	assert_false(checkpoint_read(path, &d, &e));
 	unlink(path);
 }
 
@@ -550,6 +584,7 @@ int main(void)
 	    cmocka_unit_test(progress_fits_the_columns),
 	    cmocka_unit_test(progress_is_plain_in_a_file),
 	    cmocka_unit_test(checkpoint_brings_back_every_bit),
+	    cmocka_unit_test(checkpoint_of_before_is_read),
 	    cmocka_unit_test(checkpoint_that_does_not_fit_changes_nothing),
 	    cmocka_unit_test(weights_of_other_classes_are_read_but_for_the_classifier),
 	    cmocka_unit_test(checkpoint_numbers_are_checked),
