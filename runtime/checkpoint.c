@@ -1,6 +1,7 @@
 /* checkpoint: weights and trainings in safetensors files. */
 #include "checkpoint.h"
 
+#include "augment.h"
 #include "formats/safetensors.h"
 
 #include <errno.h>
@@ -16,6 +17,8 @@ typedef struct {
 	SafetensorsExpected shape;
 	float *values;
 	size_t count;
+	size_t number; /* in the table */
+	bool kept;     /* its values stay: the file does not have them, and need not */
 } Place;
 
 typedef struct {
@@ -40,10 +43,13 @@ static bool list_places(Places *list, const struct cnnc_tensor *tensor, size_t n
 		for (int k = 0; k < t->rank && k < 4; k++) p->shape.dim[k] = t->dim[k];
 		p->values = base + t->offset;
 		p->count = t->count;
+		p->number = i;
 	}
 	if (slots && slot_count && !slots_named)
 		list->at[list->n++] =
-		    (Place){{.name = "optimizer.slots", .rank = 1, .dim = {slot_count}}, slots, slot_count};
+		    (Place){.shape = {.name = "optimizer.slots", .rank = 1, .dim = {slot_count}},
+		        .values = slots,
+		        .count = slot_count};
 	return true;
 }
 
@@ -65,14 +71,19 @@ static bool write_places(const char *path, const Places *list, const Safetensors
 	return ok;
 }
 
+/* The file against the list; marks what is kept. */
 static bool check_places(const char *path, const Safetensors *s, const Places *list,
-    const char *passed_over, FormatError *e)
+    const char *passed_over, const SafetensorsAllow *allow, FormatError *e)
 {
 	SafetensorsExpected *expected = calloc(list->n + 1, sizeof *expected);
-	if (!expected) return format_fail(e, "%s: no memory", path);
-	for (size_t i = 0; i < list->n; i++) expected[i] = list->at[i].shape;
-	bool ok = safetensors_check(s, path, expected, list->n, passed_over, e);
+	bool *kept = calloc(list->n + 1, sizeof *kept);
+	bool ok = expected && kept;
+	if (!ok) format_fail(e, "%s: no memory", path);
+	for (size_t i = 0; ok && i < list->n; i++) expected[i] = list->at[i].shape;
+	ok = ok && safetensors_match(s, path, expected, list->n, passed_over, allow, kept, e);
+	for (size_t i = 0; ok && i < list->n; i++) list->at[i].kept = kept[i];
 	free(expected);
+	free(kept);
 	return ok;
 }
 
@@ -85,10 +96,12 @@ static bool fill_places(const char *path, const Safetensors *s, const Places *li
 	if (!aside) return format_fail(e, "%s: no memory for %zu floats", path, total);
 	bool ok = true;
 	for (size_t i = 0; ok && i < list->n; at += list->at[i++].count)
-		ok = safetensors_floats(safetensors_find(s, list->at[i].shape.name), aside + at, e);
+		ok = list->at[i].kept ||
+		     safetensors_floats(safetensors_find(s, list->at[i].shape.name), aside + at, e);
 	at = 0;
 	for (size_t i = 0; ok && i < list->n; at += list->at[i++].count)
-		memcpy(list->at[i].values, aside + at, list->at[i].count * sizeof *aside);
+		if (!list->at[i].kept)
+			memcpy(list->at[i].values, aside + at, list->at[i].count * sizeof *aside);
 	free(aside);
 	return ok;
 }
@@ -108,28 +121,39 @@ bool weights_write(const char *path, const struct cnnc_tensor *tensor, size_t te
 	return ok;
 }
 
-bool weights_read(
-    const char *path, const struct cnnc_tensor *tensor, size_t tensors, float *vars, FormatError *e)
+bool weights_read_allowing(const char *path, const struct cnnc_tensor *tensor, size_t tensors,
+    float *vars, const WeightsAllow *allow, bool *kept, FormatError *e)
 {
 	Places list;
 	Safetensors file;
+	SafetensorsAllow may = {NULL, NULL};
+	if (allow) may = (SafetensorsAllow){allow->missing, allow->left_over};
 	if (!list_places(&list, tensor, tensors, vars, NULL, 0, e)) return false;
 	bool ok = safetensors_read(path, &file, e);
 	if (ok) {
-		ok = check_places(path, &file, &list, ".num_batches_tracked", e) &&
+		ok = check_places(path, &file, &list, ".num_batches_tracked", &may, e) &&
 		     fill_places(path, &file, &list, e);
 		safetensors_free(&file);
 	}
+	for (size_t i = 0; ok && kept && i < tensors; i++) kept[i] = false; /* slots are in no list */
+	for (size_t i = 0; ok && kept && i < list.n; i++) kept[list.at[i].number] = list.at[i].kept;
 	free(list.at);
 	return ok;
+}
+
+bool weights_read(
+    const char *path, const struct cnnc_tensor *tensor, size_t tensors, float *vars, FormatError *e)
+{
+	return weights_read_allowing(path, tensor, tensors, vars, NULL, NULL, e);
 }
 
 /* --- metadata ----------------------------------------------------------------------------- */
 
 static const char mark_key[] = "cnnc.checkpoint", mark[] = "1", schedule_key[] = "schedule";
 
-/* The numbers of a checkpoint by name: one list for both ways. */
-enum { WHOLES = 9, REALS = 5, NUMBER_ROOM = 32 };
+/* The numbers of a checkpoint by name: one list for both ways. The first ones are in every file;
+ * the others, which came later, are 0 where they are missing. */
+enum { WHOLES = 11, WHOLES_AT_FIRST = 9, REALS = 5, NUMBER_ROOM = 32 };
 
 typedef struct {
 	const char *key;
@@ -145,7 +169,8 @@ static void list_numbers(Checkpoint *c, Whole whole[WHOLES], Real real[REALS])
 	RateSchedule *s = &c->schedule;
 	const Whole wholes[WHOLES] = {{"seed", &c->seed}, {"step", &c->step}, {"epoch", &c->epoch},
 	    {"place", &c->place}, {"images", &c->images}, {"batch", &c->batch},
-	    {"rate.warm_up", &s->warm_up}, {"rate.every", &s->every}, {"rate.total", &s->total}};
+	    {"rate.warm_up", &s->warm_up}, {"rate.every", &s->every}, {"rate.total", &s->total},
+	    {"augment.pad", &c->pad}, {"augment.flip", &c->flip}};
 	const Real reals[REALS] = {{"momentum", &c->momentum}, {"decay", &c->decay}, {"rate", &s->base},
 	    {"rate.factor", &s->factor}, {"rate.last", &s->last}};
 	memcpy(whole, wholes, sizeof wholes);
@@ -205,9 +230,12 @@ static bool read_numbers(const char *path, const Safetensors *s, Checkpoint *c, 
 	Whole whole[WHOLES];
 	Real real[REALS];
 	list_numbers(c, whole, real);
-	for (int i = 0; i < WHOLES; i++)
-		if (!read_whole(safetensors_metadata(s, whole[i].key), whole[i].value))
+	for (int i = 0; i < WHOLES; i++) {
+		const char *text = safetensors_metadata(s, whole[i].key);
+		if (!text && i >= WHOLES_AT_FIRST) text = "0";
+		if (!read_whole(text, whole[i].value))
 			return format_fail(e, "%s: '%s' is not a number", path, whole[i].key);
+	}
 	for (int i = 0; i < REALS; i++)
 		if (!read_real(safetensors_metadata(s, real[i].key), real[i].value))
 			return format_fail(e, "%s: '%s' is not a number", path, real[i].key);
@@ -217,6 +245,9 @@ static bool read_numbers(const char *path, const Safetensors *s, Checkpoint *c, 
 	if (!c->batch || c->place > c->images)
 		return format_fail(e, "%s: image %" PRIu64 " of %" PRIu64 ", in batches of %" PRIu64, path,
 		    c->place, c->images, c->batch);
+	if (c->pad > AUGMENT_PAD || c->flip > 1)
+		return format_fail(
+		    e, "%s: images moved by %" PRIu64 " pixels, flip %" PRIu64, path, c->pad, c->flip);
 	return true;
 }
 
@@ -229,8 +260,8 @@ bool checkpoint_read(const char *path, Checkpoint *c, FormatError *e)
 		return false;
 	bool ok = safetensors_read(path, &file, e);
 	if (ok) {
-		ok = read_numbers(path, &file, &copy, e) && check_places(path, &file, &list, NULL, e) &&
-		     fill_places(path, &file, &list, e);
+		ok = read_numbers(path, &file, &copy, e) &&
+		     check_places(path, &file, &list, NULL, NULL, e) && fill_places(path, &file, &list, e);
 		safetensors_free(&file);
 	}
 	free(list.at);

@@ -16,6 +16,17 @@ FORMAT_CHECKED bool weights_write(const char *path, const struct cnnc_tensor *te
  * num_batches_tracked is passed over. After a failure vars are as they were. */
 FORMAT_CHECKED bool weights_read(const char *path, const struct cnnc_tensor *tensor, size_t tensors,
     float *vars, FormatError *e);
+/* The same, but for the names that fit a pattern ('*' any text, '?' any character). The lists end
+ * with NULL, and NULL is an empty one; a pattern of `missing` that fits no tensor is an error. */
+typedef struct {
+	const char *const *missing; /* the file may lack these, or have another shape of them: they keep
+	                             * their values; a classifier for other classes, {"fc.*", NULL} */
+	const char *const
+	    *left_over; /* the file may have these besides: heads that are not built here */
+} WeightsAllow;
+/* kept[i], unless kept is NULL: tensor[i] was kept. */
+FORMAT_CHECKED bool weights_read_allowing(const char *path, const struct cnnc_tensor *tensor,
+    size_t tensors, float *vars, const WeightsAllow *allow, bool *kept, FormatError *e);
 
 /* Where a training stands. */
 typedef struct {
@@ -30,6 +41,7 @@ typedef struct {
 	uint64_t place;         /* images of this epoch that are done */
 	uint64_t images, batch; /* what `place` counts in */
 	float momentum, decay;
+	uint64_t pad, flip; /* of the augmentation */
 	RateSchedule schedule;
 } Checkpoint;
 

@@ -516,8 +516,9 @@ static void build_digits(Spawn *s)
 	assert_non_null(source);
 	expect(s, 0,
 	    "ln -s '%s' source && cnnc source/networks/lenet.lua -D variant=modern --target=generic "
-	    "-b infer=1,64 -b train=64 && cc -std=c11 -I. source/examples/digits/*.c "
-	    "source/runtime/*.c source/runtime/formats/*.c lenet.c -ljansson -lz -lm -lpthread -o "
+	    "--prefix net -o net.c -b infer=1,64 -b train=64 && cc -std=c11 -I. "
+	    "source/examples/digits/*.c "
+	    "source/runtime/*.c source/runtime/formats/*.c net.c -ljansson -lz -lm -lpthread -o "
 	    "digits "
 	    "&& mkdir data && for f in source/examples/digits/data/*.gz; "
 	    "do gzip -dc $f >data/$(basename $f .gz) || exit 1; done",

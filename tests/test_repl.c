@@ -200,6 +200,66 @@ static void steps_learn_and_files_keep_what_was_learnt(void **state)
 	    "b:init(4) same(tostring(a:get('fc1.weight')) ~= tostring(b:get('fc1.weight')), true)\n");
 }
 
+/* Weights as PyTorch's users have them, in halves and doubles, into networks of five and of three
+ * classes: tests/reference/foreign.py. */
+static void weights_of_others_are_loaded(void **state)
+{
+	Spawn *s = *state;
+	char here[4096];
+	assert_non_null(getcwd(here, sizeof here));
+	assert_int_equal(spawn(s, "cp '%s/tests/reference/foreign.safetensors' .", here), 0);
+	spawn_write(s, "foreign.lua",
+	    "local classes = option{'classes', 5}\n"
+	    "local x, label = image('x', 1, 3, 3), class('label', classes)\n"
+	    "local y = x:conv(param.conv, 2, {kernel = 2, bias = false}):batch_norm(param.bn)\n"
+	    "local y = y:relu():global_avg_pool():flatten():dense(param.fc, classes)\n"
+	    "return network{output = {scores = y}, loss = y:cross_entropy(label), optimizer = "
+	    "sgd{}}\n");
+	run(s,
+	    "for _, real in ipairs{'float', 'double'} do\n"
+	    "  local net, file = cnnc.load('foreign.lua', {batch = 2, real = real}), "
+	    "'foreign.safetensors'\n"
+	    "  same(select('#', net:load(file)), 1)\n"
+	    "  local w = net:get('conv.weight'):reshape(8)\n"
+	    "  for i, x in ipairs{1, -2, 65504, 2^-24, 1023 * 2^-24, 2^-14, -0.0, 0x1.554p-2} do\n"
+	    "    same(w[i], x) end\n"
+	    "  same(1 / w[7], -math.huge) same(net:get('bn.weight')[2], -3.140625)\n"
+	    "  near(net:get('bn.running_mean')[1], 0.1, 1e-8) same(net:get('fc.weight')[5][2], 2.25)\n"
+	    "  local other = cnnc.load('foreign.lua', {batch = 2, classes = 3, real = real})\n"
+	    "  other:init(7)\n"
+	    "  local fc, first = tostring(other:get('fc.weight')), tostring(other:get('conv.weight'))\n"
+	    "  fails('differing: fc.weight is [5,2], not [3,2], fc.bias is [5], not [3]', function() "
+	    "other:load(file) end)\n"
+	    "  same(tostring(other:get('conv.weight')), first)\n"
+	    "  local this, kept = other:load(file, {allow_missing = 'fc.*'})\n"
+	    "  same(this, other) same(#kept, 2) same(kept[1], 'fc.weight') same(kept[2], 'fc.bias')\n"
+	    "  same(tostring(kept), 'kept: fc.weight, fc.bias')\n"
+	    "  same(tostring(other:get('fc.weight')), fc) same(other:get('conv.weight')[1][1][1][2], "
+	    "-2)\n"
+	    "  local _, nothing = net:load(file, {allow_missing = {'fc.*', 'bn.*'}})\n"
+	    "  same(tostring(nothing), 'kept: nothing')\n"
+	    "  fails(\"allow_missing 'f' meets no tensor\", function() net:load(file, {allow_missing = "
+	    "'f'}) end)\n"
+	    "  fails('unknown option allow', function() net:load(file, {allow = 'fc.*'}) end)\n"
+	    "  fails('is a number, expected a pattern', function() net:load(file, {allow_missing = 3}) "
+	    "end)\n"
+	    "  fails('has a table, expected patterns', function() net:load(file, {allow_missing = "
+	    "{{}}}) end)\n"
+	    "  fails('is a table, as', function() net:load(file, 'fc.*') end)\n"
+	    "  local many = {} for i = 1, 65 do many[i] = 'fc.*' end\n"
+	    "  fails('more than 64', function() net:load(file, {allow_missing = many}) end)\n"
+	    "end\n");
+	spawn_write(s, "bare.lua",
+	    "local x = image('x', 1, 3, 3)\n"
+	    "local y = x:conv(param.conv, 2, {kernel = 2, bias = false}):batch_norm(param.bn)\n"
+	    "return network{output = {y = y}}\n");
+	run(s,
+	    "local net, file = cnnc.load('bare.lua'), 'foreign.safetensors'\n"
+	    "fails('left over: fc.weight, fc.bias', function() net:load(file, {allow_missing = '*'}) "
+	    "end)\n"
+	    "net:load(file, {allow_left_over = 'fc.*'}) same(net:get('bn.weight')[1], 1)\n");
+}
+
 static void misuse_of_networks_is_explained(void **state)
 {
 	Spawn *s = *state;
@@ -428,6 +488,7 @@ int main(void)
 	    TEST(a_network_runs_as_arithmetic_says),
 	    TEST(gradients_agree_with_differences),
 	    TEST(steps_learn_and_files_keep_what_was_learnt),
+	    TEST(weights_of_others_are_loaded),
 	    TEST(misuse_of_networks_is_explained),
 	    TEST(a_system_compiler_gives_the_same_numbers),
 	    TEST(many_networks_come_and_go),

@@ -102,7 +102,7 @@ static void rates_follow_their_schedule(void **state)
 /* n images of side x side, image i filled with the value 10 * i, labelled i % 10. */
 static Dataset make_set(size_t n, size_t side)
 {
-	Dataset d = {n, side, side, 10, malloc(n * side * side), malloc(n)};
+	Dataset d = {n, 1, side, side, 10, malloc(n * side * side), malloc(n)};
 	assert_true(d.pixel && d.label);
 	for (size_t i = 0; i < n; i++) {
 		memset(d.pixel + i * side * side, (int)(10 * i % 256), side * side);
@@ -163,7 +163,7 @@ static void fit_normalises(void **state)
 	assert_true(fabs(sum / 1280) < 1e-5 && fabs(squares / 1280 - 1) < 1e-5);
 	memset(d.pixel, 9, 20 * 64); /* all alike: no division by nothing */
 	fit_measure(&f, &d);
-	assert_true(f.scale == 1 && near(f.mean, 9 / 255.0));
+	assert_true(f.scale[0] == 1 && near(f.mean[0], 9 / 255.0));
 	dataset_free(&d);
 }
 
@@ -345,6 +345,8 @@ static Checkpoint make_checkpoint(float *vars, float *slots, size_t tensors)
 	    .batch = 64,
 	    .momentum = 0.9f,
 	    .decay = 1e-4f,
+	    .pad = 4,
+	    .flip = 1,
 	    .schedule = {.kind = RATE_COSINE,
 	        .base = 0.1f,
 	        .warm_up = 5,
@@ -373,12 +375,44 @@ static void checkpoint_brings_back_every_bit(void **state)
 		assert_true(d.seed == c.seed && d.step == c.step && d.epoch == c.epoch);
 		assert_true(d.place == c.place && d.images == c.images && d.batch == c.batch);
 		assert_true(d.momentum == c.momentum && d.decay == c.decay);
+		assert_true(d.pad == 4 && d.flip == 1);
 		const RateSchedule *s = &c.schedule, *r = &d.schedule;
 		assert_true(r->kind == s->kind && r->base == s->base && r->factor == s->factor);
 		assert_true(r->warm_up == s->warm_up && r->every == s->every && r->total == s->total);
 		assert_true(r->last == s->last);
 		assert_true(d.vars == vars2);
 	}
+	unlink(path);
+}
+
+/* Files from before there was augmentation say nothing of it: there was none. */
+static void checkpoint_of_before_is_read(void **state)
+{
+	(void)state;
+	static const char *const key[] = {"seed", "step", "epoch", "place", "images", "batch",
+	    "rate.warm_up", "rate.every", "rate.total", "momentum", "decay", "rate", "rate.factor",
+	    "rate.last", "schedule", "cnnc.checkpoint"};
+	enum { KEYS = sizeof key / sizeof *key };
+	char path[] = "/tmp/cnnc-checkpoint-XXXXXX";
+	close(mkstemp(path));
+	FormatError e = {""};
+	float vars[8] = {1}, slots[6] = {2};
+	Checkpoint c = make_checkpoint(vars, slots, 3), d = make_checkpoint(vars, slots, 3);
+	Safetensors s;
+	SafetensorsPair pair[KEYS];
+	const SafetensorsOutput out[] = {{"fc.weight", SAFETENSORS_F32, 2, {2, 3}, vars},
+	    {"bn.running_mean", SAFETENSORS_F32, 1, {2}, vars},
+	    {"fc.weight.velocity", SAFETENSORS_F32, 2, {2, 3}, slots}};
+	assert_true(checkpoint_write(path, &c, &e) && safetensors_read(path, &s, &e));
+	for (int i = 0; i < KEYS; i++)
+		pair[i] = (SafetensorsPair){key[i], safetensors_metadata(&s, key[i])};
+	assert_true(safetensors_write(path, out, 3, pair, KEYS, &e));
+	safetensors_free(&s);
+	assert_true(checkpoint_read(path, &d, &e));
+	assert_true(d.pad == 0 && d.flip == 0 && d.step == c.step && d.schedule.total == 220);
+	c.flip = 2;
+	assert_true(checkpoint_write(path, &c, &e));
+	assert_false(checkpoint_read(path, &d, &e));
 	unlink(path);
 }
 
@@ -403,6 +437,43 @@ static void checkpoint_that_does_not_fit_changes_nothing(void **state)
 	assert_non_null(strstr(e.text, "not a checkpoint"));
 	assert_true(weights_read(path, table, 3, vars2, &e));
 	assert_memory_equal(vars, vars2, sizeof vars);
+	unlink(path);
+}
+
+/* Fine-tuning to another class count: the classifier keeps its first values, all else is read. */
+static void weights_of_other_classes_are_read_but_for_the_classifier(void **state)
+{
+	(void)state;
+	static const struct cnnc_tensor three[] = {{"conv", 0, 2, {2}, 1, 0},
+	    {"fc.weight", 2, 6, {3, 2}, 2, 0}, {"fc.bias", 8, 3, {3}, 1, 0},
+	    {"fc.bias.velocity", 0, 3, {3}, 1, 2}},
+	                                five[] = {{"conv", 0, 2, {2}, 1, 0},
+	                                    {"fc.weight", 2, 10, {5, 2}, 2, 0},
+	                                    {"fc.bias", 12, 5, {5}, 1, 0}};
+	char path[] = "/tmp/cnnc-checkpoint-XXXXXX";
+	close(mkstemp(path));
+	FormatError e = {""};
+	float from[17], vars[11], before[11];
+	bool kept[4] = {true, false, false, true};
+	const char *const fc[] = {"fc.*", NULL}, *const bias[] = {"fc.bias", NULL};
+	const WeightsAllow allow = {fc, NULL}, too_little = {bias, NULL}, none = {NULL, NULL};
+	for (int i = 0; i < 17; i++) from[i] = (float)(100 + i);
+	for (int i = 0; i < 11; i++) vars[i] = before[i] = (float)i;
+	assert_true(weights_write(path, five, 3, from, &e));
+	assert_false(weights_read(path, three, 4, vars, &e));
+	assert_false(weights_read_allowing(path, three, 4, vars, &none, kept, &e));
+	assert_non_null(
+	    strstr(e.text, "differing: fc.weight is [5,2], not [3,2], fc.bias is [5], not [3]"));
+	assert_false(weights_read_allowing(path, three, 4, vars, &too_little, kept, &e));
+	assert_non_null(strstr(e.text, "differing: fc.weight is [5,2], not [3,2]"));
+	assert_memory_equal(vars, before, sizeof vars);
+	assert_true(weights_read_allowing(path, three, 4, vars, &allow, kept, &e));
+	assert_true(!kept[0] && kept[1] && kept[2] && !kept[3]);
+	assert_true(vars[0] == 100 && vars[1] == 101);
+	assert_memory_equal(vars + 2, before + 2, 9 * sizeof *vars);
+	assert_true(
+	    weights_read_allowing(path, five, 3, from, &allow, kept, &e)); /* all of it is there */
+	assert_true(!kept[0] && !kept[1] && !kept[2]);
 	unlink(path);
 }
 
@@ -513,7 +584,9 @@ int main(void)
 	    cmocka_unit_test(progress_fits_the_columns),
 	    cmocka_unit_test(progress_is_plain_in_a_file),
 	    cmocka_unit_test(checkpoint_brings_back_every_bit),
+	    cmocka_unit_test(checkpoint_of_before_is_read),
 	    cmocka_unit_test(checkpoint_that_does_not_fit_changes_nothing),
+	    cmocka_unit_test(weights_of_other_classes_are_read_but_for_the_classifier),
 	    cmocka_unit_test(checkpoint_numbers_are_checked),
 	    cmocka_unit_test(pool_runs_each_task_once),
 	    cmocka_unit_test(pool_runs_inside_a_task),

@@ -209,8 +209,11 @@ static int axis_of(Reading *r, int i)
 	} names[] = {{"batch", 0}, {"channels", 1}, {"features", 1}, {"height", 2}, {"width", 3}};
 	int64_t x;
 	if (whole_number(r->L, i, &x)) return x >= 0 && x < MAX_RANK ? (int)x : -1;
-	for (int k = 0; lua_type(r->L, i) == LUA_TSTRING && k < COUNT(names); k++)
-		if (!strcmp(names[k].name, lua_tostring(r->L, i))) return names[k].axis;
+	for (int k = 0; lua_type(r->L, i) == LUA_TSTRING && k < COUNT(names); k++) {
+		if (strcmp(names[k].name, lua_tostring(r->L, i)) != 0) continue;
+		bool plane = names[k].axis >= 2; /* lines have no height: their width is axis 2 */
+		return r->call->line && plane ? (names[k].axis == 3 ? 2 : -1) : names[k].axis;
+	}
 	return -1;
 }
 

@@ -140,6 +140,7 @@ typedef struct {
 	const char *const *extra; /* further keys, which the caller reads itself */
 	int extras;
 	int64_t channels;       /* of the operand, for link tables; 0: unknown */
+	bool line;              /* the operand is of lines, whose axes are batch, channels and width */
 	AttrValue *attr;        /* set; starts with the defaults */
 	bool given[ATTR_LIMIT]; /* set: by index of attribute */
 	bool bad;               /* set: a mistake was reported, or a poisoned value was among them */

@@ -66,7 +66,7 @@ static bool push_field(lua_State *L, const Value *v, const char *name)
 	const Shape *s = &v->shape;
 	if (!strcmp(name, "channels")) return push_size(L, v, name, 1, 2);
 	if (!strcmp(name, "height")) return push_size(L, v, name, 2, 4);
-	if (!strcmp(name, "width")) return push_size(L, v, name, 3, 4);
+	if (!strcmp(name, "width")) return push_size(L, v, name, s->rank == 3 ? 2 : 3, 3);
 	if (!strcmp(name, "rank")) return lua_pushinteger(L, MAX(s->rank - 1, 0)), true;
 	if (!strcmp(name, "classes") && v->node->kind == NODE_INPUT && v->type == TYPE_LABEL)
 		return lua_pushinteger(L, v->node->classes), true;

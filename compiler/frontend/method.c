@@ -205,6 +205,7 @@ static int call_method(lua_State *L)
 	m.in[m.nin++] = tensor_value(f, self);
 	const Shape *shape = &m.in[0]->shape;
 	m.call.channels = shape->rank > 1 ? shape->dim[1] : 0;
+	m.call.line = shape->rank == 3;
 	read_arguments(&m);
 	check_operands(&m);
 	if (m.call.bad || (m.path && !add_states(&m))) return tensor_push_poison(L);

@@ -5,6 +5,7 @@
  * after it, since these compute the spread from their fan-in. A rule that meets nothing is a
  * mistake. */
 #include "front.h"
+#include "../../runtime/formats/pattern.h"
 
 #include <math.h>
 
@@ -176,34 +177,12 @@ static void apply_rules(Front *f)
 	}
 }
 
-/* '*' is any text, '?' any character. */
-static bool glob(const char *pattern, const char *text)
-{
-	const char *star = NULL, *from = NULL; /* the last star, and where its text ends so far */
-	while (*text) {
-		if (*pattern == '*') {
-			star = pattern++;
-			from = text;
-		} else if (*pattern == '?' || *pattern == *text) {
-			pattern++;
-			text++;
-		} else if (star) {
-			pattern = star + 1;
-			text = ++from;
-		} else {
-			return false;
-		}
-	}
-	while (*pattern == '*') pattern++;
-	return *pattern == '\0';
-}
-
 static bool freeze_pattern(Front *f, const char *pattern, bool dry)
 {
 	bool any = false;
 	for (int s = 0; s < f->model->state.n; s++) {
 		State *state = f->model->state.at[s];
-		if (!glob(pattern, state->name)) continue;
+		if (!pattern_meets(pattern, state->name)) continue;
 		any = true;
 		if (!dry) state->frozen = true;
 	}

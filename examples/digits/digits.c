@@ -1,6 +1,6 @@
-/* digits: trains and tests a LeNet that cnnc has compiled to C.
+/* digits: trains and tests a network that cnnc has compiled to C: a LeNet or a ResNet.
  *
- * Everything about the network is in lenet.c, which needs no library; this program adds data, a
+ * Everything about the network is in net.c, which needs no library; this program adds data, a
  * learning rate, a progress bar and files, from the runtime. Ctrl-C ends a training after the step
  * in hand, and --checkpoint takes it up again later, to the same bits as if it had never stopped.
  */
@@ -36,7 +36,7 @@ static void listen(void)
 static void introduce(const Trainer *t)
 {
 	size_t dropped = feed_dropped(&t->train, t->size->batch);
-	printf("%s: %d parameters, %d thread%s\n", NETWORK_NAME, (int)LENET_WEIGHTS - ABSENT,
+	printf("%s: %d parameters, %d thread%s\n", NETWORK_NAME, (int)NET_WEIGHTS - ABSENT,
 	    pool_threads(t->pool), pool_threads(t->pool) == 1 ? "" : "s");
 	printf("%zu images to train with, %zu to test with; %zux%zu fitted to %dx%d\n", t->train.images,
 	    t->test.images, t->train.height, t->train.width, SIDE, SIDE);
@@ -123,7 +123,7 @@ static bool run(Trainer *t, const Options *o, FormatError *e)
 	introduce(t);
 	listen();
 	if (!train(t, e) || !report(t, e)) return false;
-	return !o->weights || weights_write(o->weights, lenet_tensors, LENET_TENSORS, t->net.vars, e);
+	return !o->weights || weights_write(o->weights, net_tensors, NET_TENSORS, t->net.vars, e);
 }
 
 int main(int argc, char **argv)
@@ -134,6 +134,7 @@ int main(int argc, char **argv)
 	    .rate = default_rate,
 	    .momentum = default_momentum,
 	    .decay = default_decay,
+	    .pad = PAD,
 	    .schedule = RATE_COSINE};
 	int status = options_parse(&option, argc, argv);
 	if (status >= 0) return status;

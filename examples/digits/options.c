@@ -30,8 +30,12 @@ static const struct {
         "of the rate: constant, step (a fifth after each third), cosine"},
     [OPTION_MOMENTUM] = {"--momentum", "X", REAL, offsetof(Options, momentum), 0, 1, "of SGD"},
     [OPTION_DECAY] = {"--decay", "X", REAL, offsetof(Options, decay), 0, 1e3, "of the weights"},
+    [OPTION_PAD] = {"--pad", "N", WHOLE, offsetof(Options, pad), 0, 32,
+        "move training images by up to N pixels, at random"},
+    [OPTION_FLIP] = {"--flip", "N", WHOLE, offsetof(Options, flip), 0, 1,
+        "1: mirror half of the training images; for clothes, not for digits"},
     [OPTION_SEED] = {"--seed", "N", WHOLE, offsetof(Options, seed), 0, 1e18,
-        "for first weights and order of images"},
+        "for first weights, and for order and places of images"},
     [OPTION_CHECKPOINT] = {"--checkpoint", "FILE", TEXT, offsetof(Options, checkpoint), 0, 0,
         "go on from FILE if it exists; keep it up to date"},
     [OPTION_WEIGHTS] = {"--weights", "FILE", TEXT, offsetof(Options, weights), 0, 0,
@@ -52,7 +56,7 @@ static int complain(const char *program, const char *format, const char *a, cons
 
 static void print_help(const Options *o, const char *program)
 {
-	printf("Usage: %s [OPTION]...\nTrains a compiled LeNet on images of digits and tests it.\n\n",
+	printf("Usage: %s [OPTION]...\nTrains a compiled network on images of digits and tests it.\n\n",
 	    program);
 	for (int i = 0; i < OPTIONS; i++) {
 		const char *at = (const char *)o + table[i].place;

@@ -16,6 +16,8 @@ typedef enum {
 	OPTION_SCHEDULE,
 	OPTION_MOMENTUM,
 	OPTION_DECAY,
+	OPTION_PAD,
+	OPTION_FLIP,
 	OPTION_SEED,
 	OPTION_CHECKPOINT,
 	OPTION_WEIGHTS,
@@ -26,7 +28,7 @@ typedef enum {
 
 typedef struct {
 	const char *data, *checkpoint, *weights, *load; /* NULL: not asked for */
-	uint64_t epochs, steps, batch, seed, threads;
+	uint64_t epochs, steps, batch, pad, flip, seed, threads;
 	float rate, momentum, decay;
 	RateKind schedule;
 	bool given[OPTIONS];

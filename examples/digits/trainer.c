@@ -36,6 +36,8 @@ static bool read_data(Trainer *t, FormatError *e)
 	if (t->train.images < t->size->batch)
 		return format_fail(e, "%s: %zu training images do not make a batch of %zu", folder,
 		    t->train.images, t->size->batch);
+	if (t->train.channels != 1 || t->test.channels != 1)
+		return format_fail(e, "%s: images are not grey", folder);
 	if (!fit_make(&t->fit, &t->train, SIDE, e)) return false;
 	fit_measure(&t->fit, &t->train);
 	return true;
@@ -46,10 +48,10 @@ static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 static bool take_memory(Trainer *t, FormatError *e)
 {
 	size_t batch = larger(t->size->batch, TEST_BATCH);
-	size_t work = larger(t->size->work, larger(LENET_INFER_B1_WORK, LENET_INFER_B64_WORK));
-	t->net.vars = malloc((LENET_WEIGHTS + LENET_BUFFERS + 1) * sizeof(float));
-	t->net.slots = malloc((LENET_SLOTS + 1) * sizeof(float));
-	t->packed = malloc(LENET_PACKED_BYTES + 1);
+	size_t work = larger(t->size->work, larger(NET_INFER_B1_WORK, NET_INFER_B64_WORK));
+	t->net.vars = malloc((NET_WEIGHTS + NET_BUFFERS + 1) * sizeof(float));
+	t->net.slots = malloc((NET_SLOTS + 1) * sizeof(float));
+	t->packed = malloc(NET_PACKED_BYTES + 1);
 	t->work = malloc(work + 1);
 	t->x = malloc(batch * SIDE * SIDE * sizeof *t->x);
 	t->scores = malloc(batch * CLASSES * sizeof *t->scores);
@@ -74,11 +76,11 @@ static RateSchedule make_schedule(const Options *o, uint64_t steps_an_epoch)
 
 static Checkpoint describe(const Trainer *t)
 {
-	return (Checkpoint){.tensor = lenet_tensors,
-	    .tensors = LENET_TENSORS,
+	return (Checkpoint){.tensor = net_tensors,
+	    .tensors = NET_TENSORS,
 	    .vars = t->net.vars,
 	    .slots = t->net.slots,
-	    .slot_count = LENET_SLOTS,
+	    .slot_count = NET_SLOTS,
 	    .seed = t->net.seed,
 	    .step = t->net.step,
 	    .epoch = t->feed.epoch,
@@ -87,6 +89,8 @@ static Checkpoint describe(const Trainer *t)
 	    .batch = t->size->batch,
 	    .momentum = t->net.momentum,
 	    .decay = t->net.decay,
+	    .pad = t->augment.pad,
+	    .flip = t->augment.flip,
 	    .schedule = t->schedule};
 }
 
@@ -106,6 +110,8 @@ static bool resume(Trainer *t, Checkpoint *c, FormatError *e)
 		return format_fail(e, "%s: made with --seed %" PRIu64, o->checkpoint, c->seed);
 	t->net.seed = c->seed;
 	t->net.step = c->step;
+	if (!o->given[OPTION_PAD]) t->augment.pad = (size_t)c->pad;
+	if (!o->given[OPTION_FLIP]) t->augment.flip = c->flip;
 	if (!o->given[OPTION_MOMENTUM]) t->net.momentum = c->momentum;
 	if (!o->given[OPTION_DECAY]) t->net.decay = c->decay;
 	uint64_t an_epoch = t->train.images / t->size->batch;
@@ -130,14 +136,18 @@ static bool first_state(Trainer *t, FormatError *e)
 	t->net.decay = o->decay;
 	t->epochs = o->epochs;
 	t->schedule = make_schedule(o, t->train.images / t->size->batch);
-	lenet_init(t->net.vars, t->net.slots, t->net.seed);
+	net_init(t->net.vars, t->net.slots, t->net.seed);
+	t->augment = (Augment){.pad = (size_t)o->pad, .flip = o->flip};
 	Checkpoint c = describe(t);
 	if (o->checkpoint && access(o->checkpoint, F_OK) == 0) {
 		if (o->load) return format_fail(e, "%s is there already, so --load is not", o->checkpoint);
 		if (!resume(t, &c, e)) return false;
-	} else if (o->load && !weights_read(o->load, lenet_tensors, LENET_TENSORS, t->net.vars, e))
+	} else if (o->load && !weights_read(o->load, net_tensors, NET_TENSORS, t->net.vars, e))
 		return false;
-	return feed_open(&t->feed, &t->train, &t->fit, t->net.seed, c.epoch, (size_t)c.place, e);
+	if (!feed_open(&t->feed, &t->train, &t->fit, t->net.seed, c.epoch, (size_t)c.place, e))
+		return false;
+	t->feed.augment = t->augment;
+	return true;
 }
 
 bool trainer_open(Trainer *t, const Options *o, FormatError *e)
@@ -197,11 +207,11 @@ EpochEnd trainer_epoch(Trainer *t, FormatError *e)
 
 bool trainer_test(Trainer *t, Confusion *c, FormatError *e)
 {
-	lenet_pack(t->net.vars, t->packed);
+	net_pack(t->net.vars, t->packed);
 	for (size_t i = 0, n; i < t->test.images; i += n) {
 		n = t->test.images - i < TEST_BATCH ? t->test.images - i : TEST_BATCH;
 		dataset_batch(&t->test, &t->fit, i, n, t->x, t->label);
-		if (lenet_infer(n, t->packed, t->x, t->scores, t->work, &t->shared) != CNNC_OK)
+		if (net_infer(n, t->packed, t->x, t->scores, t->work, &t->shared) != CNNC_OK)
 			return format_fail(e, "the network's scores are not finite");
 		for (size_t k = 0; k < n; k++)
 			confusion_add(c, t->label[k], confusion_answer(t->scores + k * CLASSES, CLASSES));

@@ -19,8 +19,9 @@ typedef struct {
 	Dataset train, test;
 	Fit fit;
 	Feed feed;
-	struct lenet_train net;
+	struct net_train net;
 	RateSchedule schedule;
+	Augment augment;
 	uint64_t epochs;   /* to train in all */
 	float *x, *scores; /* [batch, 1, 32, 32], [batch, 10] */
 	int32_t *label;    /* [batch] */

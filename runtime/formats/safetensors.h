@@ -78,6 +78,20 @@ typedef struct {
 FORMAT_CHECKED bool safetensors_check(const Safetensors *s, const char *path,
     const SafetensorsExpected *expected, size_t n, const char *passed_over, FormatError *e);
 
+/* What may be otherwise. Lists of patterns (pattern.h), with NULL at the end; NULL: none. */
+typedef struct {
+	const char *const
+	    *missing; /* expected tensors that the file may lack, or have in another shape */
+	const char *const *left_over; /* tensors of the file that nobody need expect */
+} SafetensorsAllow;
+
+/* The same, but for what `allow` (NULL: nothing) says. kept[i] (NULL: not asked for) becomes true
+ * where expected[i] is not in the file, or in another shape, and may be so: whoever reads the file
+ * keeps what he has there. A pattern of `missing` that meets no expected tensor is an error. */
+FORMAT_CHECKED bool safetensors_match(const Safetensors *s, const char *path,
+    const SafetensorsExpected *expected, size_t n, const char *passed_over,
+    const SafetensorsAllow *allow, bool *kept, FormatError *e);
+
 /* What goes into a file: floats for F32, doubles for F64; no other type is written. */
 typedef struct {
 	const char *name;

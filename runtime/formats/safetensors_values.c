@@ -1,11 +1,7 @@
-/* safetensors, values: numbers of every type as float or double, and a file against what is
- * expected. */
+/* safetensors, values: numbers of every type as float or double. */
 #include "safetensors.h"
 
 #include <math.h>
-#include <stdlib.h>
-
-/* --- numbers ------------------------------------------------------------------------------ */
 
 /* IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits. Every value is a float. */
 static float half_to_float(uint32_t h)
@@ -90,91 +86,4 @@ bool safetensors_floats(const SafetensorsTensor *t, float *out, FormatError *e)
 		if (whole && (double)out[i] != x) return refuse(t, i, "float", e);
 	}
 	return true;
-}
-
-/* --- a file against what is expected ------------------------------------------------------ */
-
-enum { LISTED = 8 }; /* of each kind; the rest is counted */
-
-/* A list in words: "a, b, c and 4 more". */
-typedef struct {
-	char text[1200];
-	size_t length, n;
-} List;
-
-static void list_add(List *l, const char *item)
-{
-	if (l->n++ >= LISTED) return;
-	int n = snprintf(
-	    l->text + l->length, sizeof l->text - l->length, "%s%.140s", l->length ? ", " : "", item);
-	if (n > 0) l->length += (size_t)n;
-	if (l->length >= sizeof l->text) l->length = sizeof l->text - 1;
-}
-
-static void list_end(List *l)
-{
-	if (l->n > LISTED)
-		snprintf(l->text + l->length, sizeof l->text - l->length, " and %zu more", l->n - LISTED);
-}
-
-static void show_shape(char *text, size_t room, int rank, const size_t *dim)
-{
-	size_t at = (size_t)snprintf(text, room, "[");
-	for (int i = 0; i < rank && at < room; i++)
-		at += (size_t)snprintf(text + at, room - at, "%s%zu", i ? "," : "", dim[i]);
-	if (at < room) snprintf(text + at, room - at, "]");
-}
-
-static bool same_shape(const SafetensorsTensor *t, const SafetensorsExpected *x)
-{
-	if (t->rank != x->rank) return false;
-	for (int i = 0; i < t->rank; i++)
-		if (t->dim[i] != x->dim[i]) return false;
-	return true;
-}
-
-static bool ends_in(const char *name, const char *suffix)
-{
-	size_t n = strlen(name), k = suffix ? strlen(suffix) : 0;
-	return k && n >= k && !strcmp(name + n - k, suffix);
-}
-
-/* Fills the lists of missing and differing tensors; marks those of the file that are expected. */
-static void compare_all(const Safetensors *s, const SafetensorsExpected *expected, size_t n,
-    bool *known, List *missing, List *differing)
-{
-	for (size_t i = 0; i < n; i++) {
-		const SafetensorsTensor *t = safetensors_find(s, expected[i].name);
-		if (!t) {
-			list_add(missing, expected[i].name);
-			continue;
-		}
-		known[t - s->tensor] = true;
-		if (same_shape(t, &expected[i])) continue;
-		char has[SAFETENSORS_RANK * 22], wants[SAFETENSORS_RANK * 22], item[512];
-		show_shape(has, sizeof has, t->rank, t->dim);
-		show_shape(wants, sizeof wants, expected[i].rank, expected[i].dim);
-		snprintf(item, sizeof item, "%.60s is %.36s, not %.36s", t->name, has, wants);
-		list_add(differing, item);
-	}
-}
-
-bool safetensors_check(const Safetensors *s, const char *path, const SafetensorsExpected *expected,
-    size_t n, const char *passed_over, FormatError *e)
-{
-	List missing = {.n = 0}, left_over = {.n = 0}, differing = {.n = 0};
-	bool *known = calloc(s->tensors ? s->tensors : 1, sizeof *known);
-	if (!known) return format_fail(e, "%s: no memory", path);
-	compare_all(s, expected, n, known, &missing, &differing);
-	for (size_t i = 0; i < s->tensors; i++)
-		if (!known[i] && !ends_in(s->tensor[i].name, passed_over))
-			list_add(&left_over, s->tensor[i].name);
-	free(known);
-	if (!missing.n && !left_over.n && !differing.n) return true;
-	list_end(&missing);
-	list_end(&left_over);
-	list_end(&differing);
-	return format_fail(e, "%.300s: these are not the expected tensors%s%s%s%s%s%s", path,
-	    missing.n ? "\n  missing: " : "", missing.text, left_over.n ? "\n  left over: " : "",
-	    left_over.text, differing.n ? "\n  differing: " : "", differing.text);
 }
