@@ -377,7 +377,7 @@ static void mistakes_are_told_with_their_line(void **state)
 		const char *text, *says;
 	} mistake[] = {
 	    {X "return network{output = {y = x:conv(param.c1, 4, {kernel = 9})}}\n",
-	        "net.lua:2: error: c1: input is 8x8 with 0x0 of padding at each border, too small for "
+	        "net.lua:2: error: c1: input is 8x8 with 0x0 of padding, too small for "
 	        "a kernel of 9x9\n"},
 	    {X "local a = x:conv(param.c1, 4, {kernel = 3})\n"
 	       "local b = x:conv(param.c2, 4, {kernel = 5})\nreturn network{output = {y = a + b}}\n",

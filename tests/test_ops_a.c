@@ -200,9 +200,9 @@ static void convolutions_that_do_not_fit(void **state)
 	refused(f, &op_conv, "x=1x6x8x8 w=5x3x3x3 b=5 | out=5 kernel=3 groups=2",
 	    "output has 5 channels, not divisible into 2 groups");
 	refused(f, &op_conv, "x=1x3x4x4 w=6x3x5x5 b=6 | out=6 kernel=5",
-	    "input is 4x4 with 0x0 of padding at each border, too small for a kernel of 5x5");
+	    "input is 4x4 with 0x0 of padding, too small for a kernel of 5x5");
 	refused(f, &op_conv, "x=1x3x4x9 w=6x3x3x3 b=6 | out=6 kernel=3 dilation=3 pad=1",
-	    "input is 4x9 with 1x1 of padding at each border, too small for a kernel of 3x3, dilated");
+	    "input is 4x9 with 1x1 of padding, too small for a kernel of 3x3, dilated");
 	refused(f, &op_conv, "x=3x8 w=6x3x3x3 b=6 | out=6 kernel=3",
 	    "input is 3x8, a convolution expects batch x channels x height x width");
 	refused(f, &op_conv, "x=1x3x8x8 w=2x3x3x3 b=2 | out=2 kernel=3 links=0,3/1",
@@ -265,7 +265,7 @@ static void other_shapes_that_do_not_fit(void **state)
 	refused(f, &op_max_pool, "x=1x1x8x8 | kernel=3 pad=2",
 	    "pad is 2x2, at most half of the kernel 3x3 is allowed");
 	refused(f, &op_max_pool, "x=1x1x2x8 | kernel=4 stride=2 ceil=true",
-	    "input is 2x8 with 0x0 of padding at each border, too small for a kernel of 4x4");
+	    "input is 2x8 with 0x0 of padding, too small for a kernel of 4x4");
 	refused(f, &op_avg_pool, "x=4x8 | kernel=3",
 	    "input is 4x8, a pooling expects batch x channels x height x width");
 	refused(f, &op_max_pool_dx, "dy=1x1x3x3 arg=1x1x3x3 | kernel=2 size=8",
