@@ -202,7 +202,7 @@ static void convolutions_that_do_not_fit(void **state)
 	refused(f, &op_conv, "x=1x3x4x4 w=6x3x5x5 b=6 | out=6 kernel=5",
 	    "input is 4x4 with 0x0 of padding, too small for a kernel of 5x5");
 	refused(f, &op_conv, "x=1x3x4x9 w=6x3x3x3 b=6 | out=6 kernel=3 dilation=3 pad=1",
-	    "input is 4x9 with 1x1 of padding, too small for a kernel of 3x3, dilated");
+	    "input is 4x9 with 2x2 of padding, too small for a kernel of 3x3, dilated");
 	refused(f, &op_conv, "x=3x8 w=6x3x3x3 b=6 | out=6 kernel=3",
 	    "input is 3x8, a convolution expects batch x channels x height x width");
 	refused(f, &op_conv, "x=1x3x8x8 w=2x3x3x3 b=2 | out=2 kernel=3 links=0,3/1",
