@@ -102,10 +102,14 @@ check-san:
 	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/san CFLAGS="-O1 -g -fno-omit-frame-pointer \
 		-fsanitize=address,undefined -fno-sanitize-recover=undefined"
 
-# FUZZ_SECONDS each; a fuzzer says what it found and fails.
+# Files for FUZZ_SECONDS; N networks made at random, of seeds from SEED on. What is found is said, and
+# is a failure.
 FUZZ_SECONDS ?= 60
+N    ?= 60
+SEED ?= 1
 fuzz: $(CNNC) $(FUZZERS)
-	@for f in $(FUZZERS); do echo "$$f $(FUZZ_SECONDS)"; BUILD=$(BUILD) $$f $(FUZZ_SECONDS) || exit 1; done
+	@BUILD=$(BUILD) $(BUILD)/fuzz/fuzz_formats $(FUZZ_SECONDS)
+	@BUILD=$(BUILD) $(BUILD)/fuzz/fuzz_networks $(N) $(SEED)
 
 # Whole networks beside PyTorch: rewrites the table in docs/benchmarks.md. Single layers, as shares of
 # the machine's peak; KERNELS="--filter 3x3 --batch 1".

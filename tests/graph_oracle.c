@@ -16,25 +16,40 @@ double *oracle_value(const OracleRun *r, const Value *v)
 	return r->of[v->node->id * MAX_OUT + v->index];
 }
 
+/* The numbers of a node's results. */
+static void run_node(Arena *a, OracleRun *r, const Node *n, double *const *given)
+{
+	double **out = &r->of[n->id * MAX_OUT];
+	if (n->kind == NODE_OP) {
+		const double **in = NEWS(a, const double *, n->nin + 1);
+		for (int k = 0; k < n->nin; k++) in[k] = oracle_value(r, n->in[k]);
+		memcpy(out, oracle_node(a, n, in), (size_t)n->nout * sizeof *out);
+	} else if (n->nout) {
+		size_t bytes = (size_t)shape_count(n->out[0]->shape) * sizeof(double);
+		const double *from = n->kind == NODE_CONSTANT ? n->table : *given;
+		out[0] = memcpy(arena_alloc(a, 1, bytes + 1), from, bytes);
+	}
+}
+
+OracleRun oracle_run_touched(Arena *a, const Graph *g, double *(*given)(void *self, const Node *n),
+    void (*touch)(void *self, const Value *v, double *x), void *self)
+{
+	OracleRun r = {NEWS(a, double *, g->next_id *MAX_OUT + 1)};
+	for (int i = 0; i < g->node.n; i++) {
+		const Node *n = g->node.at[i];
+		double *x = NULL;
+		if (n->kind == NODE_INPUT || n->kind == NODE_READ) x = given(self, n);
+		run_node(a, &r, n, &x);
+		for (int k = 0; touch && k < n->nout; k++)
+			touch(self, n->out[k], r.of[n->id * MAX_OUT + k]);
+	}
+	return r;
+}
+
 OracleRun oracle_run(
     Arena *a, const Graph *g, double *(*given)(void *self, const Node *n), void *self)
 {
-	OracleRun r = {NEWS(a, double *, g->next_id *MAX_OUT)};
-	for (int i = 0; i < g->node.n; i++) {
-		const Node *n = g->node.at[i];
-		double **out = &r.of[n->id * MAX_OUT];
-		if (n->kind == NODE_OP) {
-			const double **in = NEWS(a, const double *, n->nin + 1);
-			for (int k = 0; k < n->nin; k++) in[k] = oracle_value(&r, n->in[k]);
-			memcpy(out, oracle_node(a, n, in), (size_t)n->nout * sizeof *out);
-		} else if (n->kind == NODE_INPUT || n->kind == NODE_READ) {
-			out[0] = given(self, n);
-		} else if (n->kind == NODE_CONSTANT) {
-			size_t bytes = (size_t)shape_count(n->out[0]->shape) * sizeof(double);
-			out[0] = memcpy(arena_alloc(a, 1, bytes), n->table, bytes);
-		}
-	}
-	return r;
+	return oracle_run_touched(a, g, given, NULL, self);
 }
 
 /* --- gradients ---------------------------------------------------------------------------- */

@@ -163,13 +163,6 @@ typedef struct {
 	bool exact;
 } Bounds;
 
-static double largest(const double *x, int64_t count)
-{
-	double most = 0;
-	for (int64_t i = 0; i < count; i++) most = fmax(most, fabs(x[i]));
-	return most;
-}
-
 static double number_bound(Bounds *b, double x)
 {
 	if (isinf(x)) return 0; /* the start of a maximum: never stored */
@@ -234,30 +227,51 @@ static void bound_nest(Bounds *b, double *of_buffer)
 	}
 }
 
-static double source_bound(const OpCase *c, const Buffer *b, const CaseNumbers *n)
+double numbers_largest(const double *x, int64_t count)
 {
-	if (b->place == PLACE_TABLE) return largest(b->table, b->size);
-	int i = -1;
-	if (b->place == PLACE_INPUT) i = case_argument(c, b->slot);
-	for (int k = 0; k < c->sample.nin && b->place == PLACE_VARS; k++)
-		if (c->is_state[k] && c->state[k].offset == b->offset) i = k;
-	return i < 0 ? 0 : largest(n->in[i], shape_count(c->sample.shape[i]));
+	double most = 0;
+	for (int64_t i = 0; i < count; i++) most = fmax(most, fabs(x[i]));
+	return most;
 }
 
-bool case_is_exact(Arena *a, const OpCase *c, const Part *p, const CaseNumbers *n)
+bool part_is_exact(
+    Arena *a, const Part *p, double (*largest)(void *self, const Buffer *b), void *self)
 {
 	double *of_buffer = NEWS(a, double, p->buffer.n + 1);
-	for (int i = 0; i < p->buffer.n; i++) of_buffer[i] = source_bound(c, p->buffer.at[i], n);
 	Bounds b = {.of_buffer = of_buffer, .exact = true};
-	for (int i = 0; i < p->buffer.n; i++)
-		if (p->buffer.at[i]->place == PLACE_TABLE)
-			for (int64_t e = 0; e < p->buffer.at[i]->size; e++)
-				number_bound(&b, p->buffer.at[i]->table[e]);
+	for (int i = 0; i < p->buffer.n; i++) {
+		const Buffer *buffer = p->buffer.at[i];
+		bool table = buffer->place == PLACE_TABLE;
+		of_buffer[i] = table ? numbers_largest(buffer->table, buffer->size) : largest(self, buffer);
+		for (int64_t e = 0; table && e < buffer->size; e++) number_bound(&b, buffer->table[e]);
+	}
 	for (int s = 0; s < p->step.n && b.exact; s++) {
 		b.nest = p->step.at[s].nest;
 		bound_nest(&b, of_buffer);
 	}
 	return b.exact;
+}
+
+typedef struct {
+	const OpCase *of;
+	const CaseNumbers *numbers;
+} CaseSource;
+
+static double source_largest(void *self, const Buffer *b)
+{
+	const CaseSource *w = self;
+	const OpCase *c = w->of;
+	int i = -1;
+	if (b->place == PLACE_INPUT) i = case_argument(c, b->slot);
+	for (int k = 0; k < c->sample.nin && b->place == PLACE_VARS; k++)
+		if (c->is_state[k] && c->state[k].offset == b->offset) i = k;
+	return i < 0 ? 0 : numbers_largest(w->numbers->in[i], shape_count(c->sample.shape[i]));
+}
+
+bool case_is_exact(Arena *a, const OpCase *c, const Part *p, const CaseNumbers *n)
+{
+	CaseSource w = {c, n};
+	return part_is_exact(a, p, source_largest, &w);
 }
 
 double tensor_distance(const double *got, const double *want, int64_t count)

@@ -55,10 +55,15 @@ Part *part_compile(Arena *a, const Graph *g, EntryKind kind, const char *name,
 /* The operand or result behind an argument of such a part: results count from SAMPLE_OPERANDS. */
 int case_argument(const OpCase *c, int argument);
 
-/* Whether sums, products and comparisons are all that this part does, and everything it computes
- * from these whole numbers is a whole number within 2^24: then no order of the operations and no
- * fusing of them changes a bit, in float or double. */
+/* Whether sums, products and comparisons are all that a part does, and everything it computes from
+ * whole numbers, of which `largest` tells the largest in each buffer that is given, is a whole
+ * number within 2^24: then no order of the operations and no fusing of them changes a bit, in float
+ * or double. */
+bool part_is_exact(
+    Arena *a, const Part *p, double (*largest)(void *self, const Buffer *b), void *self);
+/* The same of a part of this case with these numbers. */
 bool case_is_exact(Arena *a, const OpCase *c, const Part *p, const CaseNumbers *n);
+double numbers_largest(const double *x, int64_t count); /* without signs */
 
 /* What a result is from `want`: the largest distance, relative to the tensor's largest number. */
 double tensor_distance(const double *got, const double *want, int64_t count);

@@ -43,8 +43,11 @@ static int setup(void **state)
 	arena_guard(n->arena, &out_of_memory);
 	for (int i = 0; i < NETWORKS; i++) {
 		const char *file = networks[i].file, *define = networks[i].define;
-		const char *wrong = net_open(&n->in_double[i], n->arena, file, define, "auto", true);
-		if (!wrong) wrong = net_open(&n->in_float[i], n->arena, file, define, "auto", false);
+		const char *wrong =
+		    net_open(&n->in_double[i], n->arena, &(NetSpec){file, define, "auto", true, {0}, 0});
+		if (!wrong)
+			wrong = net_open(
+			    &n->in_float[i], n->arena, &(NetSpec){file, define, "auto", false, {0}, 0});
 		if (wrong) fail_msg("%s: %s", networks[i].name, wrong);
 		n->want[i] = net_naive(&n->in_double[i], n->arena);
 	}
@@ -96,15 +99,28 @@ static void schedules_mean_what_the_naive_nests_mean(void **state)
 	run_jobs(n, spec, COUNT(job));
 }
 
+static void the_oracles_of_operators_mean_the_same(void **state)
+{
+	Networks *n = *state;
+	for (int i = 0; i < NETWORKS; i++) {
+		Results got = net_oracles(&n->in_double[i], n->arena, 0, 0);
+		const char *wrong = results_differ(n->arena, &got, &n->want[i], 1e-11);
+		if (wrong) fail_msg("%s: %s", networks[i].name, wrong);
+	}
+}
+
 static const char *c_job(Job *job, Arena *a, void *self)
 {
 	EntryJob *w = self;
 	Net net;
 	Results got;
 	job_at(job, "compiling");
-	const char *wrong = net_open(&net, a, networks[w->network].file, networks[w->network].define,
-	    w->target < 0 ? "auto" : targets[w->target], w->is_double);
-	if (!wrong) wrong = net_c(&net, a, w->compiler, &got);
+	const NetSpec spec = {networks[w->network].file, networks[w->network].define,
+	    w->target < 0 ? "auto" : targets[w->target], .is_double = w->is_double};
+	bool shared = true;
+	const char *wrong = net_open(&net, a, &spec);
+	if (!wrong) wrong = net_c(&net, a, w->compiler, &got, &shared);
+	if (!shared) wrong = "no kernel has blocks to share";
 	if (wrong) return wrong;
 	return results_differ(a, &got, &w->all->want[w->network], w->is_double ? 1e-11 : 1e-3);
 }
@@ -167,6 +183,7 @@ static void so_does_c_by_tcc(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_oracles_of_operators_mean_the_same),
 	    cmocka_unit_test(schedules_mean_what_the_naive_nests_mean),
 	    cmocka_unit_test(so_does_c_by_gcc),
 	    cmocka_unit_test(so_does_c_by_clang),

@@ -43,7 +43,8 @@ static void all_ways(Arena *a, const char *define, bool is_double)
 {
 	Net net;
 	Results got;
-	const char *wrong = net_open(&net, a, "tests/networks/small.lua", define, "auto", is_double);
+	const char *wrong = net_open(
+	    &net, a, &(NetSpec){"tests/networks/small.lua", define, "auto", .is_double = is_double});
 	if (wrong) fail_msg("%s: %s", define, wrong);
 	Results want = net_naive(&net, a);
 	for (int t = 0; t < net.program->ntarget; t++) {
@@ -58,7 +59,7 @@ static void all_ways(Arena *a, const char *define, bool is_double)
 	static const char *const program[] = {NULL, "gcc", "clang"};
 	for (int c = 0; c < COUNT(compiler); c++) {
 		if (program[c] && !have_program(program[c])) continue;
-		wrong = net_c(&net, a, compiler[c], &got);
+		wrong = net_c(&net, a, compiler[c], &got, NULL);
 		if (!wrong) wrong = results_differ(a, &got, &want, is_double ? 1e-11 : 1e-3);
 		if (wrong) fail_msg("%s, %s: %s", define, compiler[c] ? compiler[c] : "tcc", wrong);
 	}
