@@ -9,6 +9,7 @@
 #include "frontend/frontend.h"
 #include "op.h"
 #include "passes/passes.h"
+#include "program/internal.h"
 #include "schedule/schedule.h"
 
 typedef struct {
@@ -64,15 +65,17 @@ static void dump_trees(const Program *program, const Part *p, Text *out)
 	}
 }
 
-static void dump_plan(const Part *p, Text *out)
+static void dump_plan(Arena *a, const Part *p, Text *out)
 {
+	Life *life = NEWS(a, Life, p->buffer.n + 1);
+	part_lives(p, life);
 	text_printf(out, "# %s: %lld bytes of work, at least %lld\n", p->name, (long long)p->work,
 	    (long long)p->work_lower_bound);
 	for (int i = 0; i < p->buffer.n; i++) {
 		const Buffer *b = p->buffer.at[i];
-		if (b->place == PLACE_WORK)
-			text_printf(
-			    out, "%10lld +%lld %s\n", (long long)b->offset, (long long)b->size, b->name);
+		if (b->place == PLACE_WORK && life[i].first >= 0)
+			text_printf(out, "%10lld +%-10lld %4d to %4d  %s\n", (long long)b->offset,
+			    (long long)b->size, life[i].first, life[i].last, b->name);
 	}
 }
 
@@ -98,7 +101,6 @@ static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *n
 	fuse_part(c->arena, p);
 	if (dumps(c, "fused")) dump_nests(p, c->dump);
 	layout_part(c->arena, p);
-	inplace_part(c->arena, p);
 	if (dumps(c, "layouts")) dump_layouts(p, c->dump);
 	return p;
 }
@@ -108,12 +110,14 @@ static void finish_part(Compilation *c, Part *p)
 {
 	Program *program = c->program;
 	if (!p || c->diag->errors) return;
+	order_part(c->arena, p);
+	inplace_part(c->arena, p);
 	schedule_part(
 	    c->arena, p, program->target, program->ntarget, program->is_double, &c->decisions);
 	if (c->diag->errors) return;
 	if (dumps(c, "trees")) dump_trees(program, p, c->dump);
 	plan_memory(c->arena, p, program->is_double ? 8 : 4);
-	if (dumps(c, "plan")) dump_plan(p, c->dump);
+	if (dumps(c, "plan")) dump_plan(c->arena, p, c->dump);
 	const char *fault = verify_part(c->arena, p);
 	if (fault) bug("%s: %s", p->name, fault);
 	vec_push(c->arena, program->part, p);

@@ -144,6 +144,12 @@ static int64_t part_macs(const Part *p)
 	return macs;
 }
 
+/* The arena to the bytes that live at the worst step; 1: the plan wastes nothing. */
+static double work_ratio(const Part *p)
+{
+	return p->work_lower_bound ? (double)p->work / (double)p->work_lower_bound : 1;
+}
+
 /* --- for people ------------------------------------------------------------------------------- */
 
 /* 1234567 as "1,234,567". */
@@ -211,9 +217,10 @@ static void print_text(const Summary *s, Text *out)
 	print_memory(s, "work, training", work_training(p), "", out);
 	for (int i = 0; i < p->part.n; i++) {
 		const Part *part = p->part.at[i];
-		text_printf(out, "  %-16s %16s bytes of work (at least %s), %s multiply-adds\n", part->name,
-		    grouped(a, part->work), grouped(a, part->work_lower_bound),
-		    grouped(a, part_macs(part)));
+		text_printf(out,
+		    "  %-16s %16s bytes of work, %.4f of the %s that live at once, %s multiply-adds\n",
+		    part->name, grouped(a, part->work), work_ratio(part),
+		    grouped(a, part->work_lower_bound), grouped(a, part_macs(part)));
 	}
 }
 
@@ -258,6 +265,7 @@ static json_t *entry_json(const Part *part)
 	set_number(entry, "batch", part->batch);
 	set_number(entry, "work", part->work);
 	set_number(entry, "work_lower_bound", part->work_lower_bound);
+	json_object_set_new(entry, "work_ratio", json_real(work_ratio(part)));
 	set_number(entry, "macs", part_macs(part));
 	return entry;
 }

@@ -15,7 +15,7 @@ local function block(x, p, width, stride)
   local y = conv_bn(x, p.conv1, p.bn1, width, 3, stride):relu()
   y = conv_bn(y, p.conv2, p.bn2, width, 3, 1)
   if stride > 1 and shortcut == "A" then
-    x = x:max_pool{1, stride = stride}
+    x = x:avg_pool{1, stride = stride}
     x = x:concat(x * 0)
   elseif stride > 1 then
     x = conv_bn(x, p.shortcut[0], p.shortcut[1], width, 1, stride)

@@ -253,6 +253,7 @@ static void a_summary_is_printed_and_nothing_written(void **state)
 	contains(s->out, "fc1");
 	contains(s->out, "dense");
 	contains(s->out, "83"); /* 16*4+4 + 4*3+3 parameters */
+	contains(s->out, " bytes of work, 1.0000 of the ");
 	assert_false(spawn_exists(s, "net.c"));
 	expect(s, 0, "cnnc net.lua --summary=json");
 	json_error_t e;
@@ -262,7 +263,11 @@ static void a_summary_is_printed_and_nothing_written(void **state)
 	    json_integer_value(json_object_get(json_object_get(j, "total"), "parameters")), 83);
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "total"), "macs")), 76);
 	assert_int_equal(json_integer_value(json_object_get(j, "weights")), 83);
-	assert_true(json_array_size(json_object_get(j, "entries")) >= 3);
+	json_t *entries = json_object_get(j, "entries");
+	assert_true(json_array_size(entries) >= 3);
+	for (size_t i = 0; i < json_array_size(entries); i++)
+		assert_true(
+		    json_real_value(json_object_get(json_array_get(entries, i), "work_ratio")) == 1);
 	json_decref(j);
 }
 

@@ -29,6 +29,12 @@ static bool same_form(const Buffer *x, const Buffer *y)
 
 static bool is_ours(const Buffer *b) { return b->place == PLACE_WORK && !b->fixed; }
 
+bool writes_over(const Nest *n, const Buffer *x, const Buffer *y)
+{
+	if (n->nacc || n->nguard || n->nstore != 1 || !is_ours(x) || !is_ours(y)) return false;
+	return same_form(x, y) && nest_store_of(n, x) < 0 && nest_reads_in_place(n, x, y);
+}
+
 static void rename_in(Arena *a, Step *step, const Buffer *old, Buffer *new)
 {
 	const Nest *n = step->nest;
@@ -64,12 +70,10 @@ static bool try_store(Inplace *in, int s, Buffer *y)
 {
 	const Nest *n = in->part->step.at[s].nest;
 	const Life *life = in->life;
-	if (!is_ours(y) || life[y->id].first != s || life[y->id].last_store != s) return false;
+	if (life[y->id].first != s || life[y->id].last_store != s) return false;
 	for (int k = 0; k < n->nload; k++) {
 		Buffer *x = n->load[k].buffer;
-		if (!is_ours(x) || life[x->id].last != s || !same_form(x, y) || nest_store_of(n, x) >= 0)
-			continue;
-		if (!nest_reads_in_place(n, x, y)) continue;
+		if (life[x->id].last != s || !writes_over(n, x, y)) continue;
 		rename_buffer(in, s, y, x);
 		((Nest *)in->part->step.at[s].nest)->inplace = true; /* the copy that rename_buffer made */
 		return true;
@@ -83,7 +87,6 @@ void inplace_part(Arena *a, Part *p)
 	part_lives(p, in.life);
 	for (int s = 0; s < p->step.n; s++) {
 		const Nest *n = p->step.at[s].nest;
-		if (n->nacc || n->nguard || n->nstore != 1) continue;
-		try_store(&in, s, n->store[0].to.buffer);
+		if (n->nstore == 1) try_store(&in, s, n->store[0].to.buffer);
 	}
 }

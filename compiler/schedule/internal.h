@@ -27,6 +27,9 @@ typedef struct {
 /* unmask.c */
 void unmask_part(Arena *a, Part *p);
 
+/* inplace.c: n is a map that may store y over x, if x dies there: both are ours and of one form. */
+bool writes_over(const Nest *n, const Buffer *x, const Buffer *y);
+
 /* form.c */
 Contraction contraction_of(const Nest *n);
 bool access_moves(const Access *x, int dim);

@@ -35,6 +35,8 @@ void fuse_part(Arena *a, Part *p);
 /* layout.c: a layout for every buffer that is ours, and copies where a fixed buffer must be read or
  * written in another form (weights packed for the kernels, gradients brought back to canonical). */
 void layout_part(Arena *a, Part *p);
+/* order.c: steps in an order in which fewer bytes live at once. */
+void order_part(Arena *a, Part *p);
 /* inplace.c: maps write over operands that die there. */
 void inplace_part(Arena *a, Part *p);
 /* choose.c: a schedule for each nest and target; follows `d` where it names the nest. A nest past
