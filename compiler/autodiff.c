@@ -115,14 +115,27 @@ void graph_backward(Graph *graph, const Model *m)
 	deliver(&g, m);
 }
 
+/* All gradients as one row. Those of frozen weights are 0. */
+static Value *all_gradients(Graph *g, const Model *m)
+{
+	State *all = NEW(g->arena, State);
+	*all = (State){.name = "grads", .kind = STATE_WEIGHT, .shape = shape_of(1, m->weights)};
+	Value *v = graph_input(g, all->name, -1, TYPE_REAL, all->shape);
+	v->node->state = all;
+	return v;
+}
+
 Graph *graph_update(const Model *m)
 {
 	Graph *g = graph_new(m->arena, m->diag, 1, MODE_TRAIN);
 	const OpDesc *op = op_find(m->optimizer.kind);
 	if (!op) bug("no optimiser named %s", m->optimizer.kind);
 	Shape numbers = shape_of(1, (int64_t)m->optimizer.hypers + 1); /* and which step it is */
-	Value *hyper = graph_input(g, "hyper", -1, TYPE_REAL, numbers);
+	Value *hyper = graph_input(g, "hyper", -1, TYPE_REAL, numbers), *factor = NULL;
 	int slot = 0;
+	graph_at(g, "gradients", m->optimizer.where);
+	if (m->weights && clips_norm(&m->optimizer))
+		factor = graph_clip_factor(g, &m->optimizer, all_gradients(g, m), hyper);
 	for (int i = 0; i < m->state.n; i++) {
 		State *s = m->state.at[i];
 		if (s->kind != STATE_WEIGHT || s->frozen) continue;
@@ -130,6 +143,7 @@ Graph *graph_update(const Model *m)
 		Value *in[3 + MAX_STATES] = {graph_read(g, s)};
 		in[1] = graph_input(g, s->name, -1, TYPE_REAL, s->shape);
 		in[1]->node->state = s; /* an input that has a state is that weight's place in grads */
+		in[1] = graph_clip(g, &m->optimizer, in[1], factor, hyper);
 		in[2] = hyper;
 		int n = 3, first = slot;
 		while (slot < m->slot.n && m->slot.at[slot]->of == s)

@@ -28,6 +28,7 @@ typedef struct {
 	bool required;   /* no default: the Lua method insists */
 	bool argument;   /* of optimisers: each step is given this number, a description only says what
 	                  * it is as a rule; the operator loads it, and never asks attr_real() */
+	bool optional;   /* an argument only where the description gives it: see clip.c */
 	int position; /* 1: also the first number after the path, or [1] of the option table; 0: by name
 	                 only */
 	const char *doc;
@@ -134,6 +135,14 @@ Value *graph_add_n(Graph *g, Value *const *x, int n); /* n-ary sum; n == 1: x[0]
  * form that the fold pass offers to OpDesc.absorb. */
 extern const MapExpr map_scale_shift;
 
+/* --- clipping: what an optimiser's clip_norm and clip_value ask for; clip.c ------------------ */
+
+bool clips_norm(const Optimizer *o);
+/* What all gradients, as one row, are to be multiplied with. */
+Value *graph_clip_factor(Graph *g, const Optimizer *o, Value *all, Value *hyper);
+/* A gradient as the optimiser shall see it; factor is NULL unless clips_norm(). */
+Value *graph_clip(Graph *g, const Optimizer *o, Value *gradient, Value *factor, Value *hyper);
+
 /* --- the descriptor ------------------------------------------------------------------------ */
 
 typedef enum {
@@ -195,7 +204,8 @@ const OpDesc *op_signed(const char *sign);          /* or NULL */
 int attr_index(const OpDesc *op, const char *name); /* bug() when absent */
 bool attr_exists(const OpDesc *op, const char *name);
 /* Of an optimiser, the k-th number that each step is given, or -1: its index in op->attr. They are
- * members of the emitted struct NET_train, in this order. */
+ * members of the emitted struct NET_train, in this order; optional ones do not count, they follow
+ * where they are given. */
 int op_argument(const OpDesc *op, int k);
 int op_arguments(const OpDesc *op); /* how many there are */
 /* Attributes of node n by name, for descriptors. */

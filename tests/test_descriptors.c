@@ -19,6 +19,7 @@ static const char *attr_fault(const OpDesc *op)
 	if (op_arguments(op) > HYPER_LIMIT) return "too many numbers for a step";
 	for (const Attr *at = op->attr; at && at->name; at++) {
 		bool number = at->type == ATTR_REAL && op->flags & OP_OPTIMIZER && !is_member(at->name);
+		if (at->optional && (!at->argument || at->value >= at->min)) return "an optional argument";
 		if (at->argument && !number) return "an attribute that is an argument";
 		if (!is_text(at->name) || !is_text(at->doc)) return "an attribute's name or doc";
 		if ((at->type == ATTR_NAME) != is_text(at->choices)) return "an attribute's choices";

@@ -335,6 +335,29 @@ static void optimisers_by_hand(void **state)
 	assert_int_equal(op_sgd.state_specs(f->graph, n, spec), op_sgd.states);
 }
 
+/* Norms that are whole numbers: of 3, 4 it is 5; of 100 ones 10, and of 200 numbers 1/8 the root of
+ * 3.125, in all parts and in the rest. */
+static void clipping_by_hand(void **state)
+{
+	FIXTURE;
+	double many[200], held[] = {-3, -1, 0, 0.5, 2}, out[] = {-1, -1, 0, 0.5, 1};
+	for (int i = 0; i < 200; i++) many[i] = i < 100 ? 1 : 0;
+	EXPECT(RUN(&op_clip_factor, "g=2 hyper=2 | at=1", ROW(3, -4), ROW(9, 1))[0], 1 / 5.000001);
+	EXPECT(RUN(&op_clip_factor, "g=2 hyper=1", ROW(3, 4), ROW(7))[0], 1);
+	EXPECT(RUN(&op_clip_factor, "g=2 hyper=1", ROW(3, 4), ROW(0))[0], 1);
+	EXPECT(RUN(&op_clip_factor, "g=2 hyper=1", ROW(3, 4), ROW(-2))[0], 1);
+	EXPECT(RUN(&op_clip_factor, "g=2 hyper=1", ROW(0, 0), ROW(1))[0], 1);
+	EXPECT(RUN(&op_clip_factor, "g=200 hyper=1", many, ROW(2))[0], 2 / 10.000001);
+	for (int i = 0; i < 200; i++) many[i] = 0.125;
+	EXPECT(RUN(&op_clip_factor, "g=200 hyper=1", many, ROW(1))[0], 1 / (sqrt(3.125) + 1e-6));
+	double **y = RUN(&op_clip_value, "g=5 hyper=1", held, ROW(1));
+	for (int i = 0; i < 5; i++) near(y[0][i], out[i]);
+	y = RUN(&op_clip_value, "g=5 hyper=1", held, ROW(0));
+	for (int i = 0; i < 5; i++) near(y[0][i], held[i]);
+	refused(f, &op_clip_factor, "g=2x2 hyper=1", "the gradients are 2x2, expected one row");
+	refused(f, &op_clip_value, "g=2 hyper=1 | at=1", "there is no number 1 in 1");
+}
+
 static void costs_are_those_of_the_paper(void **state)
 {
 	FIXTURE;
@@ -436,6 +459,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(reductions_by_hand, setup, teardown),
 	    cmocka_unit_test_setup_teardown(losses_by_hand, setup, teardown),
 	    cmocka_unit_test_setup_teardown(optimisers_by_hand, setup, teardown),
+	    cmocka_unit_test_setup_teardown(clipping_by_hand, setup, teardown),
 	    cmocka_unit_test_setup_teardown(costs_are_those_of_the_paper, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        gradients_of_activations_let_the_input_die, setup, teardown),

@@ -74,6 +74,9 @@ static void every_optimiser_trains_a_whole_network(void **state)
 		const char *define = arena_printf(f->arena, "optimizer=%s", op_table[i]->name);
 		all_ways(f->arena, define, true);
 		all_ways(f->arena, define, false);
+		all_ways(f->arena, arena_printf(f->arena, "%s.clip_norm", define), true);
+		all_ways(f->arena, arena_printf(f->arena, "%s.clip_norm", define), false);
+		all_ways(f->arena, arena_printf(f->arena, "%s.clip_value", define), false);
 		found++;
 	}
 	assert_true(found >= 2);
@@ -81,7 +84,8 @@ static void every_optimiser_trains_a_whole_network(void **state)
 
 /* --- some steps ---------------------------------------------------------------------------- */
 
-/* follow(kind, options, numbers): a network that learns so takes steps as the formula does. */
+/* follow(kind, options, numbers): a network that learns so takes steps as the formula does, with
+ * gradients clipped before, as clip_grad_norm_ and clip_grad_value_ do. */
 static const char steps[] =
     "local formula = {}\n"
     "function formula.sgd(o, h, t, w, g, s)\n"
@@ -95,6 +99,20 @@ static const char steps[] =
     "  s.v = h.beta2 * (s.v or 0) + (1 - h.beta2) * g * g\n"
     "  local m, v = s.m / (1 - h.beta1 ^ t), s.v / (1 - h.beta2 ^ t)\n"
     "  return w - h.rate * m / (math.sqrt(v) + (o.eps or 1e-8))\n"
+    "end\n"
+    "local counts = {}\n"
+    "local function clip(grads, options, numbers)\n"
+    "  local function number(name) return options[name] and (numbers[name] or options[name]) or 0 "
+    "end\n"
+    "  local norm, value, sum, factor = number('clip_norm'), number('clip_value'), 0, 1\n"
+    "  for _, g in pairs(grads) do for i = 1, #g do sum = sum + g[i] ^ 2 end end\n"
+    "  if norm > 0 then factor = math.min(1, norm / (math.sqrt(sum) + 1e-6)) end\n"
+    "  local how = norm > 0 and (factor < 1 and 'shorter' or 'as long') or 'as it is'\n"
+    "  for _, g in pairs(grads) do for i = 1, #g do\n"
+    "    g[i] = g[i] * factor\n"
+    "    if value > 0 then how = 'held' g[i] = math.max(-value, math.min(value, g[i])) end\n"
+    "  end end\n"
+    "  counts[how] = (counts[how] or 0) + 1\n"
     "end\n"
     "local names = {'conv.weight', 'conv.bias', 'fc.weight', 'fc.bias'}\n"
     "local function flat(t) local n = 1 for i = 1, #t.shape do n = n * t.shape[i] end\n"
@@ -114,9 +132,14 @@ static const char steps[] =
     "  for t = 1, 6 do\n"
     "    local label = {t % 3, (t + 1) % 3}\n"
     "    local _, grads = net:gradients(x, label)\n"
-    "    local want = {}\n"
+    "    local want, clipped = {}, {}\n"
     "    for _, name in ipairs(names) do\n"
-    "      local w, g = flat(net:get(name)), flat(grads[name])\n"
+    "      local g = flat(grads[name]) clipped[name] = {}\n"
+    "      for i = 1, #g do clipped[name][i] = g[i] end\n"
+    "    end\n"
+    "    clip(clipped, options, numbers)\n"
+    "    for _, name in ipairs(names) do\n"
+    "      local w, g = flat(net:get(name)), clipped[name]\n"
     "      want[name], kept[name] = {}, kept[name] or {}\n"
     "      for i = 1, #w do\n"
     "        kept[name][i] = kept[name][i] or {}\n"
@@ -145,7 +168,18 @@ static const char steps[] =
     "  both('adam', {}, {rate = 0.01, beta1 = 0.8, beta2 = 0.9, decay = 0.1})\n"
     "  both('adam', {eps = 0.1}, {rate = 0.1, beta1 = 0, beta2 = 0.5, decay = 0})\n"
     "  both('adam', {decoupled = true}, {rate = 0.1, beta1 = 0.9, beta2 = 0.99, decay = 0.5})\n"
+    "  both('sgd', {clip_norm = 0.1}, {rate = 0.1, momentum = 0.9, decay = 0.01})\n"
+    "  both('sgd', {clip_norm = 1e3}, {rate = 0.1, momentum = 0.9, decay = 0.01})\n"
+    "  both('sgd', {clip_norm = 0}, {rate = 0.1, momentum = 0.9, decay = 0.01})\n"
+    "  both('sgd', {clip_norm = 5}, {rate = 0.1, momentum = 0, decay = 0, clip_norm = 0.02})\n"
+    "  both('sgd', {clip_norm = 0.02}, {rate = 0.1, momentum = 0, decay = 0, clip_norm = 0})\n"
+    "  both('sgd', {clip_norm = 0.02}, {rate = 0.1, momentum = 0, decay = 0, clip_norm = 1/0})\n"
+    "  both('sgd', {clip_value = 0.01, nesterov = true}, {rate = 1, momentum = 0.9, decay = 0})\n"
+    "  both('adam', {clip_norm = 0.1}, {rate = 0.01, beta1 = 0.9, beta2 = 0.999, decay = 0.1})\n"
+    "  both('adam', {clip_value = 0.01}, {rate = 0.01, beta1 = 0.5, beta2 = 0.5, decay = 0})\n"
     "end\n"
+    "for _, how in ipairs{'shorter', 'as long', 'as it is', 'held'} do\n"
+    "  assert((counts[how] or 0) >= 6, 'no gradient is ' .. how) end\n"
     "for _, kind in ipairs(arg) do assert(formula[kind], 'no formula for ' .. kind) end\n";
 
 static void steps_are_those_of_pytorch(void **state)
@@ -187,6 +221,60 @@ static void numbers_go_by_their_names(void **state)
 	assert_non_null(strstr(f->spawn.out, "rate 0.5, beta1 0.25, beta2 0.999, decay 0.0."));
 }
 
+/* Frozen weights are no part of the norm; what is clipped follows the optimiser's own numbers; only
+ * one way can be asked for. */
+static void clipping_is_asked_for(void **state)
+{
+	Fixture *f = *state;
+	spawn_write(&f->spawn, "net.lua",
+	    "local how = option{'how', 'clip_norm'}\n"
+	    "local x, label = input('x', 80), class('label', 3)\n"
+	    "freeze(param.first)\n"
+	    "local y = x:dense(param.first, 50):tanh():dense(param.second, 3)\n"
+	    "return network{output = {y = y}, loss = y:cross_entropy(label),\n"
+	    "  optimizer = sgd{rate = 1, [how] = 0.125}}\n");
+	spawn_write(&f->spawn, "both.lua",
+	    "local x = input('x', 4):dense(param.fc, 3)\n"
+	    "return network{output = {y = x}, loss = x:mean(), optimizer = sgd{\n"
+	    "  clip_value = 1, clip_norm = 1}}\n");
+	spawn_write(&f->spawn, "steep.lua",
+	    "local y = input('x', 3):dense(param.fc, 1)\n"
+	    "return network{output = {y = y}, loss = y:mean(), optimizer = sgd{clip_norm = 1}}\n");
+	spawn_write(&f->spawn, "moves.lua",
+	    "local x = cnnc.zeros(1, 80) for i = 1, 80 do x[1][i] = i % 7 end\n"
+	    "local names = {'second.weight', 'second.bias'}\n"
+	    "local net = cnnc.load('net.lua', {real = 'double'}) net:init(1)\n"
+	    "local before, square = {}, 0\n"
+	    "local first = tostring(net:get('first.weight'))\n"
+	    "for _, name in ipairs(names) do before[name] = net:get(name) end\n"
+	    "net:step(x, 1)\n"
+	    "for _, name in ipairs(names) do\n"
+	    "  local a, b = before[name], net:get(name)\n"
+	    "  local n = #a.shape == 2 and a.shape[1] * a.shape[2] or a.shape[1]\n"
+	    "  for i = 1, n do square = square + (a:reshape(n)[i] - b:reshape(n)[i]) ^ 2 end end\n"
+	    "assert(math.abs(math.sqrt(square) - 0.125) < 1e-6, math.sqrt(square))\n"
+	    "assert(tostring(net:get('first.weight')) == first)\n"
+	    "local ok, why = pcall(net.step, net, x, 1, {clip = 1})\n"
+	    "assert(why:find('unknown option clip', 1, true), why)\n"
+	    "help('sgd')\n"
+	    /* squares of 1e25 are no floats: the gradient counts for nothing */
+	    "for _, big in ipairs{1e25, 1} do\n"
+	    "  local s = cnnc.load('steep.lua') s:init(1) local w = tostring(s:get('fc.weight'))\n"
+	    "  s:step(cnnc.tensor{{big, -big, big}})\n"
+	    "  assert((tostring(s:get('fc.weight')) == w) == (big > 1), big)\n"
+	    "end\n");
+	if (spawn(&f->spawn, "cnnc --run moves.lua && cnnc net.lua && cat net.h && cnnc net.lua -D "
+	                     "how=clip_value -o - | grep -A3 '^struct net_train'") != 0)
+		fail_msg("status %d\n%s%s", f->spawn.status, f->spawn.out, f->spawn.err);
+	assert_non_null(strstr(f->spawn.out, "clip_norm (optional) how long all gradients"));
+	assert_non_null(strstr(f->spawn.out, "\tfloat rate, momentum, decay, clip_norm;\n"));
+	assert_non_null(strstr(f->spawn.out, "decay 0.0, clip_norm 0.125. */"));
+	assert_non_null(strstr(f->spawn.out, "\tfloat rate, momentum, decay, clip_value;\n"));
+	assert_int_equal(spawn(&f->spawn, "cnnc both.lua"), 1);
+	assert_non_null(
+	    strstr(f->spawn.err, "both.lua:2: error: sgd: clip_norm and clip_value: one of"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -194,6 +282,7 @@ int main(void)
 	    TEST(every_optimiser_trains_a_whole_network),
 	    TEST(steps_are_those_of_pytorch),
 	    TEST(numbers_go_by_their_names),
+	    TEST(clipping_is_asked_for),
 	};
 	return cmocka_run_group_tests_name("optimizers", tests, NULL, NULL);
 }

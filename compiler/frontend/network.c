@@ -168,13 +168,25 @@ static void read_loss(Front *f, int i)
 
 /* --- optimisers ------------------------------------------------------------------------------- */
 
-/* What the description says of the numbers that each step is given. */
-static void take_hyper(Optimizer *o, const OpDesc *op)
+static void add_hyper(Optimizer *o, const OpDesc *op, int i)
 {
-	for (int i; (i = op_argument(op, o->hypers)) >= 0; o->hypers++) {
-		if (o->hypers == HYPER_LIMIT) bug("%s takes too many numbers", op->name);
-		o->hyper[o->hypers].name = op->attr[i].name;
-		o->hyper[o->hypers].value = o->attr[i].r;
+	if (o->hypers == HYPER_LIMIT) bug("%s takes too many numbers", op->name);
+	o->hyper[o->hypers].name = op->attr[i].name;
+	o->hyper[o->hypers++].value = o->attr[i].r;
+}
+
+/* What the description says of the numbers that each step is given. Of the optional ones, which are
+ * ways of doing one thing, there may be one. */
+static void take_hyper(Front *f, Optimizer *o, const OpDesc *op)
+{
+	const char *given = NULL;
+	for (int i; (i = op_argument(op, o->hypers)) >= 0;) add_hyper(o, op, i);
+	for (int i = 0; op->attr[i].name; i++) {
+		const Attr *at = &op->attr[i];
+		if (!at->optional || o->attr[i].r < at->min) continue;
+		if (given) front_error(f, "%s: %s and %s: one of them", op->name, given, at->name);
+		if (!given) add_hyper(o, op, i);
+		given = at->name;
 	}
 }
 
@@ -189,7 +201,7 @@ static int optimizer(lua_State *L)
 	call.attr = graph_attrs(f->arena, op);
 	attributes_read(f, &call);
 	Optimizer o = {.kind = op->name, .attr = call.attr, .where = front_where(f)};
-	take_hyper(&o, op);
+	take_hyper(f, &o, op);
 	Optimizer *made = lua_newuserdatauv(L, sizeof o, 0);
 	*made = o;
 	luaL_setmetatable(L, OPTIMIZER);

@@ -89,7 +89,8 @@ static void adam_lower(Lower *l, const Node *n)
 static void adam_reference(const Node *n, const double *const *in, double *const *out)
 {
 	const double *hyper = in[OPT_HYPER];
-	double rate = hyper[0], beta1 = hyper[1], beta2 = hyper[2], decay = hyper[3], t = hyper[4];
+	double rate = hyper[0], beta1 = hyper[1], beta2 = hyper[2], decay = hyper[3];
+	double t = hyper[n->in[OPT_HYPER]->shape.dim[0] - 1];
 	double eps = attr_real(n, "eps");
 	double first = -expm1(t * log(beta1)), second = -expm1(t * log(beta2));
 	for (int64_t e = 0; e < shape_count(n->in[OPT_W]->shape); e++) {
@@ -127,7 +128,7 @@ static const Attr adam_attrs[] = {RATE_ATTR(0.001),
     {.name = "decoupled",
         .type = ATTR_BOOL,
         .doc = "weight decay beside the gradient, not within it: AdamW"},
-    {.name = NULL}};
+    CLIP_ATTRS, {.name = NULL}};
 
 const OpDesc op_adam = {
     .name = "adam",

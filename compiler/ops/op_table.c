@@ -47,7 +47,7 @@ int attr_index(const OpDesc *op, const char *name)
 int op_argument(const OpDesc *op, int k)
 {
 	for (int i = 0; op->attr && op->attr[i].name; i++)
-		if (op->attr[i].argument && k-- == 0) return i;
+		if (op->attr[i].argument && !op->attr[i].optional && k-- == 0) return i;
 	return -1;
 }
 

@@ -5,8 +5,9 @@ bool optimizer_infer(Graph *g, Node *n)
 {
 	if (!infer_begin(g, n)) return false;
 	Shape w = n->in[OPT_W]->shape;
+	int64_t least = (int64_t)op_arguments(n->op) + 1, numbers = n->in[OPT_HYPER]->shape.dim[0];
 	for (int k = 1; k < n->nin; k++) {
-		Shape want = k == OPT_HYPER ? shape_of(1, (int64_t)op_arguments(n->op) + 1) : w;
+		Shape want = k == OPT_HYPER ? shape_of(1, MAX(numbers, least)) : w;
 		if (!shape_same(n->in[k]->shape, want))
 			return infer_error(g, n, "weight is %s, operand %d is %s, expected %s",
 			    shape_text(g->arena, w), k + 1, shape_text(g->arena, n->in[k]->shape),
@@ -41,5 +42,5 @@ Expr *hyper_load(Lower *l, Nest *nest, const Node *n, const char *name)
 
 Expr *step_load(Lower *l, Nest *nest, const Node *n)
 {
-	return load_at(l, nest, n, op_arguments(n->op));
+	return load_at(l, nest, n, (int)n->in[OPT_HYPER]->shape.dim[0] - 1);
 }

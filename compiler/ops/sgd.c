@@ -53,7 +53,7 @@ static const Attr sgd_attrs[] = {RATE_ATTR(0.01),
         .doc = "how much of the last step goes on"},
     DECAY_ATTR,
     {.name = "nesterov", .type = ATTR_BOOL, .doc = "look ahead by the momentum, as Nesterov does"},
-    {.name = NULL}};
+    CLIP_ATTRS, {.name = NULL}};
 
 const OpDesc op_sgd = {
     .name = "sgd",

@@ -114,7 +114,9 @@ static bool try_fuse(Fuser *f, int at, const Buffer *b)
 	if (!made || nest_verify(a, made)) return false;
 	for (int k = 0; k < made->nload; k++) /* in place only at the same index */
 		for (int s = 0; s < made->nstore; s++)
-			if (made->load[k].buffer == made->store[s].to.buffer) return false;
+			if (made->load[k].buffer == made->store[s].to.buffer &&
+			    !nest_reads_in_place(made, made->load[k].buffer, made->store[s].to.buffer))
+				return false;
 	Step *step = &f->part->step.at[at], *gone = &f->part->step.at[from];
 	made->layer = into->layer;
 	step->comment = arena_printf(a, "%s + %s", gone->comment, step->comment);
