@@ -17,7 +17,8 @@ static bool place_kind(Model *m, StateKind kind, int64_t *at)
 	return true;
 }
 
-static bool add_slots(Model *m, const OpDesc *op, State *weight)
+/* Slot k of a weight, as the optimiser asks for it; NULL: it asks for fewer. */
+static State *slot_of(Model *m, const OpDesc *op, State *weight, int k)
 {
 	Graph *g = graph_new(m->arena, m->diag, 1, MODE_TRAIN);
 	Value *w = graph_read(g, weight);
@@ -29,21 +30,33 @@ static bool add_slots(Model *m, const OpDesc *op, State *weight)
 	    .where = m->optimizer.where};
 	StateSpec spec[MAX_STATES];
 	int n = op->state_specs ? op->state_specs(g, &probe, spec) : 0;
-	for (int k = 0; k < n; k++) {
-		State *s = NEW(m->arena, State);
-		s->name = arena_printf(m->arena, "%s.%s", weight->name, spec[k].name);
-		s->kind = STATE_SLOT;
-		s->shape = spec[k].shape;
-		s->init = spec[k].init;
-		s->of = weight;
-		s->where = weight->where;
-		s->offset = m->slots;
-		if (!add_fits(m->slots, shape_count(s->shape), &m->slots)) {
-			diag_error(m->diag, s->where, "the optimiser's slots do not fit 64 bits");
-			return false;
+	if (k >= n) return NULL;
+	State *s = NEW(m->arena, State);
+	s->name = arena_printf(m->arena, "%s.%s", weight->name, spec[k].name);
+	s->kind = STATE_SLOT;
+	s->shape = spec[k].shape;
+	s->init = spec[k].init;
+	s->of = weight;
+	s->where = weight->where;
+	return s;
+}
+
+/* The k-th slots of all weights behind each other, then the next: rows for the update. */
+static bool place_slots(Model *m, const OpDesc *op)
+{
+	for (int k = 0; k < MAX_STATES; k++)
+		for (int i = 0; i < m->state.n; i++) {
+			State *weight = m->state.at[i];
+			if (weight->kind != STATE_WEIGHT || weight->frozen) continue;
+			State *s = slot_of(m, op, weight, k);
+			if (!s) continue;
+			s->offset = m->slots;
+			if (!add_fits(m->slots, shape_count(s->shape), &m->slots)) {
+				diag_error(m->diag, s->where, "the optimiser's slots do not fit 64 bits");
+				return false;
+			}
+			vec_push(m->arena, m->slot, s);
 		}
-		vec_push(m->arena, m->slot, s);
-	}
 	return true;
 }
 
@@ -59,9 +72,5 @@ bool model_layout(Model *m, bool trains)
 	if (!m->optimizer.kind || !trains) return true;
 	const OpDesc *op = op_find(m->optimizer.kind);
 	if (!op) bug("no optimiser named %s", m->optimizer.kind);
-	for (int i = 0; i < m->state.n; i++) {
-		State *s = m->state.at[i];
-		if (s->kind == STATE_WEIGHT && !s->frozen && !add_slots(m, op, s)) return false;
-	}
-	return true;
+	return place_slots(m, op);
 }

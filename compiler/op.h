@@ -152,8 +152,10 @@ typedef enum {
 	OP_STATEFUL = 8,       /* the method's first argument is a parameter path */
 	OP_GRADIENT_ONLY = 16, /* made by gradients, never differentiated: gradient may be NULL */
 	OP_REGROUP =
-	    32, /* result 0 is operand 0 with the dims after the batch written as one: flatten */
-	OP_MANY = 128,      /* the method gives all results, not just the first: split */
+	    32,        /* result 0 is operand 0 with the dims after the batch written as one: flatten */
+	OP_ROWS = 256, /* an optimiser that looks at each number by itself: weights side by side are
+	                * updated as one row */
+	OP_MANY = 128, /* the method gives all results, not just the first: split */
 	OP_ANY_DIMS =
 	    64 /* operand 0 may have any dims after the batch; it looks at their product: dense */
 } OpFlag;

@@ -133,7 +133,7 @@ static const Attr adam_attrs[] = {RATE_ATTR(0.001),
 const OpDesc op_adam = {
     .name = "adam",
     .doc = "Adam, or AdamW with decoupled = true.",
-    .flags = OP_OPTIMIZER,
+    .flags = OP_OPTIMIZER | OP_ROWS,
     .min_in = 5,
     .max_in = 5,
     .states = 2,

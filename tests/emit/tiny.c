@@ -3,7 +3,7 @@
  * Made by cnnc 1.0.0 from tiny.lua. It belongs to whoever had it made: use it, change it, pass it on.
  * Compile with optimisation (cc -O2) and link with libm; OpenMP or a pool of threads are optional.
  * Options: --real=float --target=generic -b infer=1 -b train=1
- * 38 weights, 0 other variables, 27 kernels for generic
+ * 38 weights, 0 other variables, 25 kernels for generic
  *
  * Memory in bytes: vars 152, slots 152, packed 320
  *   init             8 steps, 0 multiply-adds, work 0 (never below 0)
@@ -11,7 +11,7 @@
  *   infer_b1         3 steps, 304 multiply-adds, work 192 (never below 192)
  *   eval_b1          6 steps, 304 multiply-adds, work 192 (never below 192)
  *   gradients_b1     13 steps, 608 multiply-adds, work 448 (never below 448)
- *   update           4 steps, 0 multiply-adds, work 0 (never below 0)
+ *   update           1 steps, 0 multiply-adds, work 0 (never below 0)
  *
  * Tensors in vars: offset, count, kind, shape, name
  *            0        18  weight  2 x 1 x 3 x 3        conv.weight
@@ -935,47 +935,18 @@ static CNNC_UNUSED void channel_sum_2_4x4_a9af_generic(const void *const *arg, s
 	channel_sum_tile9_generic(x, y, x_0, y_0);
 }
 
-/* sgd_18_5bc9: 0 multiply-adds a call, called 1 times:
- *   conv.weight: sgd 2x1x3x3 -> 2x1x3x3
- * w 1
- * tiles 1, functions 0, blocks 1, text 657 bytes */
-static CNNC_UNUSED void sgd_18_5bc9_generic(const void *const *arg, size_t block)
-{
-	const float *hyper = (const float *)arg[0];
-	float *w_b = (float *)arg[1];
-	const float *g = (const float *)arg[2];
-	float *v = (float *)arg[3];
-	(void)block;
-	for (ptrdiff_t w = 0; w < 18; w++) {
-		ptrdiff_t w_b_0 = w;
-		ptrdiff_t v_0 = w;
-		ptrdiff_t g_0 = w;
-		const float w_b0 = w_b[w_b_0];
-		const float hyper0 = hyper[0];
-		const float hyper1 = hyper[1];
-		const float v0 = v[v_0];
-		const float g0 = g[g_0];
-		const float hyper2 = hyper[2];
-		const float e0 = w_b0 - hyper0 * (hyper1 * v0 + (g0 + hyper2 * w_b0));
-		const float e1 = hyper1 * v0 + (g0 + hyper2 * w_b0);
-		w_b[w_b_0] = e0;
-		v[v_0] = e1;
-	}
-}
-
-/* sgd_2_8fe0: 0 multiply-adds a call, called 2 times:
- *   conv.bias: sgd 2 -> 2
- *   fc.bias: sgd 2 -> 2
+/* sgd_38_1c89: 0 multiply-adds a call, called 1 times:
+ *   conv.weight to fc.bias: sgd 38 -> 38
  * a 1
- * tiles 1, functions 0, blocks 1, text 633 bytes */
-static CNNC_UNUSED void sgd_2_8fe0_generic(const void *const *arg, size_t block)
+ * tiles 1, functions 0, blocks 1, text 634 bytes */
+static CNNC_UNUSED void sgd_38_1c89_generic(const void *const *arg, size_t block)
 {
 	const float *hyper = (const float *)arg[0];
 	float *w = (float *)arg[1];
 	const float *g = (const float *)arg[2];
 	float *v = (float *)arg[3];
 	(void)block;
-	for (ptrdiff_t a_ = 0; a_ < 2; a_++) {
+	for (ptrdiff_t a_ = 0; a_ < 38; a_++) {
 		ptrdiff_t w_0 = a_;
 		ptrdiff_t v_0 = a_;
 		ptrdiff_t g_0 = a_;
@@ -990,34 +961,6 @@ static CNNC_UNUSED void sgd_2_8fe0_generic(const void *const *arg, size_t block)
 		const float e2 = e0;
 		w[w_0] = e1;
 		v[v_0] = e2;
-	}
-}
-
-/* sgd_16_e638: 0 multiply-adds a call, called 1 times:
- *   fc.weight: sgd 2x8 -> 2x8
- * c 1
- * tiles 1, functions 0, blocks 1, text 637 bytes */
-static CNNC_UNUSED void sgd_16_e638_generic(const void *const *arg, size_t block)
-{
-	const float *hyper = (const float *)arg[0];
-	float *w = (float *)arg[1];
-	const float *g = (const float *)arg[2];
-	float *v = (float *)arg[3];
-	(void)block;
-	for (ptrdiff_t c = 0; c < 16; c++) {
-		ptrdiff_t w_0 = c;
-		ptrdiff_t v_0 = c;
-		ptrdiff_t g_0 = c;
-		const float w0 = w[w_0];
-		const float hyper0 = hyper[0];
-		const float hyper1 = hyper[1];
-		const float v0 = v[v_0];
-		const float g0 = g[g_0];
-		const float hyper2 = hyper[2];
-		const float e0 = w0 - hyper0 * (hyper1 * v0 + (g0 + hyper2 * w0));
-		const float e1 = hyper1 * v0 + (g0 + hyper2 * w0);
-		w[w_0] = e0;
-		v[v_0] = e1;
 	}
 }
 
@@ -1052,9 +995,7 @@ struct kernels {
 	struct kernel max_pool_dx_2x2x2x2x2_66c1;
 	struct kernel conv_dw_2x3x3_4x4_25aa;
 	struct kernel channel_sum_2_4x4_a9af;
-	struct kernel sgd_18_5bc9;
-	struct kernel sgd_2_8fe0;
-	struct kernel sgd_16_e638;
+	struct kernel sgd_38_1c89;
 };
 
 static const struct kernels kernels_generic = {
@@ -1083,9 +1024,7 @@ static const struct kernels kernels_generic = {
 	{max_pool_dx_2x2x2x2x2_66c1_generic, 2},
 	{conv_dw_2x3x3_4x4_25aa_generic, 2},
 	{channel_sum_2_4x4_a9af_generic, 2},
-	{sgd_18_5bc9_generic, 1},
-	{sgd_2_8fe0_generic, 1},
-	{sgd_16_e638_generic, 1},
+	{sgd_38_1c89_generic, 1},
 };
 
 /* The best kernels that this machine can run. */
@@ -1234,20 +1173,8 @@ static void update_all(struct tiny_train *t, const float *grads, const struct cn
 	const float hyper[4] = {t->rate, t->momentum, t->decay, (float)(t->step + 1)};
 	{
 		const void *const a[] = {hyper, t->vars, grads, t->slots};
-		run(pool, &k->sgd_18_5bc9, a);
-	} /* conv.weight: sgd 2x1x3x3 -> 2x1x3x3 */
-	{
-		const void *const a[] = {hyper, t->vars + 18, grads + 18, t->slots + 18};
-		run(pool, &k->sgd_2_8fe0, a);
-	} /* conv.bias: sgd 2 -> 2 */
-	{
-		const void *const a[] = {hyper, t->vars + 20, grads + 20, t->slots + 20};
-		run(pool, &k->sgd_16_e638, a);
-	} /* fc.weight: sgd 2x8 -> 2x8 */
-	{
-		const void *const a[] = {hyper, t->vars + 36, grads + 36, t->slots + 36};
-		run(pool, &k->sgd_2_8fe0, a);
-	} /* fc.bias: sgd 2 -> 2 */
+		run(pool, &k->sgd_38_1c89, a);
+	} /* conv.weight to fc.bias: sgd 38 -> 38 */
 	t->step++;
 }
 
