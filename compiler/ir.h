@@ -212,6 +212,13 @@ void graph_backward(Graph *g, const Model *m);
 /* A graph of its own: reads grads (inputs), weights, slots; assigns weights and slots. */
 Graph *graph_update(const Model *m);
 
+/* --- recompute.c --------------------------------------------------------------------------- */
+
+/* After graph_backward: the first `forward` nodes are the forward pass, of which what the backward
+ * pass reads is kept at the ends of this many segments only, and made again elsewhere. 1: nothing
+ * changes. Returns how many nodes were copied. */
+int graph_recompute(Graph *g, int forward, int segments);
+
 /* --- model.c ------------------------------------------------------------------------------- */
 
 /* Decides where every state lies: weights first, in order of appearance, then buffers, in vars;

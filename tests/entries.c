@@ -49,14 +49,17 @@ static void make_numbers(Net *net, Arena *a)
 const char *net_open(
     Net *net, Arena *a, const char *file, const char *define, const char *target, bool is_double)
 {
+	Options o = {.file = file, .target = target, .is_double = is_double};
+	if (define) vec_push(a, o.define, define);
+	return net_open_as(net, a, &o);
+}
+
+const char *net_open_as(Net *net, Arena *a, const Options *options)
+{
 	Text said;
-	*net = (Net){.batches = 2, .infer = {1, 3}, .train = 2};
+	*net = (Net){.options = *options, .batches = 2, .infer = {1, 3}, .train = 2};
 	diag_init(&net->diag, a);
 	Options *o = &net->options;
-	o->file = file;
-	o->target = target;
-	o->is_double = is_double;
-	if (define) vec_push(a, o->define, define);
 	o->infer_batches = net->batches;
 	o->infer_batch[0] = net->infer[0];
 	o->infer_batch[1] = net->infer[1];

@@ -23,6 +23,8 @@ typedef struct {
 /* `define` as for -D, or NULL; `target` as for --target. NULL, or what is wrong. */
 const char *net_open(
     Net *net, Arena *a, const char *file, const char *define, const char *target, bool is_double);
+/* The same by options; batch sizes are set here. */
+const char *net_open_as(Net *net, Arena *a, const Options *options);
 
 typedef struct {
 	const char *name; /* "scores of infer_b3", "gradient of conv1.weight" */
