@@ -131,6 +131,12 @@ static bool set_freeze(const Setting *s, Options *o, const char *value)
 	return true;
 }
 
+static bool set_expose(const Setting *s, Options *o, const char *value)
+{
+	vec_push(s->arena, o->expose, value);
+	return true;
+}
+
 /* "1500000", "600k", "600M", "2G": powers of 1024. */
 static bool read_bytes(const char *text, int64_t *bytes)
 {
@@ -199,6 +205,8 @@ static const Row table[] = {
         "what the C functions' names begin with; else the file's name"},
     {"--freeze", "PATTERN", TAKES_VALUE, ROW_SET, set_freeze,
         "weights that are not trained: 'layer1.*'; may be repeated"},
+    {"--expose", "PATTERN", TAKES_VALUE, ROW_SET, set_expose,
+        "layers' outputs and gradients as further outputs: layer1.0.conv1; may be repeated"},
     {"--recompute", "BYTES", MAY_TAKE_VALUE, ROW_SET, set_recompute,
         "train in less memory (at most 600M) by computing activations again"},
     {"--decisions", "FILE", TAKES_VALUE, ROW_SET, set_decisions,

@@ -14,6 +14,7 @@ typedef struct Options {
 	const char *prefix;       /* NULL: from the file's name */
 	Vec(const char *) define; /* "name=value", from -D */
 	Vec(const char *) freeze; /* patterns over state names, from --freeze: 'layer1.*' */
+	Vec(const char *) expose; /* patterns over layers' names, from --expose: 'layer1.0.conv1' */
 	int infer_batches, train_batches;
 	int64_t infer_batch[BATCH_LIMIT], train_batch[BATCH_LIMIT]; /* none given: 1 */
 	bool recompute;          /* activations, instead of keeping them */

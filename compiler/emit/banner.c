@@ -17,6 +17,11 @@ static void print_options(const Emission *e, Text *out)
 	if (o) {
 		text_printf(out, " --target=%s", o->target ? o->target : "auto");
 		if (o->inference_only) text_add(out, " --inference");
+		for (int i = 0; i < o->expose.n; i++) {
+			text_add(out, " --expose '");
+			print_comment_text(out, o->expose.at[i]);
+			text_add(out, "'");
+		}
 		if (o->recompute) text_add(out, " --recompute");
 		if (o->recompute_bytes) text_printf(out, "=%lld", (long long)o->recompute_bytes);
 		for (int i = 0; i < o->infer_batches; i++)

@@ -176,8 +176,7 @@ static void apply_rules(Front *f)
 	}
 }
 
-/* '*' is any text, '?' any character. */
-static bool glob(const char *pattern, const char *text)
+bool front_glob(const char *pattern, const char *text)
 {
 	const char *star = NULL, *from = NULL; /* the last star, and where its text ends so far */
 	while (*text) {
@@ -203,7 +202,7 @@ static bool freeze_pattern(Front *f, const char *pattern, bool dry)
 	bool any = false;
 	for (int s = 0; s < f->model->state.n; s++) {
 		State *state = f->model->state.at[s];
-		if (!glob(pattern, state->name)) continue;
+		if (!front_glob(pattern, state->name)) continue;
 		any = true;
 		if (!dry) state->frozen = true;
 	}
