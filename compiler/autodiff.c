@@ -11,7 +11,7 @@
 struct Grad {
 	Graph *graph;
 	int nodes;    /* forward nodes: those before the backward pass */
-	bool *wanted; /* by node id: leads to a weight that is not frozen */
+	bool *wanted; /* by node id: leads to a weight that is not frozen, or to an exposed value */
 	struct Parts {
 		Vec(Value *) part; /* contributions, last reader first */
 		Value *sum;
@@ -46,11 +46,17 @@ void grad_add(Grad *g, const Node *n, int i, Value *dx)
 	vec_push(g->graph->arena, p->part, dx);
 }
 
+static bool is_exposed(const Node *n) { return n->kind == NODE_OUTPUT && n->output == OUT_EXPOSED; }
+
 static void mark_wanted(Grad *g)
 {
+	for (int i = 0; i < g->nodes; i++)
+		if (is_exposed(g->graph->node.at[i]))
+			g->wanted[g->graph->node.at[i]->in[0]->node->id] = true;
 	for (int i = 0; i < g->nodes; i++) {
 		const Node *n = g->graph->node.at[i];
-		bool w = n->kind == NODE_READ && n->state->kind == STATE_WEIGHT && !n->state->frozen;
+		bool w = g->wanted[n->id];
+		w = w || (n->kind == NODE_READ && n->state->kind == STATE_WEIGHT && !n->state->frozen);
 		for (int k = 0; k < n->nin; k++) w = w || g->wanted[n->in[k]->node->id];
 		g->wanted[n->id] = w;
 	}
@@ -70,7 +76,7 @@ static void differentiate(Grad *g, const Node *n)
 	n->op->gradient(g, n);
 }
 
-/* A weight that no loss depends on has the gradient zero. */
+/* What no loss depends on has the gradient zero. */
 static Expr *zero_value(Arena *a, Expr *const *x, const double *p)
 {
 	(void)x;
@@ -90,6 +96,16 @@ static void deliver(Grad *g, const Model *m)
 		Value *dw = w->node->id < g->nodes && !s->frozen ? grad_of(g, w->node, 0) : NULL;
 		if (!dw) dw = graph_map(graph, &zero, &w, 1, NULL, 0);
 		graph_output(graph, s->name, OUT_GRADIENT, i, s, dw);
+	}
+	for (int i = 0; i < g->nodes; i++) {
+		const Node *n = graph->node.at[i];
+		if (!is_exposed(n)) continue;
+		Value *v = n->in[0];
+		graph_at(graph, n->name, n->where);
+		Value *dv = grad_of(g, v->node, v->index);
+		if (!dv) dv = graph_map(graph, &zero, &v, 1, NULL, 0);
+		graph_output(
+		    graph, exposed_gradient(graph->arena, n->name), OUT_EXPOSED, n->slot, NULL, dv);
 	}
 }
 

@@ -150,6 +150,71 @@ static void add_inference(Compilation *c, const Model *m)
 	for (int i = 0; i < n; i++) finish_part(c, part[i]);
 }
 
+/* The graph of gradients, with activations made again in all but one of so many segments. */
+static Graph *gradients_graph(
+    Compilation *c, const Model *m, int64_t batch, int segments, int *made)
+{
+	int errors = c->diag->errors;
+	Graph *g = graph_instance(m, batch, MODE_TRAIN, true);
+	if (c->diag->errors > errors && batch == 1)
+		diag_note(c->diag, (Where){0},
+		    "training is compiled for batch 1%s; -b train=2 gives a larger one, --inference none",
+		    c->options->train_batches ? "" : ", since -b names no other");
+	int forward = g->node.n;
+	graph_backward(g, m);
+	*made = c->diag->errors ? 0 : graph_recompute(g, forward, segments);
+	return g;
+}
+
+/* Bytes that the gradients work in with so many segments; nothing of it stays. */
+static int64_t work_with(Compilation *c, const Model *m, int64_t batch, int segments)
+{
+	int made;
+	Compilation trial = *c;
+	trial.dump = NULL;
+	Part *p = lower_entry(&trial, gradients_graph(&trial, m, batch, segments, &made),
+	    ENTRY_GRADIENTS, entry_name(c, "gradients", batch));
+	if (!p) return 0;
+	order_part(c->arena, p);
+	inplace_part(c->arena, p);
+	plan_memory(c->arena, p, c->program->is_double ? 8 : 4);
+	return p->work;
+}
+
+/* How many segments take least memory or, with a limit, the fewest that keep to it: the fewer there
+ * are, the less is done twice. */
+static int choose_segments(Compilation *c, const Model *m, int64_t batch, int64_t *kept)
+{
+	static const int segments[] = {2, 3, 4, 6, 8, 11, 16, 23, 32};
+	int64_t limit = c->options->recompute_bytes, least = work_with(c, m, batch, 1);
+	int best = 1;
+	*kept = least;
+	for (int i = 0; i < COUNT(segments) && !c->diag->errors && !(limit && least <= limit); i++) {
+		int64_t work = work_with(c, m, batch, segments[i]);
+		if (work >= least) continue;
+		least = work;
+		best = segments[i];
+	}
+	if (limit && least > limit)
+		diag_error(c->diag, (Where){0},
+		    "--recompute: gradients of batch %lld work in no less than %lld bytes, not in %lld",
+		    (long long)batch, (long long)least, (long long)limit);
+	return best;
+}
+
+static void add_gradients(Compilation *c, const Model *m, int64_t batch)
+{
+	int64_t kept = 0;
+	int made, segments = c->options->recompute ? choose_segments(c, m, batch, &kept) : 1;
+	if (c->diag->errors) return;
+	Part *p = lower_entry(c, gradients_graph(c, m, batch, segments, &made), ENTRY_GRADIENTS,
+	    entry_name(c, "gradients", batch));
+	if (!p) return;
+	p->recomputed = made;
+	p->work_kept = kept;
+	finish_part(c, p);
+}
+
 static void add_training(Compilation *c, const Model *m)
 {
 	static const int64_t one[] = {1};
@@ -159,15 +224,7 @@ static void add_training(Compilation *c, const Model *m)
 	for (int i = 0; i < n; i++) {
 		add_part(c, graph_instance(m, batch[i], MODE_INFER, true), ENTRY_EVAL,
 		    entry_name(c, "eval", batch[i]));
-		int errors = c->diag->errors;
-		Graph *g = graph_instance(m, batch[i], MODE_TRAIN, true);
-		if (c->diag->errors > errors && batch[i] == 1)
-			diag_note(c->diag, (Where){0},
-			    "training is compiled for batch 1%s; -b train=2 gives a larger one, --inference "
-			    "none",
-			    o->train_batches ? "" : ", since -b names no other");
-		graph_backward(g, m);
-		add_part(c, g, ENTRY_GRADIENTS, entry_name(c, "gradients", batch[i]));
+		add_gradients(c, m, batch[i]);
 	}
 	if (m->optimizer.kind) add_part(c, graph_update(m), ENTRY_UPDATE, "update");
 }

@@ -110,5 +110,13 @@ Graph *graph_instance(const Model *m, int64_t batch, Mode mode, bool want_loss)
 	for (int i = 0; i < m->output.n; i++)
 		graph_output(
 		    g, m->output.at[i].name, OUT_TENSOR, i, NULL, mapped(&c, m->output.at[i].value));
+	for (int i = 0; i < m->exposed.n; i++)
+		graph_output(
+		    g, m->exposed.at[i].name, OUT_EXPOSED, i, NULL, mapped(&c, m->exposed.at[i].value));
 	return g;
+}
+
+const char *exposed_gradient(Arena *a, const char *name)
+{
+	return arena_printf(a, "%s_grad", name);
 }

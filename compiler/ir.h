@@ -179,7 +179,8 @@ typedef struct {
 	Vec(State *) state; /* weights and buffers, in order of appearance = order in vars */
 	Vec(Node *) input;  /* NODE_INPUT of images and labels, in order of declaration */
 	Vec(Named) output;
-	Vec(Named) loss; /* the total is the weighted sum */
+	Vec(Named) exposed; /* further outputs, to look at: what layers give */
+	Vec(Named) loss;    /* the total is the weighted sum */
 	Optimizer optimizer;
 	Vec(OptionValue) option;
 	Vec(const char *) file_read;    /* for the depfile */
@@ -215,15 +216,25 @@ const char *value_text(Arena *a, const Value *v); /* "%12 conv[1x6x28x28]" */
  * norm, dropout) put in what the mode asks for. Outputs come first, then losses, by flag.
  * `want_loss`: keep the loss terms and yield the total and each term as NODE_OUTPUT OUT_LOSS. */
 Graph *graph_instance(const Model *m, int64_t batch, Mode mode, bool want_loss);
+/* What the gradient by an exposed value is called. */
+const char *exposed_gradient(Arena *a, const char *name);
 
 /* --- autodiff.c ---------------------------------------------------------------------------- */
 
 /* Appends the gradient of the graph's total loss by every weight that is not frozen, as NODE_OUTPUT
- * OUT_GRADIENT in the order of the states. Where a value fans out, its gradient is one n-ary sum in
- * forward order. Reports operators without gradient at their Lua line. */
+ * OUT_GRADIENT in the order of the states, and by every exposed value. Where a value fans out, its
+ * gradient is one n-ary sum in forward order. Reports operators without gradient at their Lua line.
+ */
 void graph_backward(Graph *g, const Model *m);
 /* A graph of its own: reads grads (inputs), weights, slots; assigns weights and slots. */
 Graph *graph_update(const Model *m);
+
+/* --- recompute.c --------------------------------------------------------------------------- */
+
+/* After graph_backward: the first `forward` nodes are the forward pass, of which what the backward
+ * pass reads is kept at the ends of this many segments only, and made again elsewhere. 1: nothing
+ * changes. Returns how many nodes were copied. */
+int graph_recompute(Graph *g, int forward, int segments);
 
 /* --- model.c ------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include "options.h"
 #include "targets/target.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 const char *const option_stages[] = {
@@ -130,6 +131,36 @@ static bool set_freeze(const Setting *s, Options *o, const char *value)
 	return true;
 }
 
+static bool set_expose(const Setting *s, Options *o, const char *value)
+{
+	vec_push(s->arena, o->expose, value);
+	return true;
+}
+
+/* "1500000", "600k", "600M", "2G": powers of 1024. */
+static bool read_bytes(const char *text, int64_t *bytes)
+{
+	static const char units[] = "kMG";
+	char *end;
+	errno = 0;
+	long long count = strtoll(text, &end, 10);
+	if (*text < '0' || *text > '9' || errno || count < 1) return false;
+	*bytes = count;
+	const char *unit = *end ? strchr(units, *end) : NULL;
+	if (!unit) return !*end;
+	for (const char *u = units; u <= unit; u++)
+		if (!mul_fits(*bytes, 1024, bytes)) return false;
+	return !end[1];
+}
+
+static bool set_recompute(const Setting *s, Options *o, const char *value)
+{
+	o->recompute = true;
+	o->recompute_bytes = 0;
+	return !value || read_bytes(value, &o->recompute_bytes) ||
+	       complain(s, "--recompute wants bytes, as 600M or 2G, not '%s'", value);
+}
+
 /* Setters of one plain field. */
 #define SETTER(function, statement)                                                                \
 	static bool function(const Setting *s, Options *o, const char *value)                          \
@@ -174,6 +205,10 @@ static const Row table[] = {
         "what the C functions' names begin with; else the file's name"},
     {"--freeze", "PATTERN", TAKES_VALUE, ROW_SET, set_freeze,
         "weights that are not trained: 'layer1.*'; may be repeated"},
+    {"--expose", "PATTERN", TAKES_VALUE, ROW_SET, set_expose,
+        "layers' outputs and gradients as further outputs: layer1.0.conv1; may be repeated"},
+    {"--recompute", "BYTES", MAY_TAKE_VALUE, ROW_SET, set_recompute,
+        "train in less memory (at most 600M) by computing activations again"},
     {"--decisions", "FILE", TAKES_VALUE, ROW_SET, set_decisions,
         "schedules to follow, as --dump=decisions prints them"},
     {"--dump", "STAGE", TAKES_VALUE, ROW_SET, set_dump,
@@ -354,6 +389,8 @@ bool options_check(Diag *d, const Options *o)
 		diag_error(d, (Where){0}, "-o %s: the name must end in .c", o->output);
 	if (o->inference_only && o->train_batches > 0 && o->infer_batches == 0)
 		diag_error(d, (Where){0}, "-b train= and --inference exclude each other");
+	if (o->recompute && o->inference_only)
+		diag_error(d, (Where){0}, "--recompute and --inference exclude each other");
 	if (o->depfile && is_stdout && (!o->depfile_name || !o->depfile_target))
 		diag_error(d, (Where){0}, "-MD with -o - wants -MF and -MT");
 	if ((o->depfile_phony || o->depfile_target) && !o->depfile)

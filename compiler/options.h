@@ -14,13 +14,16 @@ typedef struct Options {
 	const char *prefix;       /* NULL: from the file's name */
 	Vec(const char *) define; /* "name=value", from -D */
 	Vec(const char *) freeze; /* patterns over state names, from --freeze: 'layer1.*' */
+	Vec(const char *) expose; /* patterns over layers' names, from --expose: 'layer1.0.conv1' */
 	int infer_batches, train_batches;
 	int64_t infer_batch[BATCH_LIMIT], train_batch[BATCH_LIMIT]; /* none given: 1 */
-	bool inference_only;   /* no eval, gradients, update, step */
-	bool is_double;        /* --real=double */
-	const char *target;    /* auto (all of x86, else the plain one), or a name of target_table */
-	const char *dump;      /* stage, or NULL */
-	const char *decisions; /* file of decisions to follow, or NULL */
+	bool recompute;          /* activations, instead of keeping them */
+	int64_t recompute_bytes; /* no more than this takes; 0: as little as can be */
+	bool inference_only;     /* no eval, gradients, update, step */
+	bool is_double;          /* --real=double */
+	const char *target;      /* auto (all of x86, else the plain one), or a name of target_table */
+	const char *dump;        /* stage, or NULL */
+	const char *decisions;   /* file of decisions to follow, or NULL */
 	bool summary, summary_json;
 	bool depfile, depfile_phony; /* -MD, -MP */
 	const char *depfile_name;    /* -MF */

@@ -46,6 +46,8 @@ typedef struct {
 	int64_t element_bytes;    /* set by the planner, as are these: */
 	int64_t work;             /* bytes of the arena, alignment included */
 	int64_t work_lower_bound; /* most bytes live at one step */
+	int recomputed;           /* nodes of the graph that are there twice; 0, or: */
+	int64_t work_kept;        /* bytes of the arena if none were */
 } Part;
 
 typedef struct {

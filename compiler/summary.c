@@ -221,6 +221,12 @@ static void print_text(const Summary *s, Text *out)
 		    "  %-16s %16s bytes of work, %.4f of the %s that live at once, %s multiply-adds\n",
 		    part->name, grouped(a, part->work), work_ratio(part),
 		    grouped(a, part->work_lower_bound), grouped(a, part_macs(part)));
+		if (part->recomputed)
+			text_printf(out,
+			    "  %-16s %16s bytes of work if all were kept; %d operators run twice, %.1f %% "
+			    "less\n",
+			    "", grouped(a, part->work_kept), part->recomputed,
+			    100 - 100 * (double)part->work / (double)part->work_kept);
 	}
 }
 
@@ -265,6 +271,8 @@ static json_t *entry_json(const Part *part)
 	set_number(entry, "batch", part->batch);
 	set_number(entry, "work", part->work);
 	set_number(entry, "work_lower_bound", part->work_lower_bound);
+	set_number(entry, "recomputed", part->recomputed);
+	set_number(entry, "work_kept", part->recomputed ? part->work_kept : part->work);
 	json_object_set_new(entry, "work_ratio", json_real(work_ratio(part)));
 	set_number(entry, "macs", part_macs(part));
 	return entry;

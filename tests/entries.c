@@ -74,6 +74,7 @@ const char *net_open(Net *net, Arena *a, const NetSpec *spec)
 	o->file = spec->file;
 	o->target = spec->target;
 	o->is_double = spec->is_double;
+	o->recompute = spec->recompute;
 	if (spec->define) vec_push(a, o->define, spec->define);
 	o->infer_batches = net->batches;
 	o->infer_batch[0] = net->infer[0];

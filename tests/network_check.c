@@ -243,7 +243,8 @@ const char *network_check(Arena *a, const char *file, uint64_t seed, NetworkRepo
 	*c = (Check){.arena = a, .seed = seed, .random = ~seed, .whole = network_is_whole(seed)};
 	RandomNetwork r = random_network(a, seed, c->whole, 0);
 	c->report = report;
-	c->spec = (NetSpec){file, NULL, NULL, true, {r.infer[0], r.infer[1]}, r.train};
+	c->spec = (NetSpec){
+	    .file = file, .is_double = true, .infer = {r.infer[0], r.infer[1]}, .train = r.train};
 	report->stage = "compiling";
 	const char *wrong = open_net(c, &c->net, "generic", true);
 	report->refused = wrong != NULL;

@@ -50,8 +50,8 @@ static void help_and_version_go_to_the_output(void **state)
 {
 	Spawn *s = *state;
 	static const char *const option[] = {"-o", "-D", "-b", "--inference", "--real", "--target",
-	    "--prefix", "--freeze", "--decisions", "--dump", "--summary", "--if-changed", "-MD", "-MP",
-	    "-MF", "-MT", "-i", "-e", "--run", "--help", "--version"};
+	    "--prefix", "--freeze", "--expose", "--recompute", "--decisions", "--dump", "--summary",
+	    "--if-changed", "-MD", "-MP", "-MF", "-MT", "-i", "-e", "--run", "--help", "--version"};
 	expect(s, 0, "cnnc --help");
 	for (size_t i = 0; i < sizeof option / sizeof *option; i++) contains(s->out, option[i]);
 	assert_string_equal(s->err, "");
@@ -87,7 +87,9 @@ static void each_wrong_command_line_is_a_usage_error(void **state)
 	    "-b infer= net.lua", "-b -3 net.lua", "-b 99999999999999999999 net.lua",
 	    "-b 1,2,3,4,5,6,7,8,9 net.lua", "-b train=2 --inference net.lua", "--prefix 9x net.lua",
 	    "--prefix '' net.lua", "--summary=xml net.lua", "-x net.lua", "--run", "-e",
-	    "-MT x net.lua", "net.lua -e 'x = 1'", "--", "-D =3 net.lua"};
+	    "-MT x net.lua", "--recompute=0 net.lua", "--recompute=12Q net.lua",
+	    "--recompute=1MM net.lua", "--recompute=99999999999G net.lua", "--recompute= net.lua",
+	    "--recompute --inference net.lua", "net.lua -e 'x = 1'", "--", "-D =3 net.lua"};
 	for (size_t i = 0; i < sizeof line / sizeof *line; i++) {
 		expect(s, 2, "cnnc %s", line[i]);
 		contains(s->err, "cnnc: error: ");

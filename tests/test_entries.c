@@ -43,11 +43,11 @@ static int setup(void **state)
 	arena_guard(n->arena, &out_of_memory);
 	for (int i = 0; i < NETWORKS; i++) {
 		const char *file = networks[i].file, *define = networks[i].define;
-		const char *wrong =
-		    net_open(&n->in_double[i], n->arena, &(NetSpec){file, define, "auto", true, {0}, 0});
+		const char *wrong = net_open(
+		    &n->in_double[i], n->arena, &(NetSpec){file, define, "auto", .is_double = true});
 		if (!wrong)
 			wrong = net_open(
-			    &n->in_float[i], n->arena, &(NetSpec){file, define, "auto", false, {0}, 0});
+			    &n->in_float[i], n->arena, &(NetSpec){file, define, "auto", .is_double = false});
 		if (wrong) fail_msg("%s: %s", networks[i].name, wrong);
 		n->want[i] = net_naive(&n->in_double[i], n->arena);
 	}

@@ -25,7 +25,7 @@ static int setup(void **state)
 	if (!t->arena || setjmp(out_of_memory)) return -1;
 	arena_guard(t->arena, &out_of_memory);
 	const char *wrong = net_open(
-	    &t->net, t->arena, &(NetSpec){"tests/networks/toy.lua", NULL, "avx2", false, {0}, 0});
+	    &t->net, t->arena, &(NetSpec){"tests/networks/toy.lua", NULL, "avx2", .is_double = false});
 	if (wrong) fail_msg("%s", wrong);
 	return 0;
 }
@@ -165,8 +165,8 @@ static void a_part_of_a_gradient_that_nobody_writes_is_caught(void **state)
 	Toy *t = *state;
 	Net net;
 	int caught = 0;
-	assert_null(net_open(
-	    &net, t->arena, &(NetSpec){"tests/networks/strides.lua", NULL, "generic", false, {0}, 0}));
+	assert_null(net_open(&net, t->arena,
+	    &(NetSpec){"tests/networks/strides.lua", NULL, "generic", .is_double = false}));
 	t->net = net;
 	Part *p = part_of(t, ENTRY_GRADIENTS);
 	for (int s = 0; s < p->step.n; s++) {

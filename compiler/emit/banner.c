@@ -17,6 +17,13 @@ static void print_options(const Emission *e, Text *out)
 	if (o) {
 		text_printf(out, " --target=%s", o->target ? o->target : "auto");
 		if (o->inference_only) text_add(out, " --inference");
+		for (int i = 0; i < o->expose.n; i++) {
+			text_add(out, " --expose '");
+			print_comment_text(out, o->expose.at[i]);
+			text_add(out, "'");
+		}
+		if (o->recompute) text_add(out, " --recompute");
+		if (o->recompute_bytes) text_printf(out, "=%lld", (long long)o->recompute_bytes);
 		for (int i = 0; i < o->infer_batches; i++)
 			text_printf(out, "%s%lld", i ? "," : " -b infer=", (long long)o->infer_batch[i]);
 		for (int i = 0; i < o->train_batches; i++)
@@ -68,6 +75,9 @@ static void print_memory(const Emission *e, Text *out)
 		text_printf(out, " *   %-16s %d steps, %s multiply-adds, work %s (never below %s)\n",
 		    p->name, p->step.n, grouped(e->arena, macs), grouped(e->arena, p->work),
 		    grouped(e->arena, p->work_lower_bound));
+		if (p->recomputed)
+			text_printf(out, " *   %-16s %d operators run twice; work %s if all were kept\n", "",
+			    p->recomputed, grouped(e->arena, p->work_kept));
 	}
 }
 

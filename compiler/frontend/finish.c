@@ -159,6 +159,8 @@ bool front_finish(Front *f)
 		reached = find_reached(f);
 		drop_inputs(f->model, reached);
 	}
+	expose_finish(f, reached);
+	if (f->diag->errors) return false;
 	drop_layers(f, reached);
 	f->model->title = find_title(f);
 	return model_layout(f->model, !f->options->inference_only);

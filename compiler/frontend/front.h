@@ -174,6 +174,8 @@ void rules_open(lua_State *L); /* freeze, init */
 const char *rules_init(Front *f, const char *path);
 /* After the run: applies freeze, init and --freeze to the model's states. */
 void rules_finish(Front *f);
+/* expose.c: --expose, over the nodes that are part of the network. */
+void expose_finish(Front *f, const bool *reached);
 
 /* --- the rest of the language ----------------------------------------------------------------- */
 

@@ -71,7 +71,33 @@ static const char *compile_guarded(Net *net, const char *compiler)
 	return compile(net, compiler);
 }
 
-/* The options table at `index`: batch, real and target are ours, everything else is a -D. */
+/* expose = "conv1" or {"conv1", "layer1.*"}, the value on top of the stack. NULL, or a mistake. */
+static const char *read_expose(lua_State *L, Net *net, Diag *diag)
+{
+	static const char usage[] = "option expose: names of layers, as {\"conv1\", \"conv2\"}";
+	lua_Integer n = lua_istable(L, -1) ? luaL_len(L, -1) : 1;
+	for (lua_Integer i = 1; i <= n; i++) {
+		if (lua_istable(L, -1))
+			lua_geti(L, -1, i);
+		else
+			lua_pushvalue(L, -1);
+		if (lua_type(L, -1) != LUA_TSTRING) return usage;
+		options_set(net->arena, diag, &net->options, "--expose", lua_tostring(L, -1));
+		lua_pop(L, 1);
+	}
+	return n ? NULL : usage;
+}
+
+/* recompute = true, or bytes, as "600M". */
+static void read_recompute(lua_State *L, Net *net, Diag *diag, const char *value)
+{
+	if (lua_isboolean(L, -2) && !lua_toboolean(L, -2)) return;
+	options_set(
+	    net->arena, diag, &net->options, "--recompute", lua_isboolean(L, -2) ? NULL : value);
+}
+
+/* The options table at `index`: batch, real, target, expose and recompute are ours, everything else
+ * is a -D. */
 static const char *read_options(lua_State *L, int index, Net *net, bool is_tcc)
 {
 	Arena *a = net->arena;
@@ -80,6 +106,11 @@ static const char *read_options(lua_State *L, int index, Net *net, bool is_tcc)
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
 		if (lua_type(L, -2) != LUA_TSTRING) return "the options of load are named: {batch = 16}";
 		const char *key = lua_tostring(L, -2);
+		if (strcmp(key, "expose") == 0) {
+			const char *mistake = read_expose(L, net, &diag);
+			if (mistake) return mistake;
+			continue;
+		}
 		if (lua_istable(L, -1) || lua_isfunction(L, -1) || lua_isuserdata(L, -1))
 			return arena_printf(a, "option %s: a %s, expected a number, a string or a boolean", key,
 			    luaL_typename(L, -1));
@@ -88,6 +119,8 @@ static const char *read_options(lua_State *L, int index, Net *net, bool is_tcc)
 			options_set(a, &diag, &net->options, "-b", value);
 		else if (strcmp(key, "real") == 0)
 			options_set(a, &diag, &net->options, "--real", value);
+		else if (strcmp(key, "recompute") == 0)
+			read_recompute(L, net, &diag, value);
 		else if (strcmp(key, "target") == 0) {
 			if (is_tcc && strcmp(value, "generic") != 0)
 				return "libtcc makes plain code only: for a target set cnnc.compiler = \"cc -O2\"";

@@ -18,7 +18,7 @@ enum { NET_OK = 0, NET_NONFINITE = 1, NET_BAD_LABEL = 2 };
 
 typedef int (*Adapter)(void *const *argument);
 
-enum { NET_ARGUMENTS = 64 }; /* of one entry */
+enum { NET_ARGUMENTS = 192 }; /* of one entry */
 
 /* An entry that can be called: its part of the program and its adapter. order[] are the numbers of
  * the arguments that a caller gives or gets, in the order of the C function's: inputs, then

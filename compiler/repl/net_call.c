@@ -184,6 +184,20 @@ static int push_terms(Call *c)
 	return 1;
 }
 
+/* Pushes {name = tensor} of what is exposed; nothing where nothing is. */
+static int push_exposed(Call *c)
+{
+	const Model *m = c->net->model;
+	const Entry *e = c->entry;
+	if (!m->exposed.n) return 0;
+	lua_newtable(c->L);
+	for (int i = e->inputs + e->has_loss + m->output.n; i < e->n; i++) {
+		lua_pushvalue(c->L, c->result[i]);
+		lua_setfield(c->L, -2, e->part->arg.at[e->order[i]].name);
+	}
+	return 1;
+}
+
 /* --- methods ----------------------------------------------------------------------------- */
 
 int net_forward(lua_State *L) /* y, ... = net:forward(x, ...) */
@@ -217,7 +231,8 @@ static void push_state(lua_State *L, const Net *net, const State *s, const void 
 	    t->data, (const char *)memory + (size_t)s->offset * net->element, t->count * net->element);
 }
 
-int net_gradients(lua_State *L) /* loss, grads [, terms] = net:gradients(x, label) */
+/* loss, grads [, terms] [, exposed] = net:gradients(x, label) */
+int net_gradients(lua_State *L)
 {
 	Call c = {.net = net_check(L, 1)};
 	Net *net = c.net;
@@ -235,7 +250,8 @@ int net_gradients(lua_State *L) /* loss, grads [, terms] = net:gradients(x, labe
 		push_state(L, net, s, grads);
 		lua_setfield(L, -2, s->name);
 	}
-	return 2 + push_terms(&c);
+	int terms = push_terms(&c);
+	return 2 + terms + push_exposed(&c);
 }
 
 static const char *push_hyper_names(lua_State *L, const Optimizer *o)

@@ -16,8 +16,17 @@ typedef struct {
 	Arena *arena;
 	Part *part;
 	const Use *use; /* as it was before copies were put in */
-	Map copy;       /* by what copy_key() says */
+	Map copy;       /* Copies by what copy_key() says */
 } Layout;
+
+typedef struct {
+	Buffer *to;
+	int used; /* by which step last */
+} Copy;
+
+/* A copy that nobody read for so many steps is made again, and not kept: weights of a layer that is
+ * computed twice. */
+enum { FAR = 64 };
 
 static int64_t block_of(int64_t channels) { return channels <= PLAIN_CHANNELS ? 1 : CHANNEL_BLOCK; }
 
@@ -218,17 +227,21 @@ static const char *copy_key(Layout *l, const Buffer *from, const Refined *r, con
 	return t.data;
 }
 
-/* The copy of a fixed buffer in this form that is there already; NULL. */
-static Buffer *copy_there(Layout *l, const Buffer *from, const Refined *r, const char *layout)
+/* The copy of a fixed buffer in this form that is there already for step `at`; NULL. */
+static Buffer *copy_there(
+    Layout *l, const Buffer *from, const Refined *r, const char *layout, int at)
 {
 	const char *key = copy_key(l, from, r, layout);
-	return map_get(&l->copy, key, strlen(key));
+	Copy *copy = map_get(&l->copy, key, strlen(key));
+	if (!copy || at - copy->used > FAR) return NULL;
+	copy->used = at;
+	return copy->to;
 }
 
 /* The copy of a fixed buffer in this form; made before step *at, which then moves on by one. */
 static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const char *layout, int *at)
 {
-	Buffer *to = copy_there(l, from, r, layout);
+	Buffer *to = copy_there(l, from, r, layout, *at);
 	if (to) return to;
 	to = part_buffer(l->arena, l->part, from->name, TYPE_REAL, r->rank, r->shape, PLACE_WORK);
 	apply(to, layout);
@@ -239,7 +252,9 @@ static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const cha
 			insert_step(l, (*at)++, zero_nest(l, to, d),
 			    arena_printf(l->arena, "%s: the last block's end", from->name));
 	const char *key = copy_key(l, from, r, layout);
-	map_put(&l->copy, key, strlen(key), to);
+	Copy *copy = NEW(l->arena, Copy);
+	*copy = (Copy){to, *at};
+	map_put(&l->copy, key, strlen(key), copy);
 	return to;
 }
 
@@ -292,7 +307,7 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 	                 ? second_position(n, &r, position)
 	                 : -1;
 	const char *layout = blocked_text(l->arena, r.rank, position, block, second);
-	if (b->rank > 1 && !is_worth_copies(n) && !copy_there(l, b, &r, layout)) return;
+	if (b->rank > 1 && !is_worth_copies(n) && !copy_there(l, b, &r, layout, *step)) return;
 	access_put(l->arena, x, copied(l, b, &r, layout, step), r.at);
 }
 

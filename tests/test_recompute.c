@@ -1,0 +1,147 @@
+/* Activations computed again: the same numbers to the bit, in less memory, and the figure is true.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "entries.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static jmp_buf out_of_memory;
+
+static int setup(void **state)
+{
+	Arena *a = arena_new(0);
+	*state = a;
+	if (!a || setjmp(out_of_memory)) return -1;
+	arena_guard(a, &out_of_memory);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	arena_free(*state);
+	return 0;
+}
+
+static const char *const networks[] = {"toy", "parts", "ragged", "deep"};
+
+static void open_net(Net *net, Arena *a, const char *name, bool is_double, bool recompute)
+{
+	NetSpec spec = {.target = is_double ? "auto" : "generic", .is_double = is_double};
+	spec.file = arena_printf(a, "tests/networks/%s.lua", name);
+	spec.recompute = recompute;
+	const char *wrong = net_open(net, a, &spec);
+	if (wrong) fail_msg("%s: %s", name, wrong);
+}
+
+static const Part *gradients_of(const Program *p)
+{
+	for (int i = 0; i < p->part.n; i++)
+		if (p->part.at[i]->kind == ENTRY_GRADIENTS) return p->part.at[i];
+	fail_msg("no gradients");
+	return NULL;
+}
+
+/* Loss, outputs, every gradient, running statistics and what the update makes of them. */
+static void nothing_differs_in_a_bit(void **state)
+{
+	Arena *a = *state;
+	for (int i = 0; i < COUNT(networks); i++) {
+		Net kept, again;
+		open_net(&kept, a, networks[i], true, false);
+		open_net(&again, a, networks[i], true, true);
+		const Part *p = gradients_of(again.program), *q = gradients_of(kept.program);
+		assert_true(p->recomputed > 0);
+		assert_true(p->work < q->work);
+		assert_true(p->work_kept == q->work);
+		for (int target = 1; target < again.program->ntarget; target += 2) { /* avx2, generic */
+			Results got = net_trees(&again, a, target), want = net_trees(&kept, a, target);
+			const char *differs = results_differ(a, &got, &want, 0);
+			if (differs)
+				fail_msg("%s, %s: %s", networks[i], again.program->target[target]->name, differs);
+		}
+	}
+}
+
+/* In float, by the C that is printed. */
+static void emitted_c_differs_in_no_bit(void **state)
+{
+	Arena *a = *state;
+	Net kept, again;
+	Results got, want;
+	open_net(&kept, a, "deep", false, false);
+	open_net(&again, a, "deep", false, true);
+	const char *wrong = net_c(&kept, a, NULL, &want, NULL);
+	if (!wrong) wrong = net_c(&again, a, NULL, &got, NULL);
+	if (!wrong) wrong = results_differ(a, &got, &want, 0);
+	if (wrong) fail_msg("%s", wrong);
+}
+
+static Program *compiled(Arena *a, Diag *d, Options *o, int64_t batch)
+{
+	diag_init(d, a);
+	o->target = "generic";
+	o->recompute = true;
+	o->train_batch[o->train_batches++] = batch;
+	return compile_model(a, d, o, NULL);
+}
+
+static void resnet50_takes_a_third_less(void **state)
+{
+	Diag d;
+	Options o = {.file = "networks/resnet.lua"};
+	const Program *program = compiled(*state, &d, &o, 16);
+	if (!program) fail_msg("it does not compile");
+	const Part *p = gradients_of(program);
+	print_message("%lld bytes instead of %lld\n", (long long)p->work, (long long)p->work_kept);
+	assert_true(p->work <= p->work_kept / 3 * 2);
+}
+
+/* With a limit no more is done twice than it asks for. */
+static void a_limit_is_kept_to(void **state)
+{
+	Arena *a = *state;
+	Diag d;
+	Options all = {.file = "tests/networks/deep.lua"}, some = all, none = all;
+	const Part *least = gradients_of(compiled(a, &d, &all, 2));
+	some.recompute_bytes = least->work + (least->work_kept - least->work) / 2;
+	const Part *p = gradients_of(compiled(a, &d, &some, 2));
+	assert_true(p->recomputed > 0 && p->recomputed < least->recomputed);
+	assert_true(p->work <= some.recompute_bytes);
+	none.recompute_bytes = least->work_kept;
+	p = gradients_of(compiled(a, &d, &none, 2));
+	assert_int_equal(p->recomputed, 0);
+	assert_int_equal(p->work, least->work_kept);
+}
+
+static void a_limit_that_is_too_low_is_reported(void **state)
+{
+	Arena *a = *state;
+	Diag d;
+	Text said;
+	Options all = {.file = "tests/networks/deep.lua"}, low = all;
+	const Part *least = gradients_of(compiled(a, &d, &all, 2));
+	low.recompute_bytes = least->work - 1;
+	assert_null(compiled(a, &d, &low, 2));
+	text_init(&said, a);
+	diag_print(&d, &said);
+	const char *wanted =
+	    arena_printf(a, "gradients of batch 2 work in no less than %lld bytes, not in %lld",
+	        (long long)least->work, (long long)least->work - 1);
+	if (!strstr(said.data, wanted)) fail_msg("%s", said.data);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(nothing_differs_in_a_bit, setup, teardown),
+	    cmocka_unit_test_setup_teardown(emitted_c_differs_in_no_bit, setup, teardown),
+	    cmocka_unit_test_setup_teardown(resnet50_takes_a_third_less, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_limit_is_kept_to, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_limit_that_is_too_low_is_reported, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
