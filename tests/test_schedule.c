@@ -12,12 +12,30 @@
 
 #include <cmocka.h>
 
+/* The channels that are summed, where both factors have them: a vector may hold parts of the sum.
+ */
+static int64_t summed_channels(const Nest *n)
+{
+	int64_t most = 0;
+	for (int d = 0; d < n->ndim; d++) {
+		int factors = 0, channels = 0;
+		for (int k = 0; k < n->nload && n->dim[d].reduce; k++)
+			for (int at = 0; at < n->load[k].buffer->rank; at++) {
+				factors += affine_k(&n->load[k].at[at].a, d) != 0;
+				channels += at == 1 && affine_k(&n->load[k].at[at].a, d) == 1;
+			}
+		if (factors == 2 && channels) most = MAX(most, n->dim[d].extent);
+	}
+	return most;
+}
+
 /* The longest dim that runs along outputs or channels of what is stored: of fewer than a vector
- * holds, in a buffer that has others beside them, no vector can be made. */
+ * holds, in a buffer that has others beside them, no vector can be made; but where many channels
+ * are summed. */
 static int64_t most_lanes(const Nest *n)
 {
 	const Access *to = &n->store[0].to;
-	int64_t most = 0;
+	int64_t most = summed_channels(n) >= 32 ? summed_channels(n) : 0;
 	for (int at = 0; at < MIN(to->buffer->rank, 2); at++)
 		for (int d = 0; d < n->ndim; d++)
 			if (affine_k(&to->at[at].a, d) == 1) most = MAX(most, n->dim[d].extent);

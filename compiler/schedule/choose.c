@@ -97,7 +97,11 @@ static Scheduled *try_vectors(
 			if (width > most || (width > c.block && c.block < CHANNEL_BLOCK)) continue;
 			if (width > CHANNEL_BLOCK && (extent % width || !c.contraction.is)) continue;
 			c.unroll = unroll;
-			vector_row(&c, width, MAX(register_room(&c) / vectors[v], 1));
+			int64_t room = MAX(register_room(&c) / vectors[v], 1);
+			if (n->dim[c.lane].reduce)
+				sum_row(&c, width, room);
+			else
+				vector_row(&c, width, room);
 			if (c.unroll < unroll) continue; /* its turn comes */
 			make_parallel(&c);
 			Scheduled *made = attempt(a, &c, error);

@@ -133,13 +133,19 @@ static bool lanes_in_load(const Nest *n, const Access *x, int d)
 	return x->buffer->fixed && refine(n, x, &r) && refined_position(&r, d) >= 0;
 }
 
+static bool is_guarded_by(const Nest *n, int d)
+{
+	for (int g = 0; g < n->nguard; g++)
+		if (affine_k(&n->guard[g].e[0].a, d) || affine_k(&n->guard[g].e[1].a, d)) return true;
+	return false;
+}
+
 bool may_be_lanes(const Nest *n, int d)
 {
 	if (n->dim[d].reduce) return false;
 	for (int k = 0; k < n->nload; k++)
 		if (!lanes_in_load(n, &n->load[k], d)) return false;
-	for (int g = 0; g < n->nguard; g++)
-		if (affine_k(&n->guard[g].e[0].a, d) || affine_k(&n->guard[g].e[1].a, d)) return false;
+	if (is_guarded_by(n, d)) return false;
 	for (int k = 0; k < n->nstore; k++)
 		if (access_position(&n->store[k].to, d) < 0) return false;
 	return n->nstore > 0;
@@ -171,8 +177,26 @@ static int channel_votes(const Nest *n, int d)
 	return extent <= PLAIN_CHANNELS ? votes - 100 : votes;
 }
 
+/* A sum over many channels may run along the lanes itself: both factors have them side by side, and
+ * each lane is a part of the sum. */
+static int summed_lanes(const Nest *n)
+{
+	Contraction c = contraction_of(n);
+	for (int d = 0; d < n->ndim && c.is; d++) {
+		bool channel = false, good = n->dim[d].reduce && n->dim[d].extent >= CHANNEL_BLOCK;
+		for (int k = 0; k < n->nload && good; k++) {
+			bool moves = access_moves(&n->load[k], d);
+			good = moves == (k == c.load[0] || k == c.load[1]) && lanes_in_load(n, &n->load[k], d);
+			channel |= access_position(&n->load[k], d) == 1;
+		}
+		if (good && channel && !is_guarded_by(n, d)) return d;
+	}
+	return -1;
+}
+
 int lane_dim(const Nest *n)
 {
+	enum { CHANNELS_VOTE = 1 }; /* what channels have at least, if they are more than a few */
 	int best = -1, most = -1;
 	for (int d = 0; d < n->ndim; d++) {
 		if (n->dim[d].reduce || n->dim[d].extent < 2 || !may_be_lanes(n, d)) continue;
@@ -182,5 +206,6 @@ int lane_dim(const Nest *n)
 			most = votes;
 		}
 	}
-	return best;
+	int summed = best < 0 || most < CHANNELS_VOTE ? summed_lanes(n) : -1;
+	return summed >= 0 ? summed : best;
 }

@@ -39,7 +39,8 @@ int access_position(const Access *x, int dim);
 bool refine(const Nest *n, const Access *x, Refined *r);
 /* Which digit of the refined index is dim d alone, -1: none. */
 int refined_position(const Refined *r, int d);
-/* The dim that should run along the lanes: channels of what is stored. -1: none. */
+/* The dim that should run along the lanes: channels of what is stored; where these are few, the
+ * channels that a contraction sums over. -1: none. */
 int lane_dim(const Nest *n);
 /* Whether every access that moves with d is at d alone in one position, and no guard asks for d. */
 bool may_be_lanes(const Nest *n, int d);
@@ -74,6 +75,8 @@ void plain_row(Choice *c); /* loops in order, phases where guards ask for them *
 int64_t phase_pieces(const Nest *n);
 bool flat_row(Choice *c); /* a map of one dim; false: it is none */
 bool copy_row(Choice *c); /* a map into or out of blocks; false: it is none */
+/* Where the lanes are summed over: every instance has a vector of parts of its sum. */
+void sum_row(Choice *c, int64_t lane_block, int64_t room);
 void vector_row(
     Choice *c, int64_t lane_block, int64_t room); /* room: instances that share vectors */
 const Nest *ask_ahead(Arena *a, const Nest *n);   /* n, with prefetches where they pay */

@@ -292,6 +292,7 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 		position = 1;
 	} else {
 		if (block == 1) return;
+		if (n->dim[lanes].reduce && position >= 0 && buffer_run(b, position) > 1) return;
 		if (b->rank == 1 && buffer_run(b, 0) > 1 && b->shape[0] % block == 0) return;
 		if (!refine(n, x, &r)) return;
 		position = refined_position(&r, lanes);

@@ -158,6 +158,16 @@ static bool unrolls(const Choice *c, int d)
 	return c->unroll > 1 && taps <= TAPS;
 }
 
+static void sum_over(Choice *c, int d)
+{
+	int64_t phases = phase_of(c, d);
+	if (phases > 1) line(c, LINE_PHASE, d, phases);
+	if (c->nest->ordered) /* no cut may take its taps out of order */
+		line(c, unrolls(c, d) ? LINE_UNROLL : LINE_FOR, d, 1);
+	else
+		line(c, is_guarded(c, d) ? LINE_CUT : LINE_FOR, d, 1);
+}
+
 /* Lines for reduction dims, channels in blocks outside, the rest, then a few channels unrolled. */
 static void reductions(Choice *c)
 {
@@ -167,15 +177,8 @@ static void reductions(Choice *c)
 		if (is_reduced(c, d) && !is_guarded(c, d) && blocked(c, d) == CHANNEL_BLOCK) channel = d;
 	if (channel >= 0 && n->dim[channel].extent > CHANNEL_BLOCK)
 		line(c, LINE_FOR, channel, CHANNEL_BLOCK);
-	for (int d = 0; d < n->ndim; d++) {
-		if (!is_reduced(c, d) || d == channel) continue;
-		int64_t phases = phase_of(c, d);
-		if (phases > 1) line(c, LINE_PHASE, d, phases);
-		if (n->ordered) /* no cut may take its taps out of order */
-			line(c, unrolls(c, d) ? LINE_UNROLL : LINE_FOR, d, 1);
-		else
-			line(c, is_guarded(c, d) ? LINE_CUT : LINE_FOR, d, 1);
-	}
+	for (int d = 0; d < n->ndim; d++)
+		if (is_reduced(c, d) && d != channel) sum_over(c, d);
 	if (channel < 0) return;
 	line(c, LINE_FOR, channel, c->unroll);
 	if (c->unroll > 1) line(c, LINE_UNROLL, channel, 1);
@@ -448,6 +451,44 @@ void vector_row(Choice *c, int64_t lane_block, int64_t room)
 	if (lane_block > c->lanes) line(c, LINE_REG, c->lane, c->lanes);
 	line(c, LINE_VEC, c->lane, c->lanes);
 	reductions(c);
+}
+
+/* Few channels, all of them, and from the innermost dim what there is room for. */
+static int sum_shares(const Choice *c, int64_t room, Share *share)
+{
+	const Nest *n = c->nest;
+	int count = 0, innermost = -1;
+	for (int d = 0; d < n->ndim; d++) {
+		if (!is_space(c, d) || is_masked(c, d) || phase_of(c, d) > 1) continue;
+		bool few = n->dim[d].extent <= MIN(room, PLAIN_CHANNELS) && !over_images(c, d);
+		if (!count && few)
+			share[count++] = (Share){d, n->dim[d].extent, true};
+		else
+			innermost = d;
+	}
+	if (count) room /= share[0].by;
+	if (innermost < 0 || room < 2) return count;
+	int64_t extent = n->dim[innermost].extent, units = (extent + room - 1) / room;
+	share[count++] = (Share){innermost, (extent + units - 1) / units, units == 1};
+	return count;
+}
+
+void sum_row(Choice *c, int64_t lane_block, int64_t room)
+{
+	const Nest *n = c->nest;
+	Share share[2];
+	int nshare = sum_shares(c, room, share);
+	c->unroll = 1;
+	for (int d = 0; d < n->ndim; d++)
+		if (is_space(c, d)) outer_loop(c, d, is_shared(d, share, nshare));
+	for (int k = 0; k < nshare; k++)
+		if (!share[k].whole) line(c, LINE_TILE, share[k].dim, share[k].by);
+	for (int k = 0; k < nshare; k++) line(c, LINE_REG, share[k].dim, 1);
+	if (lane_block > c->lanes) line(c, LINE_REG, c->lane, c->lanes);
+	line(c, LINE_VEC, c->lane, c->lanes);
+	if (n->dim[c->lane].extent > lane_block) line(c, LINE_FOR, c->lane, lane_block);
+	for (int d = 0; d < n->ndim; d++)
+		if (is_reduced(c, d) && d != c->lane) sum_over(c, d);
 }
 
 /* Elements of a task of a flat map: worth a thread's while, and few enough tasks. */
