@@ -3,13 +3,15 @@
 -- and the dense layers see both. Names are those of Caffe's weights. Normalisation stands behind the
 -- first two poolings; the paper and Caffe have it before them (-D lrn=before), Caffe with k = 1 and alpha
 -- divided by the window (-D constants=caffe). -D variant=torchvision is the network in one path of "One
--- weird trick", Krizhevsky 2014, as torchvision has it: 61,100,840 parameters and their names.
+-- weird trick", Krizhevsky 2014, as torchvision has it: 61,100,840 parameters and their names, for images
+-- of any size; the original's first dense layer has as many weights as its images' size asks for.
 local variant   = option{"variant", "original", choices = {"original", "torchvision"}}
 local classes   = option{"classes", 1000, min = 2, help = "number of classes"}
+local size      = option{"size", 224, min = 63, help = "height and width of the image"}
 local lrn       = option{"lrn", "after", choices = {"after", "before"}, help = "the pooling"}
 local constants = option{"constants", "paper", choices = {"paper", "caffe"}, help = "of the normalisation"}
 
-local x, label = image("x", 3, 224, 224), class("label", classes)
+local x, label = image("x", 3, size, size), class("label", classes)
 local y
 
 local function pool(x)
@@ -37,6 +39,7 @@ else
   y = y:conv(features[6], 384, {kernel = 3, pad = 1}):relu()
   y = y:conv(features[8], 256, {kernel = 3, pad = 1}):relu()
   y = y:conv(features[10], 256, {kernel = 3, pad = 1}):relu():max_pool{3, stride = 2}
+  if y.height ~= 6 then y = y:adaptive_avg_pool{6} end -- weights are those of any size
   y = y:flatten():dropout(0.5):dense(classifier[1], 4096):relu()
   y = y:dropout(0.5):dense(classifier[4], 4096):relu():dense(classifier[6], classes)
 end

@@ -6,6 +6,7 @@
 local variant = option{"variant", "paper", choices = {"paper", "torchvision"}}
 local classes = option{"classes", 1000, min = 2, help = "number of classes"}
 local paper   = variant == "paper"
+local size    = option{"size", 224, min = paper and 79 or 32, help = "height and width of the image"}
 
 local function conv(x, p, out, kernel, stride, pad)
   local o = {kernel = kernel, stride = stride or 1, pad = pad or kernel // 2, bias = paper}
@@ -29,7 +30,7 @@ local function auxiliary(x, p)
   return y:dense(p.fc2, classes)
 end
 
-local x, label = image("x", 3, 224, 224), class("label", classes)
+local x, label = image("x", 3, size, size), class("label", classes)
 local function pool(x, kernel) return x:max_pool{kernel, stride = 2, ceil = true} end
 local function normal(x) return paper and x:lrn{5, alpha = 1e-4, beta = 0.75, k = 1} or x end
 

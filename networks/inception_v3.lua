@@ -1,7 +1,9 @@
 -- Rethinking the Inception Architecture for Computer Vision, Szegedy et al. 2015: factorised convolutions
 -- (n x 1 behind 1 x n), and grids made smaller in two branches at once. Names are torchvision's.
 -- 27,161,264 parameters with the auxiliary classifier, which is there in training only, 23,834,568 without.
+-- Images below 299 leave no room for it: then there is none.
 local classes = option{"classes", 1000, min = 2, help = "number of classes"}
+local size    = option{"size", 299, min = 75, help = "height and width of the image"}
 
 local function conv(x, p, out, kernel, o)
   o = o or {}
@@ -64,7 +66,7 @@ local function auxiliary(x, p)
   return y:global_avg_pool():flatten():dense(p.fc, classes)
 end
 
-local x, label = image("x", 3, 299, 299), class("label", classes)
+local x, label = image("x", 3, size, size), class("label", classes)
 local y = conv(x, param.Conv2d_1a_3x3, 32, 3, {stride = 2})
 y = same(conv(y, param.Conv2d_2a_3x3, 32, 3), param.Conv2d_2b_3x3, 64, 3):max_pool{3, stride = 2}
 y = conv(conv(y, param.Conv2d_3b_1x1, 80, 1), param.Conv2d_4a_3x3, 192, 3):max_pool{3, stride = 2}
@@ -76,14 +78,15 @@ y = module_c(y, param.Mixed_6b, 128)
 y = module_c(y, param.Mixed_6c, 160)
 y = module_c(y, param.Mixed_6d, 160)
 y = module_c(y, param.Mixed_6e, 192)
-local aux = auxiliary(y, param.AuxLogits)
+local aux = size >= 299 and auxiliary(y, param.AuxLogits)
 y = module_d(y, param.Mixed_7a)
 y = module_e(y, param.Mixed_7b)
 y = module_e(y, param.Mixed_7c)
 local logits = y:global_avg_pool():flatten():dropout(0.5):dense(param.fc, classes)
+local loss = logits:cross_entropy(label, {smoothing = 0.1})
+if aux then loss = loss + 0.4 * aux:cross_entropy(label, {name = "auxiliary", smoothing = 0.1}) end
 return network{
   output = {logits = logits},
-  loss = logits:cross_entropy(label, {smoothing = 0.1})
-    + 0.4 * aux:cross_entropy(label, {name = "auxiliary", smoothing = 0.1}),
+  loss = loss,
   optimizer = sgd{momentum = 0.9, decay = 4e-5},
 }

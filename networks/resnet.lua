@@ -3,6 +3,7 @@
 -- on the 3x3 of a bottleneck; the paper's is on the first 1x1 (-D v1=true).
 local depth   = option{"depth", 50, choices = {18, 34, 50, 101, 152}, help = "layers with weights"}
 local classes = option{"classes", 1000, min = 2, help = "number of classes"}
+local size    = option{"size", 224, min = 32, help = "height and width of the image"}
 local v1      = option{"v1", false, help = "stride on the first 1x1, as the paper has it"}
 local blocks  = ({[18] = {2, 2, 2, 2}, [34] = {3, 4, 6, 3}, [50] = {3, 4, 6, 3}, [101] = {3, 4, 23, 3},
                   [152] = {3, 8, 36, 3}})[depth]
@@ -28,7 +29,7 @@ local function block(x, p, width, stride) -- p: where its parameters live, as la
   return (y + x):relu()
 end
 
-local x, label = image("x", 3, 224, 224), class("label", classes)
+local x, label = image("x", 3, size, size), class("label", classes)
 local y = conv_bn(x, param.conv1, param.bn1, 64, 7, 2):relu():max_pool{3, stride = 2, pad = 1}
 for stage, n in ipairs(blocks) do
   for i = 0, n - 1 do

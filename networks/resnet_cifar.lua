@@ -5,6 +5,7 @@
 local depth    = option{"depth", 20, choices = {20, 32, 44, 56, 110}, help = "layers with weights"}
 local classes  = option{"classes", 10, min = 2, help = "number of classes"}
 local channels = option{"channels", 3, choices = {1, 3}, help = "of the image: grey or RGB"}
+local size     = option{"size", 32, min = 8, help = "height and width of the image"}
 local shortcut = option{"shortcut", "A", choices = {"A", "B"}, help = "where the size changes"}
 
 local function conv_bn(x, conv, bn, out, kernel, stride)
@@ -23,7 +24,7 @@ local function block(x, p, width, stride)
   return (y + x):relu()
 end
 
-local x, label = image("x", channels, 32, 32), class("label", classes)
+local x, label = image("x", channels, size, size), class("label", classes)
 local y = conv_bn(x, param.conv1, param.bn1, 16, 3, 1):relu()
 for stage = 1, 3 do
   for i = 0, (depth - 2) // 6 - 1 do

@@ -1,6 +1,7 @@
 /* internal: what the files of the printer share among themselves and nobody else needs.
  *
  *   emit_kernel ─ kernel.c: loops, blocks ─ tile.c: accumulators, stores ─ leaf.c: copies, guards
+ *                                                 partial.c: long sums in parts
  *                 offset.c: where an access lies, as text ─ value.c: expressions, loads
  *   emit_program ─ program.c ─ unique.c, functions.c, kernels.c, entry.c, interface.c, banner.c,
  * prelude.c */
@@ -238,9 +239,16 @@ typedef struct {
 	const Tree *tree;
 	Reg reg[TILE_REGS];
 	int nreg, instances;
-	int lane_var;      /* -1: no vectors */
-	bool lane_reduces; /* the lanes are of a reduction dim */
+	int lane_var;              /* -1: no vectors */
+	bool lane_reduces;         /* the lanes are of a reduction dim */
+	Vec(const Tree *) partial; /* loops each turn of which is a sum of its own: partial.c */
 } Tile;
+
+void partial_choose(Tile *t);
+bool partial_at(const Tile *t, const Tree *loop);
+/* First and last of such a loop's body. */
+void partial_begin(Scope *s, const Tile *t);
+void partial_end(Scope *s, const Tile *t);
 
 /* `alone`: nothing else stands in this block. */
 void tile_print(Scope *s, const Tree *tile, bool alone);

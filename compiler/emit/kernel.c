@@ -25,7 +25,8 @@ int kernel_buffers(const Nest *n, const Buffer **buffer)
 /* Names the printer uses itself, and words of C and C++. */
 bool is_word(const char *s)
 {
-	static const char *const words[] = {"a", "e", "h", "i", "u", "arg", "block", "first", "last"};
+	static const char *const words[] = {
+	    "a", "e", "h", "i", "u", "arg", "block", "first", "last", "none", "t"};
 	for (int i = 0; i < COUNT(words); i++)
 		if (!strcmp(words[i], s)) return true;
 	return is_keyword(s);

@@ -437,7 +437,10 @@ static void print_node(
 		return;
 	}
 	LoopText loop = loop_begin(s, node, NULL);
+	bool apart = partial_at(t, node);
+	if (apart) partial_begin(s, t);
 	print_list(s, t, node->kid.at, node->kid.n, given, true);
+	if (apart) partial_end(s, t);
 	loop_end(s, &loop, node->count);
 }
 

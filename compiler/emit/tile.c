@@ -26,6 +26,7 @@ static void tile_open(Tile *t, Kernel *k, const Tree *tree)
 		t->lane_reduces = k->nest->dim[t->reg[r].dim].reduce;
 	}
 	t->instances = instance_count(t->reg, t->nreg);
+	partial_choose(t);
 }
 
 /* Which instance collects what the private accumulators of this one hold. */
@@ -104,16 +105,13 @@ static void print_init(Scope *s, const Tile *t, int acc)
 	s->k->cost->stack += (int64_t)t->instances * (vector ? k->target->vector_bytes : 8);
 }
 
+/* What a store's place holds. */
 static void print_waiting(Scope *s, const Tile *t, int acc, int instance)
 {
 	const Kernel *k = t->k;
 	Affine sub[NEST_DIMS];
-	char name[48];
 	store_dims(t, instance, sub);
 	Address a = address_of(s, &k->nest->store[acc].to, sub, store_lanes(t));
-	accumulator_name(t, acc, instance, name);
-	print_indent(s);
-	text_printf(s->out, "%s%s = ", name, t->lane_reduces ? "[0]" : "");
 	if (a.lane == 0) {
 		print_address(s, &a, 0);
 	} else if (a.lane == 1) {
@@ -127,17 +125,32 @@ static void print_waiting(Scope *s, const Tile *t, int acc, int instance)
 		}
 		text_add(s->out, "}");
 	}
-	text_add(s->out, ";\n");
+}
+
+/* Sums of a chunk begin at 0 and are added to the former ones: a long sum is one of parts. */
+static bool adds_up(const Nest *n)
+{
+	for (int acc = 0; acc < n->nacc; acc++)
+		if (n->acc[acc].combine != COMBINE_SUM || n->acc[acc].init != 0) return false;
+	return true;
 }
 
 /* Not the first chunk: what the former ones left waits in the places of the stores. */
 static void print_resume(Scope *s, const Tile *t)
 {
+	const Nest *n = t->k->nest;
 	print_line(s, "if (!first) {");
 	s->indent++;
 	for (int i = 0; i < t->instances; i++)
-		for (int k = 0; k < t->k->nest->nacc; k++)
-			if (leader_of(t, i) == i) print_waiting(s, t, k, i);
+		for (int acc = 0; acc < n->nacc && leader_of(t, i) == i; acc++) {
+			char name[48];
+			accumulator_name(t, acc, i, name);
+			print_indent(s);
+			text_printf(
+			    s->out, "%s%s %s ", name, t->lane_reduces ? "[0]" : "", adds_up(n) ? "+=" : "=");
+			print_waiting(s, t, acc, i);
+			text_add(s->out, ";\n");
+		}
 	s->indent--;
 	print_line(s, "}");
 }
@@ -280,8 +293,9 @@ static void print_body(Scope *s, const Tile *t, bool chunked)
 {
 	const Nest *n = t->k->nest;
 	for (int k = 0; k < n->nacc; k++) print_init(s, t, k);
-	if (chunked) print_resume(s, t);
+	if (chunked && !adds_up(n)) print_resume(s, t);
 	if (n->nacc) print_reduction(s, t);
+	if (chunked && adds_up(n)) print_resume(s, t);
 	print_combine(s, t);
 	if (chunked && !stores_raw(n)) print_suspend(s, t);
 	print_stores(s, t);

@@ -2,7 +2,7 @@
 
     python3 tests/reference/memory.py [NAME...] [--cnnc build/cnnc] [--batch 1,16]
 
-needs pip's torch and numpy. PyTorch's side is forward, loss and backward of the models of networks.py in float
+needs pip's torch and numpy. PyTorch's side is forward, loss and backward of the models of models.py in float
 on the CPU, with ReLU in place as torchvision has it: every storage that a tensor of the step holds is
 counted from the operator that returns it until its last holder is gone, apart from the weights, the
 running statistics, the image and the label, which are there before. What kernels allocate inside and free before
@@ -12,11 +12,7 @@ and added in the last column. The table is that of docs/memory.md. Status 1: a p
 than 1.05 times its bound.
 """
 import argparse
-import json
-import re
-import subprocess
 import sys
-import tempfile
 import weakref
 
 import torch
@@ -24,6 +20,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+import models
 import networks
 
 
@@ -54,51 +51,39 @@ class Live(TorchDispatchMode):
         return result
 
 
-def plan_of(args, file, options, batch):
-    """The summary of a compilation, and the parameters' names, shapes and kinds out of the C."""
-    define = [word for option in options for word in ("-D", option)]
-    with tempfile.TemporaryDirectory() as folder:
-        text = subprocess.check_output([args.cnnc, f"networks/{file}.lua", "-b", str(batch), "--target", "generic",
-                                        "--summary=json", *define, "-o", f"{folder}/net.c"])
-        c = open(f"{folder}/net.c").read()
-    row = r'\{"([\w.]+)", \d+, \d+, \{([\d, ]+)\}, \d+, (\d)\}'
-    table = [(name, [int(d) for d in dims.split(",") if int(d)], int(kind)) for name, dims, kind in re.findall(row, c)]
-    return json.loads(text), table
-
-
-def torch_peak(model, image, classes, batch, table):
+def torch_peak(model, net, batch):
     torch.manual_seed(1)
-    at = {name: torch.randn(dims) * 0.01 if kind == 0 else torch.ones(dims) for name, dims, kind in table if kind < 2}
-    for name, _, kind in table:
-        if kind == 0:
-            at[name].requires_grad_()
-    x, label = torch.randn(batch, *image), torch.randint(0, classes, (batch,))
+    at = {t.name: torch.randn(t.dim) * 0.01 if t.kind == 0 else torch.ones(t.dim) for t in net.table}
+    for t in net.table:
+        at[t.name].requires_grad_(t.kind == 0)
+    _, shape, _, _ = net.arguments(f"infer_b{batch}")[0]
+    x, label = torch.randn(shape), torch.zeros(batch, dtype=torch.long)
     with Live([*at.values(), x, label]) as live:
-        heads = model(networks.Weights(at, True), x)
-        loss = sum(w * F.cross_entropy(y, label, label_smoothing=s) for y, w, s in heads)
-        loss.backward()
+        _, terms = model(models.Weights(at, True, drops=False), x)
+        sum(w * f({"label": label}) for w, f in terms).backward()
     return live.peak
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", nargs="*", help=" ".join(networks.NETWORKS))
+    parser.add_argument("name", nargs="*", help=" ".join(models.NETWORKS))
     parser.add_argument("--cnnc", default="build/cnnc")
     parser.add_argument("--batch", default="1,16")
     args = parser.parse_args()
+    args.real, args.cc, args.target = "float", None, ["--target=generic"]
     torch.set_default_dtype(torch.float32)
     relu, good = F.relu, True
     F.relu = lambda x: relu(x, inplace=True)
     print("| network | batch | plan | bound | ratio | PyTorch's peak | plan is | with gradients |")
     print("|-|-|-|-|-|-|-|-|")
-    for name in args.name or networks.NETWORKS:
-        file, options, image, classes, model = networks.NETWORKS[name]
+    for name in args.name or models.NETWORKS:
+        description, model, _ = models.NETWORKS[name]
         for batch in map(int, args.batch.split(",")):
             batch = max(batch, 2) if name == "inception_v3" else batch
-            summary, table = plan_of(args, file, options, batch)
-            entry = next(e for e in summary["entries"] if e["name"].startswith("gradients"))
-            plan, bound, grads = entry["work"], entry["work_lower_bound"], 4 * summary["weights"]
-            peak = torch_peak(model, image, classes, batch, table)
+            net = networks.Network(args, description, [batch], [batch])
+            entry = next(e for e in net.summary["entries"] if e["name"].startswith("gradients"))
+            plan, bound, grads = entry["work"], entry["work_lower_bound"], 4 * net.summary["weights"]
+            peak = torch_peak(model, net, batch)
             good = good and plan <= peak and plan <= 1.05 * bound
             print(f"| {name} | {batch} | {plan:,} | {bound:,} | {plan / bound:.4f} | {peak:,} "
                   f"| {100 * plan / peak:.1f} % | {100 * (plan + grads) / peak:.1f} % |", flush=True)

@@ -1,259 +1,442 @@
-"""Holds the large networks against PyTorch, in double: outputs, loss and every gradient.
+#!/usr/bin/env python3
+"""Holds the networks against PyTorch: outputs, losses, running statistics and every gradient.
 
-    python3 tests/reference/networks.py [NAME...] [--cnnc build/cnnc] [--batch 2]
+    python3 tests/reference/networks.py [NAME...] [--real float] [--batch 1,2] [--cnnc build/cnnc]
+    python3 tests/reference/networks.py --record
 
-needs pip's torch and numpy, and gcc. Weights are He's, running statistics and biases random, so that
-outputs depend on the input; dropout is off. The models below are written from the papers, over the
-parameters' names alone. The gates: outputs 1e-11, gradients 1e-9, relative in L2.
+needs pip's torch and numpy, scikit-image or scikit-learn (for their photographs), and gcc. Weights are
+He's. Images are pieces of photographs, and the running statistics those of such pieces, so that outputs
+depend on the input. Dropout takes cnnc's masks. The models, models.py, are written from the papers over
+the parameters' names alone. Where torchvision can be imported, its own models must have these names and
+shapes, too, and give the same scores with these weights.
+
+Distances are relative, in L2, a tensor each. The gates in double: 1e-11, gradients 1e-9. In float cnnc
+and PyTorch start from the same numbers, and PyTorch in double tells the distance of both. Outputs are held to
+1e-5, gradients to twice PyTorch's distance or 1e-5, whichever is more: below that there are only roundings,
+whose sum in a tensor of some channels is a matter of luck. Above, a ReLU's or a maximum's gate has changed
+sides, and all gradients before it are off by some 1e-3. Which gates do so is luck again, so PyTorch computes
+with oneDNN and without, and its distance is the larger of both.
+
+--record writes what tests/test_reference.c compares with, see record().
 """
 import argparse
 import ctypes
+import json
+import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
+import typing
+import warnings
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-torch.set_default_dtype(torch.float64)
+import models
+from lenet import mix, save
 
+FLOOR = 1e-5
+ONLY_LOSS = ("label", "same", "place", "mask")  # inputs that inference does not ask for
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DTYPE = {"float": (np.float32, torch.float32), "double": (np.float64, torch.float64)}
 
-class Weights:
-    """Parameters by name, as torch functions want them."""
-
-    def __init__(self, tensors, training):
-        self.at, self.training = tensors, training
-
-    def conv(self, x, name, **options):
-        return F.conv2d(x, self.at[name + ".weight"], self.at.get(name + ".bias"), **options)
-
-    def dense(self, x, name):
-        return F.linear(x.flatten(1), self.at[name + ".weight"], self.at[name + ".bias"])
-
-    def norm(self, x, name, eps=1e-5):
-        a = self.at
-        mean, var = (None, None) if self.training else (a[name + ".running_mean"], a[name + ".running_var"])
-        return F.batch_norm(x, mean, var, a[name + ".weight"], a[name + ".bias"], self.training, 0.1, eps)
+# --- what cnnc makes ----------------------------------------------------------------------------------
 
 
-def resnet(blocks, bottleneck):
-    def model(w, x):
-        y = F.max_pool2d(F.relu(w.norm(w.conv(x, "conv1", stride=2, padding=3), "bn1")), 3, 2, 1)
-        for stage, n in enumerate(blocks, 1):
-            for i in range(n):
-                p, s = f"layer{stage}.{i}.", 2 if i == 0 and stage > 1 else 1
-                if bottleneck:
-                    z = F.relu(w.norm(w.conv(y, p + "conv1"), p + "bn1"))
-                    z = F.relu(w.norm(w.conv(z, p + "conv2", stride=s, padding=1), p + "bn2"))
-                    z = w.norm(w.conv(z, p + "conv3"), p + "bn3")
-                else:
-                    z = F.relu(w.norm(w.conv(y, p + "conv1", stride=s, padding=1), p + "bn1"))
-                    z = w.norm(w.conv(z, p + "conv2", padding=1), p + "bn2")
-                if p + "downsample.0.weight" in w.at:
-                    y = w.norm(w.conv(y, p + "downsample.0", stride=s), p + "downsample.1")
-                y = F.relu(z + y)
-        return [(w.dense(y.mean((2, 3)), "fc"), 1, 0)]
-    return model
+class Tensor(typing.NamedTuple):
+    """A row of the emitted table: kind 0 a weight, 1 a buffer."""
+    name: str
+    offset: int
+    count: int
+    dim: list
+    kind: int
+
+    @property
+    def part(self):
+        return slice(self.offset, self.offset + self.count)
 
 
-def resnet_cifar(w, x):
-    y = F.relu(w.norm(w.conv(x, "conv1", padding=1), "bn1"))
-    for stage in (1, 2, 3):
-        for i in range(3):
-            p, s = f"layer{stage}.{i}.", 2 if i == 0 and stage > 1 else 1
-            z = F.relu(w.norm(w.conv(y, p + "conv1", stride=s, padding=1), p + "bn1"))
-            z = w.norm(w.conv(z, p + "conv2", padding=1), p + "bn2")
-            if s == 2:
-                y = F.pad(y[:, :, ::2, ::2], (0, 0, 0, 0, 0, y.shape[1]))
-            y = F.relu(z + y)
-    return [(w.dense(y.mean((2, 3)), "linear"), 1, 0)]
+class Network:
+    """The emitted C; compiled, if there is a compiler."""
+
+    def __init__(self, args, description, infer, train):
+        file, *options = description.split()
+        define = [word for option in options for word in ("-D", option)]
+        with tempfile.TemporaryDirectory() as folder:
+            self.summary = json.loads(subprocess.check_output(
+                [args.cnnc, ROOT / file, "--prefix=net", f"--real={args.real}", *args.target, "--summary=json",
+                 f"-binfer={','.join(map(str, infer))}", f"-btrain={','.join(map(str, train))}", *define,
+                 "-o", f"{folder}/net.c"]))
+            self.header, text = open(f"{folder}/net.h").read(), open(f"{folder}/net.c").read()
+            if args.cc:
+                subprocess.check_call([*shlex.split(args.cc), "-shared", "-fPIC", f"{folder}/net.c", "-lm",
+                                       "-o", f"{folder}/net.so"])
+                self.library = ctypes.CDLL(f"{folder}/net.so")
+        self.size = {k: int(v) for k, v in re.findall(r"#define NET_(\w+) (\d+)\n", self.header)}
+        rows = re.findall(r'^\t\{"([\w.]+)", (\d+), (\d+), \{([\d, ]+)\}, (\d), ([01])\}', text, re.M)
+        self.table = [Tensor(name, int(at), int(n), [int(d) for d in dims.split(", ")[:int(rank)]], int(kind))
+                      for name, at, n, dims, rank, kind in rows]
+        self.real = DTYPE[args.real][0]
+
+    def arguments(self, entry):
+        """Inputs and outputs of an entry, as its comment lists them: name, shape, classes or 0, is output."""
+        comment = re.search(r"/\*((?:(?!\*/).)*)\*/\nint net_%s\(" % entry, self.header, re.S)[1]
+        found = re.findall(r"^ \*   (\w+) +(\d+(?: x \d+)*)(?:, each 0 to (\d+))?(, written)?$", comment, re.M)
+        return [(name, [int(d) for d in shape.split(" x ")], int(top or -1) + 1, bool(written))
+                for name, shape, top, written in found]
+
+    def losses(self, n):
+        found = re.search(r"/\*((?:(?!\*/).)*)\*/\nint net_gradients_b%d\(" % n, self.header, re.S)[1]
+        return int(re.search(r"^ \*   loss +(\d+|one)", found, re.M)[1].replace("one", "1"))
+
+    def call(self, entry, first, inputs, *before_outputs):
+        """Runs an entry. Returns its outputs by name."""
+        at = lambda x: x if x is None or not isinstance(x, np.ndarray) else x.ctypes.data_as(ctypes.c_void_p)
+        arguments = self.arguments(entry)
+        given = [np.ascontiguousarray(inputs[name], np.int32 if classes else self.real)
+                 for name, _, classes, written in arguments if not written]
+        outputs = {name: np.zeros(shape, self.real) for name, shape, _, written in arguments if written}
+        work = np.zeros(self.size[entry.upper() + "_WORK"], np.uint8)
+        status = getattr(self.library, "net_" + entry)(
+            *map(at, [*first, *given, *before_outputs, *outputs.values(), work, None]))
+        if status != 0:
+            raise RuntimeError(f"{entry} returns {status}")
+        return outputs
+
+    def infer(self, n, vars_, inputs):
+        packed = np.zeros(self.size["PACKED_BYTES"], np.uint8)
+        pointer = lambda x: x.ctypes.data_as(ctypes.c_void_p)
+        self.library.net_pack(pointer(vars_), pointer(packed))
+        return self.call(f"infer_b{n}", [packed], inputs)
+
+    def gradients(self, n, vars_, inputs):
+        """Outputs, losses and gradients; running statistics in vars_ advance."""
+        grads, loss = np.zeros(self.size["WEIGHTS"], self.real), np.zeros(self.losses(n), self.real)
+        key = [ctypes.c_uint64(models.SEED), ctypes.c_uint64(models.STEP)]
+        outputs = self.call(f"gradients_b{n}", [vars_, *key], inputs, grads, loss)
+        return list(outputs.values()), loss, grads
 
 
-def alexnet(w, x):
-    def pool(x):  # PyTorch divides alpha by the window's size, the paper does not
-        return F.local_response_norm(F.max_pool2d(F.relu(x), 3, 2), 5, 5e-4, 0.75, 2)
-    y = pool(w.conv(x, "conv1", stride=4, padding=3))
-    y = pool(w.conv(y, "conv2", padding=2, groups=2))
-    y = F.relu(w.conv(y, "conv3", padding=1))
-    y = F.relu(w.conv(y, "conv4", padding=1, groups=2))
-    y = F.max_pool2d(F.relu(w.conv(y, "conv5", padding=1, groups=2)), 3, 2)
-    y = F.relu(w.dense(F.relu(w.dense(y, "fc6")), "fc7"))
-    return [(w.dense(y, "fc8"), 1, 0)]
+# --- what PyTorch makes -------------------------------------------------------------------------------
 
 
-def googlenet(paper):
-    def model(w, x):
-        def conv(x, p, **options):
-            y = w.conv(x, p + ".conv", **options)
-            return F.relu(y if paper else w.norm(y, p + ".bn", 1e-3))
-
-        def inception(x, p):
-            a = conv(x, p + ".branch1")
-            b = conv(conv(x, p + ".branch2.0"), p + ".branch2.1", padding=1)
-            c = conv(conv(x, p + ".branch3.0"), p + ".branch3.1", padding=2 if paper else 1)
-            d = conv(F.max_pool2d(x, 3, 1, 1), p + ".branch4.1")
-            return torch.cat([a, b, c, d], 1)
-
-        def auxiliary(x, p):
-            y = F.avg_pool2d(x, 5, 3) if paper else F.adaptive_avg_pool2d(x, 4)
-            return w.dense(F.relu(w.dense(conv(y, p + ".conv"), p + ".fc1")), p + ".fc2")
-
-        def pool(x, kernel=3):
-            return F.max_pool2d(x, kernel, 2, ceil_mode=True)
-
-        def normal(x):
-            return F.local_response_norm(x, 5, 1e-4, 0.75, 1) if paper else x
-        y = conv(normal(pool(conv(x, "conv1", stride=2, padding=3))), "conv2")
-        y = inception(pool(normal(conv(y, "conv3", padding=1))), "inception3a")
-        y = inception(pool(inception(y, "inception3b")), "inception4a")
-        heads = [] if not w.training else [(auxiliary(y, "aux1"), 0.3, 0)]
-        y = inception(inception(inception(y, "inception4b"), "inception4c"), "inception4d")
-        heads += [] if not w.training else [(auxiliary(y, "aux2"), 0.3, 0)]
-        y = pool(inception(y, "inception4e"), 3 if paper else 2)
-        y = inception(inception(y, "inception5a"), "inception5b")
-        return [(w.dense(y.mean((2, 3)), "fc"), 1, 0)] + heads
-    return model
+def tensors_of(table, values, dtype):
+    """The parameters by name, as tensors of their own."""
+    return {t.name: torch.tensor(values[t.part].reshape(t.dim), dtype=dtype, requires_grad=t.kind == 0)
+            for t in table}
 
 
-def inception_v3(w, x):
-    def conv(x, p, **options):
-        return F.relu(w.norm(w.conv(x, p + ".conv", **options), p + ".bn", 1e-3))
-
-    def chain(x, p, *names):  # 1x1, then what keeps the size
-        for name in names:
-            kernel = w.at[f"{p}.{name}.conv.weight"].shape[2:]
-            x = conv(x, f"{p}.{name}", padding=(kernel[0] // 2, kernel[1] // 2))
-        return x
-
-    def pooled(x, p):
-        return conv(F.avg_pool2d(x, 3, 1, 1), p + ".branch_pool")
-
-    def a(x, p):
-        return torch.cat([chain(x, p, "branch1x1"), chain(x, p, "branch5x5_1", "branch5x5_2"),
-                          chain(x, p, "branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3"), pooled(x, p)], 1)
-
-    def b(x, p):
-        double = chain(x, p, "branch3x3dbl_1", "branch3x3dbl_2")
-        return torch.cat([conv(x, p + ".branch3x3", stride=2), conv(double, p + ".branch3x3dbl_3", stride=2),
-                          F.max_pool2d(x, 3, 2)], 1)
-
-    def c(x, p):
-        return torch.cat([chain(x, p, "branch1x1"), chain(x, p, *(f"branch7x7_{i}" for i in (1, 2, 3))),
-                          chain(x, p, *(f"branch7x7dbl_{i}" for i in (1, 2, 3, 4, 5))), pooled(x, p)], 1)
-
-    def d(x, p):
-        one = conv(chain(x, p, "branch3x3_1"), p + ".branch3x3_2", stride=2)
-        two = chain(x, p, *(f"branch7x7x3_{i}" for i in (1, 2, 3)))
-        return torch.cat([one, conv(two, p + ".branch7x7x3_4", stride=2), F.max_pool2d(x, 3, 2)], 1)
-
-    def e(x, p):
-        one, two = chain(x, p, "branch3x3_1"), chain(x, p, "branch3x3dbl_1", "branch3x3dbl_2")
-        return torch.cat([chain(x, p, "branch1x1"), chain(one, p, "branch3x3_2a"), chain(one, p, "branch3x3_2b"),
-                          chain(two, p, "branch3x3dbl_3a"), chain(two, p, "branch3x3dbl_3b"), pooled(x, p)], 1)
-
-    y = conv(conv(x, "Conv2d_1a_3x3", stride=2), "Conv2d_2a_3x3")
-    y = F.max_pool2d(conv(y, "Conv2d_2b_3x3", padding=1), 3, 2)
-    y = F.max_pool2d(conv(conv(y, "Conv2d_3b_1x1"), "Conv2d_4a_3x3"), 3, 2)
-    y = b(a(a(a(y, "Mixed_5b"), "Mixed_5c"), "Mixed_5d"), "Mixed_6a")
-    y = c(c(c(c(y, "Mixed_6b"), "Mixed_6c"), "Mixed_6d"), "Mixed_6e")
-    heads = []
-    if w.training:
-        aux = conv(conv(F.avg_pool2d(y, 5, 3), "AuxLogits.conv0"), "AuxLogits.conv1")
-        heads = [(w.dense(aux.mean((2, 3)), "AuxLogits.fc"), 0.4, 0.1)]
-    y = e(e(d(y, "Mixed_7a"), "Mixed_7b"), "Mixed_7c")
-    return [(w.dense(y.mean((2, 3)), "fc"), 1, 0.1)] + heads
+def as_torch(inputs, dtype):
+    return {k: torch.tensor(x).long() if x.dtype == np.int32 else torch.tensor(x, dtype=dtype)
+            for k, x in inputs.items()}
 
 
-# name: file, options, image, classes, model: [(scores, weight of the loss, label smoothing)]
-NETWORKS = {
-    "resnet_cifar": ("resnet_cifar", [], (3, 32, 32), 10, resnet_cifar),
-    "resnet18": ("resnet", ["depth=18"], (3, 224, 224), 1000, resnet((2, 2, 2, 2), False)),
-    "resnet50": ("resnet", ["depth=50"], (3, 224, 224), 1000, resnet((3, 4, 6, 3), True)),
-    "alexnet": ("alexnet", [], (3, 224, 224), 1000, alexnet),
-    "googlenet": ("googlenet", [], (3, 224, 224), 1000, googlenet(True)),
-    "googlenet_bn": ("googlenet", ["variant=torchvision"], (3, 224, 224), 1000, googlenet(False)),
-    "inception_v3": ("inception_v3", [], (3, 299, 299), 1000, inception_v3),
-}
+def infer(model, tensors, inputs, dtype):
+    with torch.no_grad():
+        y, _ = model(models.Weights(tensors, False), **seen(as_torch(inputs, dtype)))
+    return [t.numpy() for t in y]
 
 
-class Tensor(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("offset", ctypes.c_size_t), ("count", ctypes.c_size_t),
-                ("dim", ctypes.c_uint32 * 4), ("rank", ctypes.c_uint8), ("kind", ctypes.c_uint8)]
+def seen(inputs):
+    """Without what only losses read."""
+    return {k: x for k, x in inputs.items() if k not in ONLY_LOSS}
 
 
-def build(args, folder, file, options):
-    text = open(f"networks/{file}.lua").read()
-    with open(f"{folder}/net.lua", "w") as f:
-        f.write(re.sub(r":dropout\((?:[^()]|\([^()]*\))*\)", "", text))
-    define = [word for option in options for word in ("-D", option)]
-    subprocess.check_call([args.cnnc, f"{folder}/net.lua", "--real=double", "-b", f"infer={args.batch}",
-                           "-b", f"train={args.batch}", *define, "-o", f"{folder}/net.c"])
-    subprocess.check_call(["gcc", "-O2", "-shared", "-fPIC", f"{folder}/net.c", "-lm", "-o", f"{folder}/net.so"])
-    words = [line.split() for line in open(f"{folder}/net.h")]
-    sizes = {w[1]: int(w[2]) for w in words if len(w) > 2 and w[0] == "#define" and w[2].isdigit()}
-    return ctypes.CDLL(f"{folder}/net.so"), sizes
+def gradients(model, tensors, inputs, dtype):
+    """Outputs and losses; gradients and running statistics are left in the tensors."""
+    given = as_torch(inputs, dtype)
+    y, terms = model(models.Weights(tensors, True), **seen(given))
+    values = [f(given) for _, f in terms]
+    total = sum(w * v for (w, _), v in zip(terms, values))
+    total.backward()
+    losses = [total] + (values if len(values) > 1 else [])
+    return [t.detach().numpy() for t in y], np.array([float(v.detach()) for v in losses])
+
+
+# --- numbers ------------------------------------------------------------------------------------------
+
+
+def photographs():
+    """Three photographs that come with a package, as [3, height, width] from 0 to 1."""
+    try:
+        from skimage import data
+        found = [data.astronaut(), data.cat(), data.coffee()]
+    except ImportError:
+        from sklearn.datasets import load_sample_images
+        found = load_sample_images().images
+    return [np.asarray(x).transpose(2, 0, 1) / 255 for x in found]
+
+
+def pieces(photos, n, size, random):
+    """n square pieces at random places, as large as fits and then averaged down, normalised as usual."""
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    out = np.zeros((n, 3, size, size))
+    for i in range(n):
+        photo = photos[i % len(photos)]
+        by = max(1, min(photo.shape[1:]) // size // 2)
+        if min(photo.shape[1:]) < size * by:
+            photo = np.pad(photo, ((0, 0), (0, size), (0, size)), "reflect")
+        y, x = (random.integers(0, d - size * by + 1) for d in photo.shape[1:])
+        piece = photo[:, y:y + size * by, x:x + size * by].reshape(3, size, by, size, by).mean((2, 4))
+        out[i] = (piece - mean[:, None, None]) / deviation[:, None, None]
+    return out
 
 
 def fill(table, values, random):
-    """Weights and buffers under which the output depends on the input."""
-    tensors = {}
+    """Weights as He has them; running statistics that calibrate() replaces."""
     for t in table:
-        name, dims, at = t.name.decode(), list(t.dim[:t.rank]), values[t.offset:t.offset + t.count]
-        if name.endswith(("bias", "running_mean")):
-            at[:] = random.normal(0, 0.1, t.count)
-        elif t.rank == 1:
-            at[:] = random.uniform(0.5, 1.5, t.count)
+        if t.name.endswith(("bias", "running_mean")):
+            values[t.part] = random.normal(0, 0.1, t.count)
+        elif len(t.dim) == 1:
+            values[t.part] = random.uniform(0.5, 1.5, t.count)
         else:
-            at[:] = random.normal(0, (2 / np.prod(dims[1:])) ** 0.5, t.count)
-        tensors[name] = torch.tensor(at.reshape(dims), requires_grad=t.kind == 0)
-    return tensors
+            values[t.part] = random.normal(0, (2 / np.prod(t.dim[1:])) ** 0.5, t.count)
+
+
+def calibrate(model, table, values, x):
+    """Running statistics: those of x."""
+    tensors = tensors_of(table, values, torch.float32)
+    with torch.no_grad():
+        model(models.Weights(tensors, True, momentum=1), torch.tensor(x, dtype=torch.float32))
+    for t in table:
+        if t.kind == 1:
+            values[t.part] = tensors[t.name].numpy()
+
+
+# --- comparing ----------------------------------------------------------------------------------------
 
 
 def far(got, want):
+    got, want = np.asarray(got, np.float64).ravel(), np.asarray(want, np.float64).ravel()
     return np.linalg.norm(got - want) / np.linalg.norm(want)
 
 
-def hold(args, name):
-    file, options, image, classes, model = NETWORKS[name]
-    with tempfile.TemporaryDirectory() as folder:
-        library, size = build(args, folder, file, options)
-    at = lambda array: array.ctypes.data_as(ctypes.c_void_p)
-    n, random, seed = args.batch, np.random.default_rng(1), ctypes.c_uint64(1)
-    table = [t for t in (Tensor * size["NET_TENSORS"]).in_dll(library, "net_tensors") if t.kind < 2]
-    values = np.zeros(size["NET_VARS"])
-    tensors = fill(table, values, random)
-    x, label = random.normal(0, 1, (n, *image)), random.integers(0, classes, n).astype(np.int32)
-    scores, loss, grads = np.zeros((n, classes)), np.zeros(8), np.zeros(size["NET_WEIGHTS"])
-    work = np.zeros(max(size[f"NET_INFER_B{n}_WORK"], size[f"NET_GRADIENTS_B{n}_WORK"]), np.uint8)
-    packed = np.zeros(size["NET_PACKED_BYTES"], np.uint8)
+def compare(table, grads, vars_, want):
+    """Distances from tensors of PyTorch: the gradients by name; the farthest of the running statistics."""
+    gradient, buffers = {}, 0.0
+    for t in table:
+        if t.kind == 0:
+            gradient[t.name] = far(grads[t.part], want[t.name].grad)
+        else:
+            buffers = max(buffers, far(vars_[t.part], want[t.name]))
+    return gradient, buffers
 
-    library.net_pack(at(values), at(packed))
-    getattr(library, f"net_infer_b{n}")(at(packed), at(x), at(scores), at(work), None)
+
+def torch_in_float(model, table, values, inputs, want, right, right_loss):
+    """PyTorch's own distances in float: of outputs and losses, and of the gradients by name."""
+    scores = losses = 0.0
+    gradient = {t.name: 0.0 for t in table if t.kind == 0}
+    for mkldnn in (True, False):
+        with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=mkldnn):
+            tensors = tensors_of(table, values, torch.float32)
+            own, own_loss = gradients(model, tensors, inputs, torch.float32)
+        scores, losses = max(scores, far(own[0], right)), max(losses, far(own_loss, right_loss))
+        gradient = {k: max(d, far(tensors[k].grad, want[k].grad)) for k, d in gradient.items()}
+    return scores, losses, gradient
+
+
+def against_torchvision(name, table, values, inputs, scores):
+    """The distance of torchvision's own scores; its names and shapes must be ours. None: it is not there."""
+    if not name:
+        return None
+    try:
+        import torchvision
+    except (ImportError, RuntimeError):
+        return None
+    options = {} if name.startswith(("alex", "res")) else {"init_weights": False, "aux_logits": True}
+    net = getattr(torchvision.models, name)(**options).double().eval()
+    state = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
+    ours = {k: v.detach() for k, v in tensors_of(table, values, torch.float64).items()}
+    if {k: v.shape for k, v in ours.items()} != {k: v.shape for k, v in state.items()}:
+        raise RuntimeError(f"torchvision's {name} has other names or shapes")
+    net.load_state_dict(ours, strict=False)
     with torch.no_grad():
-        wrong = {"inference": far(scores, model(Weights(tensors, False), torch.tensor(x))[0][0].numpy())}
-    getattr(library, f"net_gradients_b{n}")(at(values), seed, seed, at(x), at(label), at(grads), at(loss),
-                                            at(scores), at(work), None)
-    heads = model(Weights(tensors, True), torch.tensor(x))
-    total = sum(w * F.cross_entropy(y, torch.tensor(label).long(), label_smoothing=s) for y, w, s in heads)
-    total.backward()
-    wrong["training"] = far(scores, heads[0][0].detach().numpy())
-    wrong["loss"] = abs(loss[0] - float(total.detach())) / float(total.detach())
-    worst = max((far(grads[t.offset:t.offset + t.count], tensors[t.name.decode()].grad.numpy().ravel()), t.name)
-                for t in table if t.kind == 0)
-    print(f"{name:14}", *(f"{k} {v:.1e}" for k, v in wrong.items()), f"gradients {worst[0]:.1e} ({worst[1].decode()})",
-          flush=True)
-    return max(wrong.values()) <= 1e-11 and worst[0] <= 1e-9
+        return far(scores, net(torch.tensor(inputs["x"])).numpy())
+
+
+def row(*cells):
+    print("|" + "|".join(f" {c} " for c in cells) + "|", flush=True)
+
+
+def say(distance, theirs=None):
+    """Ours, and PyTorch's own behind it."""
+    text = "-" if distance is None else f"{distance:.1e}"
+    return text if theirs is None else f"{text} ({theirs:.1e})"
+
+
+def gradient_cells(gradient, theirs):
+    """The tensor that is farthest, in float as a share of its gate; whether all pass their gates."""
+    gate = {k: max(2 * theirs[k], FLOOR) if theirs else 1e-9 for k in gradient}
+    worst = max(gradient, key=lambda k: gradient[k] / gate[k])
+    good = gradient[worst] <= gate[worst]
+    if not theirs:
+        return [say(gradient[worst]), worst], good
+    middle = [float(np.median(list(d.values()))) for d in (gradient, theirs)]
+    beyond = sum(gradient[k] > gate[k] for k in gradient)
+    return [say(*middle), say(gradient[worst], theirs[worst]), worst, f"{beyond} of {len(gradient)}"], good
+
+
+def batch_inputs(net, entry, n, photos, random):
+    inputs = {}
+    for key, shape, classes, written in net.arguments(entry):
+        if classes:
+            inputs[key] = random.integers(0, classes, shape).astype(np.int32)
+        elif not written:
+            inputs[key] = pieces(photos, n, shape[-1], random).astype(np.float32).astype(np.float64)
+    return inputs
+
+
+def hold_batch(args, case, net, values, n, photos, random):
+    """One network at one batch size."""
+    name, model, vision = case
+    trains, single = f"GRADIENTS_B{n}_WORK" in net.size, args.real == "float"
+    inputs = batch_inputs(net, f"gradients_b{n}" if trains else f"infer_b{n}", n, photos, random)
+    vars_, want = values.astype(net.real), tensors_of(net.table, values, torch.float64)
+    scores, right = list(net.infer(n, vars_, inputs).values())[0], infer(model, want, inputs, torch.float64)[0]
+    forward, theirs = [far(scores, right)], [None] * 4
+    if single:
+        theirs[0] = far(infer(model, tensors_of(net.table, values, torch.float32), inputs, torch.float32)[0], right)
+    vision = None if single else against_torchvision(vision, net.table, values, inputs, scores)
+    cells, good = [], True
+    if trains:
+        outputs, loss, grads = net.gradients(n, vars_, inputs)
+        right, right_loss = gradients(model, want, inputs, torch.float64)
+        gradient, buffers = compare(net.table, grads, vars_, want)
+        forward += [far(outputs[0], right[0]), far(loss, right_loss), buffers]
+        own = None
+        if single:
+            theirs[1], theirs[2], own = torch_in_float(model, net.table, values, inputs, want, right[0], right_loss)
+        cells, good = gradient_cells(gradient, own)
+    gate = 1e-5 if single else 1e-11
+    row(name, n, *[say(*pair) for pair in zip(forward, theirs)], *["-"] * (4 - len(forward)),
+        *(cells or ["-"] * (4 if single else 2)), *([] if single else [say(vision)]))
+    return good and max(forward) <= gate and (vision is None or vision <= gate)
+
+
+def hold(args, name, photos):
+    description, model, vision = models.NETWORKS[name]
+    # Inception's auxiliary classifier norms one number an image.
+    train = [n for n in args.batch if n > 1 or name != "inception_v3"]
+    net = Network(args, description, args.batch, train)
+    random = np.random.default_rng(1)
+    values = np.zeros(net.size["VARS"])
+    fill(net.table, values, random)
+    size = next(shape for _, shape, _, _ in net.arguments(f"infer_b{args.batch[0]}"))[-1]
+    if any(t.kind == 1 for t in net.table):
+        calibrate(model, net.table, values, pieces(photos, 6, size, random))
+    values = values.astype(np.float32).astype(np.float64)
+    case = name, model, vision
+    return all([hold_batch(args, case, net, values, n, photos, random) for n in args.batch])
+
+
+# --- what is recorded ---------------------------------------------------------------------------------
+
+SIGNS = 8
+
+
+def digest(t):
+    """The norm of a tensor, and SIGNS sums of its numbers with signs drawn by mix(), as in lenet.py."""
+    t = torch.as_tensor(t).detach().reshape(-1).double()
+    h = mix(torch.arange(t.numel()) + 0x20000000)
+    return torch.stack([t.norm()] + [torch.where((h >> k & 1) == 1, t, -t).sum() for k in range(SIGNS)])
+
+
+def drawn(start, count):
+    """Numbers from -1 to 1."""
+    return (mix(torch.arange(start, start + count)) >> 16).double().numpy() / 32768 - 1
+
+
+def drawn_weights(table, values):
+    """He's, uniform; running statistics begin at 0."""
+    for t in table:
+        u = drawn(t.offset, t.count)
+        if t.kind == 1:
+            values[t.part] = 0
+        elif t.name.endswith("bias"):
+            values[t.part] = u / 8
+        else:
+            values[t.part] = 1 + u / 2 if len(t.dim) == 1 else u * (6 / np.prod(t.dim[1:], dtype=float)) ** 0.5
+
+
+def drawn_input(number, name, shape, classes):
+    """An input's numbers, and how the signature tells what they are: count, then #classes or <limit."""
+    start, count = 0x40000000 + (number << 24), int(np.prod(shape))
+    limit = classes or {"same": 2, "mask": 2}.get(name, 0)
+    if not limit:
+        return drawn(start, count).reshape(shape), f"{name}={count}"
+    x = (mix(torch.arange(start, start + count)) % limit).numpy().reshape(shape)
+    return x.astype(np.int32 if classes else float), f"{name}={count}{'#' if classes else '<'}{limit}"
+
+
+def record_network(args, name, batch, description, model):
+    """The tensors of one network, and what its metadata say."""
+    net = Network(args, description, [batch], [batch])
+    values, inputs, signature = np.zeros(net.size["VARS"]), {}, []
+    drawn_weights(net.table, values)
+    for i, (key, shape, classes, written) in enumerate(net.arguments(f"gradients_b{batch}")):
+        if written:
+            signature.append(f">{key}={np.prod(shape)}")
+        else:
+            inputs[key], word = drawn_input(i, key, shape, classes)
+            signature.append(word)
+    of = tensors_of(net.table, values, torch.float64)
+    outputs, loss = gradients(model, of, inputs, torch.float64)
+    weights, buffers = ([of[t.name] for t in net.table if t.kind == kind] for kind in (0, 1))
+    with torch.no_grad():
+        for t in buffers:  # a tenth of the batch's statistics
+            t *= 10
+    out = {"training": outputs, "gradients": [t.grad for t in weights],
+           "inference": infer(model, of, inputs, torch.float64)} | ({"statistics": buffers} if buffers else {})
+    out = {f"{name}.{k}": torch.stack([digest(t) for t in list_]) for k, list_ in out.items()}
+    out[f"{name}.loss"] = torch.tensor(loss)
+    infer_words = [f"{'>' if written else ''}{key}" for key, _, _, written in net.arguments(f"infer_b{batch}")]
+    return out, {f"{name}": f"{batch} {description}", f"{name}.gradients": " ".join(signature),
+                 f"{name}.infer": " ".join(infer_words)}
+
+
+def record(args):
+    """Writes networks.safetensors and examples.safetensors.
+
+    Of each network in models.RECORDED, tensors NAME.training, NAME.inference, NAME.gradients and
+    NAME.statistics hold a row a tensor, its digest(), in the order of outputs or of the table;
+    NAME.loss all losses. Weights, buffers and inputs are made by mix(), which the test repeats. The
+    statistics are ten times those that one step leaves, which began at 0: so they are the batch's, and
+    inference is done with these. The metadata have the names in order, and by name batch, file
+    and options; the arguments of gradients, "x=24576 label=2#10 >logits=20": those with # are whole, with <
+    real and whole; and the arguments of inference.
+    """
+    args.real, args.cc, args.target = "double", None, ["--target=generic"]
+    for file, cases in models.RECORDED.items():
+        tensors, note = {}, {"torch": torch.__version__.split("+")[0], "networks": " ".join(cases)}
+        for name, case in cases.items():
+            out, words = record_network(args, name, *case)
+            tensors.update(out)
+            note.update(words)
+            print(name, *out[f"{name}.loss"].tolist(), flush=True)
+        save(ROOT / f"tests/reference/{file}.safetensors", tensors, note)
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("name", nargs="*", help=" ".join(NETWORKS))
-    parser.add_argument("--cnnc", default="build/cnnc")
-    parser.add_argument("--batch", type=int, default=2)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="*", help=" ".join(models.NETWORKS))
+    parser.add_argument("--cnnc", default=str(ROOT / "build/cnnc"))
+    parser.add_argument("--cc", default="gcc -O2")
+    parser.add_argument("--target", type=lambda t: ["--target", t], default=[], help="as for cnnc")
+    parser.add_argument("--real", choices=DTYPE, default="double")
+    parser.add_argument("--batch", type=lambda s: [int(n) for n in s.split(",")], default=[1, 2])
+    parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
-    return 0 if all([hold(args, name) for name in args.name or NETWORKS]) else 1
+    if args.record:
+        return record(args)
+    photos = photographs()
+    rest = ["worst gradient", "of", "torchvision"]
+    if args.real == "float":
+        rest = ["median gradient", "worst gradient", "of", "beyond their gates"]
+    row("network", "batch", "inference", "training", "loss", "statistics", *rest)
+    print("|" + "-|" * (6 + len(rest)), flush=True)
+    return 0 if all([hold(args, name, photos) for name in args.name or models.NETWORKS]) else 1
 
 
 if __name__ == "__main__":
