@@ -78,7 +78,7 @@ static Operand label_of(Maker *m, int64_t classes)
 {
 	for (int i = 0; i < m->model.input.n; i++) {
 		Node *n = m->model.input.at[i];
-		if (n->classes == classes && chance(m, 60)) return (Operand){n->name, n->out[0]};
+		if (n->classes == classes && chance(m, 60)) return (Operand){n->name, n->out[0], -1};
 	}
 	const char *name = new_name(m, "label");
 	text_printf(&m->text, "local %s = class('%s', %lld)\n", name, name, (long long)MAX(classes, 2));
@@ -86,13 +86,13 @@ static Operand label_of(Maker *m, int64_t classes)
 	    m->model.graph, name, m->model.input.n, TYPE_LABEL, shape_of(1, m->model.graph->batch));
 	v->node->classes = MAX(classes, 2);
 	vec_push(m->arena, m->model.input, v->node);
-	return (Operand){name, v};
+	return (Operand){name, v, -1};
 }
 
 static Operand operand_of(Maker *m, int item)
 {
 	m->item.at[item].readers++;
-	return (Operand){m->item.at[item].name, m->item.at[item].value};
+	return (Operand){m->item.at[item].name, m->item.at[item].value, item};
 }
 
 /* An item at random, rather the last or one of the last, rather one that nobody reads. */
@@ -101,7 +101,7 @@ static int some_item(Maker *m)
 	int i = (int)pick(m, 0, m->item.n - 1);
 	if (chance(m, 35)) i = m->item.n - 1;
 	if (chance(m, 30)) i = (int)pick(m, MAX(m->item.n - 4, 0), m->item.n - 1);
-	for (int k = 0; k < 3 && m->item.at[i].readers && chance(m, 50); k++)
+	for (int k = 0; k < 3 && m->item.at[i].readers && chance(m, m->item.at[i].image ? 80 : 40); k++)
 		i = (int)pick(m, 0, m->item.n - 1);
 	return i;
 }
@@ -246,14 +246,15 @@ static Operand other_operand(Maker *m, const Sample *s, int k, const Value *x)
 	const Shape *wanted = &s->shape[MIN(k, s->nin - 1)];
 	bool alike = k < s->nin && shape_same(*wanted, s->shape[0]);
 	if (wanted->rank == 2 && !alike && chance(m, 60))
-		return (Operand){
-		    "bitmaps.digits", graph_constant(g, "digits", shape_of(2, INT64_C(10), INT64_C(84)),
-		                          bitmap_digits(m->arena))};
+		return (Operand){"bitmaps.digits",
+		    graph_constant(
+		        g, "digits", shape_of(2, INT64_C(10), INT64_C(84)), bitmap_digits(m->arena)),
+		    -1};
 	if (k == 1 && !alike && chance(m, 30)) {
 		double *number = NEW(m->arena, double);
 		*number = (double)pick(m, -2, 2) * (m->whole ? 1 : 0.3);
 		return (Operand){arena_printf(m->arena, "%.15g", *number),
-		    graph_constant(g, "number", (Shape){0}, number)};
+		    graph_constant(g, "number", (Shape){0}, number), -1};
 	}
 	int i = chance(m, 85) ? item_of_shape(m, x->shape) : some_item(m);
 	if (alike && chance(m, 15) && (x->shape.rank == 2 || x->shape.rank == 4))
@@ -309,10 +310,8 @@ int make_method(Maker *m, const OpDesc *op, int item)
 	for (int k = 1; k < nin; k++) {
 		in[k] = is_label(op, k) ? label_of(m, x->shape.rank > 1 ? x->shape.dim[1] : 0)
 		                        : other_operand(m, &s, k, x);
-		if (k < s.nin && s.positive[k] && !m->whole && in[k].value->node->kind != NODE_CONSTANT) {
-			item = make_positive(m, item_of_shape(m, in[k].value->shape));
-			in[k] = operand_of(m, item);
-		}
+		if (k < s.nin && s.positive[k] && !m->whole && in[k].item >= 0)
+			in[k] = operand_of(m, make_positive(m, in[k].item));
 	}
 	Call c = random_call(m, op, &s, x, led ? 100 : chance(m, 35) ? 70 : 0);
 	for (int i = 0; i < m->shared.n && chance(m, 50); i++)
@@ -327,9 +326,9 @@ int make_method(Maker *m, const OpDesc *op, int item)
 static int weight_of(const OpDesc *op)
 {
 	if (!(op->flags & OP_METHOD) || op->flags & OP_LOSS) return 0;
-	if (op->absorb) return op->flags & OP_ANY_DIMS ? 4 : 45;
+	if (op->absorb) return op->flags & OP_ANY_DIMS ? 4 : 20;
 	if (op->flags & OP_STATEFUL || op->max_in > 2) return 5;
-	return op->body ? 1 : 3;
+	return op->body ? 2 : 3;
 }
 
 static const OpDesc *some_method(Maker *m)
@@ -351,6 +350,18 @@ static void make_step(Maker *m)
 			if (made >= 0 && m->item.at[made].value->shape.rank > 0) return;
 			take_back(m, &before);
 		}
+	}
+}
+
+/* A layer with weights on an input, mostly, so that gradients flow through what comes after it. */
+static void make_stem(Maker *m, int item)
+{
+	for (int k = 0; k < TRIALS && chance(m, 95); k++) {
+		const OpDesc *op = some_method(m);
+		if (!(op->flags & OP_STATEFUL)) continue;
+		Mark before = mark(m);
+		if (make_method(m, op, item) >= 0) return;
+		take_back(m, &before);
 	}
 }
 
@@ -390,6 +401,7 @@ RandomNetwork random_network(Arena *a, uint64_t seed, bool whole, int steps)
 		m->random += k << 32;
 		int64_t wanted = whole ? pick(m, 1, 4) : pick(m, 3, STEPS);
 		make_inputs(m);
+		for (int i = m->item.n - 1; i >= 0; i--) make_stem(m, i);
 		for (int64_t n = 0; n < (steps ? MIN(steps, wanted) : wanted); n++) make_step(m);
 		if (!make_end(m)) continue;
 		return (RandomNetwork){m->text.data, m->train, {m->infer[0], m->infer[1]}, m->made};

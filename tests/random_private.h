@@ -51,6 +51,7 @@ typedef struct {
 typedef struct {
 	const char *name;
 	Value *value;
+	int item; /* -1: it is none */
 } Operand;
 
 bool chance(Maker *m, int percent);
