@@ -19,6 +19,7 @@ static const struct {
     {"parts", "tests/networks/parts.lua", NULL},
     {"ragged", "tests/networks/ragged.lua", NULL},
     {"strides", "tests/networks/strides.lua", NULL},
+    {"packs", "tests/networks/packs.lua", NULL},
     {"lenet", "networks/lenet.lua", "variant=paper"},
     {"lenet, modern", "networks/lenet.lua", "variant=modern"},
 };
