@@ -245,8 +245,11 @@ static void make_optimizer(Maker *m)
 	while (!(op->flags & OP_OPTIMIZER));
 	Sample none = {.attr = graph_attrs(m->arena, op)};
 	Call c = random_call(m, op, &none, m->item.at[0].value, 0);
-	for (int k = 0; op->attr && op->attr[k].name; k++) /* rates and moments as they are usual */
-		c.given[k] = c.given[k] && !op->attr[k].argument;
+	bool any = false; /* rates and moments stay as they are usual; of those to choose from, one */
+	for (int k = 0; op->attr && op->attr[k].name; k++) {
+		if (op->attr[k].argument) c.given[k] = c.given[k] && op->attr[k].optional && !any;
+		any |= op->attr[k].argument && c.given[k];
+	}
 	text_printf(&m->text, "  loss = loss,\n  optimizer = %s", op->name);
 	size_t at = m->text.len;
 	call_text(m, &c, true, &m->text);

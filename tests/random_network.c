@@ -200,11 +200,16 @@ int make_call(Maker *m, const Call *c, const Operand *in, int nin, const SharedL
 	const Node *n = graph_op(m->model.graph, c->op, probe.in, probe.nin, c->attr);
 	if (!fits(n) || !good_numbers(m, n->out[0])) return -1;
 	if (path && !layer) keep_shared(m, c, path, state, probe.nin - nin);
-	const char *name = new_name(m, "t");
-	text_printf(&m->text, "local %s = ", name);
+	int results = c->op->flags & OP_MANY ? n->nout : 1, first = m->item.n;
+	for (int k = 0; k < results; k++) {
+		const char *name = new_name(m, "t");
+		text_printf(&m->text, "%s%s", k ? ", " : "local ", name);
+		add_item(m, name, n->out[k], false);
+	}
+	text_add(&m->text, " = ");
 	write_call(m, c, path, in, nin);
 	for (int i = 0; i < op_count; i++) m->made[i] |= op_table[i] == c->op;
-	return add_item(m, name, n->out[0], false);
+	return first;
 }
 
 /* --- operands ----------------------------------------------------------------------------- */
@@ -212,7 +217,7 @@ int make_call(Maker *m, const Call *c, const Operand *in, int nin, const SharedL
 static int call_named(Maker *m, const char *name, int item, int64_t out, const int64_t *size)
 {
 	const OpDesc *op = op_find(name);
-	Call c = {op, graph_attrs(m->arena, op), NEWS(m->arena, bool, 16)};
+	Call c = {op, graph_attrs(m->arena, op), NEWS(m->arena, bool, 16), false};
 	c.given[0] = out > 0;
 	c.given[1] = size != NULL;
 	if (out) c.attr[0].i = out;
@@ -231,7 +236,7 @@ int make_shape(Maker *m, int from, Shape s)
 	int there = s.rank ? item_of_shape(m, s) : -1;
 	if (there >= 0 && chance(m, 70)) return there;
 	if (s.rank < 2 || features > VALUE_LIMIT) return there;
-	if (s.rank == 3 || features > 300 || chance(m, 12)) return s.rank == 3 ? -1 : add_input(m, s);
+	if (s.rank == 3 || features > 300 || chance(m, 12)) return add_input(m, s);
 	int rank = m->item.at[from].value->shape.rank;
 	if (rank != 2 && rank != 4) return -1;
 	if (rank == 4) from = call_named(m, "flatten", from, 0, NULL);
@@ -316,7 +321,7 @@ int make_method(Maker *m, const OpDesc *op, int item)
 	Call c = random_call(m, op, &s, x, led ? 100 : chance(m, 35) ? 70 : 0);
 	for (int i = 0; i < m->shared.n && chance(m, 50); i++)
 		if (m->shared.at[i].op == op) layer = &m->shared.at[i];
-	if (layer) c = (Call){op, layer->attr, layer->given};
+	if (layer) c = (Call){op, layer->attr, layer->given, false};
 	return make_call(m, &c, in, nin, layer);
 }
 
@@ -371,7 +376,8 @@ static void make_inputs(Maker *m)
 	for (int64_t n = chance(m, 20) ? 2 : 1; n > 0; n--) {
 		int64_t c = channels[pick(m, 0, COUNT(channels) - 1)], most = c > 16 ? 8 : 13;
 		Shape s = shape_of(4, INT64_C(1), c, pick(m, 1, most), pick(m, 2, most));
-		if (chance(m, 15)) s = shape_of(2, INT64_C(1), pick(m, 1, 60));
+		if (chance(m, 12)) s = shape_of(2, INT64_C(1), pick(m, 1, 60));
+		if (chance(m, 12)) s = shape_of(3, INT64_C(1), c, pick(m, 1, 30));
 		add_input(m, s);
 	}
 }

@@ -46,6 +46,7 @@ typedef struct {
 	const OpDesc *op;
 	AttrValue *attr;
 	bool *given; /* the text says it */
+	bool line;   /* the first operand has no height */
 } Call;
 
 typedef struct {
