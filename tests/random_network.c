@@ -5,7 +5,7 @@
 #include "../compiler/frontend/front.h"
 #include "random_private.h"
 
-enum { STEPS = 11, TRIALS = 15, VALUE_LIMIT = 3000, COST_LIMIT = 120000 };
+enum { STEPS = 9, TRIALS = 15, VALUE_LIMIT = 3000, COST_LIMIT = 120000 };
 
 uint64_t random_below(uint64_t *stream, uint64_t below)
 {
@@ -382,6 +382,15 @@ static void make_inputs(Maker *m)
 	}
 }
 
+Batches random_batches(uint64_t seed, bool whole)
+{
+	Maker m = {.random = seed * 2 + whole};
+	Batches b = {.train = chance(&m, 10) ? 1 : pick(&m, 2, 5)};
+	b.infer[0] = chance(&m, 60) ? b.train : pick(&m, 1, 4);
+	b.infer[1] = chance(&m, 25) ? b.infer[0] + 1 : 0;
+	return b;
+}
+
 static Maker *new_maker(Arena *a, uint64_t seed, bool whole)
 {
 	Maker *m = NEW(a, Maker);
@@ -392,9 +401,7 @@ static Maker *new_maker(Arena *a, uint64_t seed, bool whole)
 	m->model.diag = &m->diag;
 	m->model.graph = graph_new(a, &m->diag, 1, MODE_TRAIN);
 	m->made = NEWS(a, bool, op_count);
-	m->train = chance(m, 10) ? 1 : pick(m, 2, 5);
-	m->infer[0] = chance(m, 60) ? m->train : pick(m, 1, 4);
-	m->infer[1] = chance(m, 25) ? m->infer[0] + 1 : 0;
+	m->batch = random_batches(seed, whole);
 	text_printf(&m->text, "-- Made at random: seed %llu, %s.\n", (unsigned long long)seed,
 	    whole ? "whole numbers" : "any numbers");
 	return m;
@@ -410,7 +417,7 @@ RandomNetwork random_network(Arena *a, uint64_t seed, bool whole, int steps)
 		for (int i = m->item.n - 1; i >= 0; i--) make_stem(m, i);
 		for (int64_t n = 0; n < (steps ? MIN(steps, wanted) : wanted); n++) make_step(m);
 		if (!make_end(m)) continue;
-		return (RandomNetwork){m->text.data, m->train, {m->infer[0], m->infer[1]}, m->made};
+		return (RandomNetwork){m->text.data, m->made};
 	}
 	bug("no network of seed %llu is valid", (unsigned long long)seed);
 }

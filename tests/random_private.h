@@ -36,7 +36,7 @@ typedef struct {
 	Vec(const char *) path; /* of layers, to freeze */
 	Vec(Item) term;         /* of the loss: scalars */
 	Vec(double) weight;     /* of the terms */
-	int64_t train, infer[2];
+	Batches batch;
 	int names;
 	bool *made;
 } Maker;
