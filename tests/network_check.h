@@ -8,7 +8,7 @@
 
 typedef struct {
 	const char *stage; /* what is being done */
-	bool refused;      /* the compiler does not take the network */
+	bool refused;      /* the network is not valid, or gives numbers that are not finite */
 	int tensors;       /* compared */
 	int loose;         /* of these, so moved by roundings that the gates do not hold */
 	int exact;         /* compared to the bit */

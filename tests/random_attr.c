@@ -32,6 +32,19 @@ static void random_pair(Maker *m, const Attr *at, const Value *x, int64_t *pair)
 	for (int s = 0; s < 2; s++) pair[s] = (int64_t)clamp(at, (double)pair[s]);
 }
 
+/* Few zeros, of one number, of one for each side, or of one for each end; or a mode. */
+static Pads random_pads(Maker *m, const Attr *at)
+{
+	Pads p = {.mode = chance(m, 12) ? PAD_SAME : chance(m, 8) ? PAD_FULL : PAD_GIVEN};
+	int64_t all = pick(m, 0, 3);
+	bool sides = chance(m, 50), ends = chance(m, 30);
+	for (int s = 0; s < 2 && p.mode == PAD_GIVEN; s++) {
+		p.before[s] = (int64_t)clamp(at, (double)(s && sides ? pick(m, 0, 3) : all));
+		p.after[s] = ends ? (int64_t)clamp(at, (double)pick(m, 0, 3)) : p.before[s];
+	}
+	return p;
+}
+
 static double random_real(Maker *m, const Attr *at)
 {
 	static const double some[] = {0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, -0.5, -1};
@@ -71,6 +84,7 @@ static bool random_value(
 	case ATTR_REAL: to->r = random_real(m, at); return true;
 	case ATTR_BOOL: to->b = chance(m, 50); return true;
 	case ATTR_PAIR: random_pair(m, at, x, to->pair); return true;
+	case ATTR_PADS: to->pads = random_pads(m, at); return true;
 	case ATTR_NAME: to->s = random_name(m, at); return true;
 	case ATTR_AXES:
 		to->axes = (uint32_t)pick(m, 1, (1 << MAX(x->shape.rank, 1)) - 1);
@@ -85,6 +99,14 @@ static bool random_value(
 	}
 }
 
+static bool same_pads(const Pads *x, const Pads *y)
+{
+	bool same = x->mode == y->mode;
+	for (int s = 0; s < 2; s++)
+		same = same && x->before[s] == y->before[s] && x->after[s] == y->after[s];
+	return same;
+}
+
 /* Whether two values of an attribute are the same, of types that samples give. */
 static bool same_value(const Attr *at, const AttrValue *x, const AttrValue *y)
 {
@@ -93,6 +115,7 @@ static bool same_value(const Attr *at, const AttrValue *x, const AttrValue *y)
 	case ATTR_REAL: return x->r == y->r;
 	case ATTR_BOOL: return x->b == y->b;
 	case ATTR_PAIR: return x->pair[0] == y->pair[0] && x->pair[1] == y->pair[1];
+	case ATTR_PADS: return same_pads(&x->pads, &y->pads);
 	case ATTR_NAME: return x->s == y->s || (x->s && y->s && !strcmp(x->s, y->s));
 	case ATTR_AXES: return x->axes == y->axes;
 	default: return x->links == y->links;
@@ -101,7 +124,7 @@ static bool same_value(const Attr *at, const AttrValue *x, const AttrValue *y)
 
 Call random_call(Maker *m, const OpDesc *op, const Sample *sample, const Value *x, int like)
 {
-	Call c = {op, graph_attrs(m->arena, op), NULL};
+	Call c = {op, graph_attrs(m->arena, op), NULL, x->shape.rank == 3};
 	int n = 0;
 	while (op->attr && op->attr[n].name) n++;
 	c.given = NEWS(m->arena, bool, n + 1);
@@ -123,7 +146,7 @@ Call random_call(Maker *m, const OpDesc *op, const Sample *sample, const Value *
 
 /* --- text --------------------------------------------------------------------------------- */
 
-static void axes_text(Maker *m, uint32_t axes, Text *out)
+static void axes_text(Maker *m, uint32_t axes, bool line, Text *out)
 {
 	static const char *const names[] = {"'batch'", "'channels'", "'height'", "'width'"};
 	const char *between = "{";
@@ -131,7 +154,7 @@ static void axes_text(Maker *m, uint32_t axes, Text *out)
 		if (!(axes >> d & 1)) continue;
 		text_add(out, between);
 		if (chance(m, 50))
-			text_add(out, names[d]);
+			text_add(out, names[line && d == 2 ? 3 : d]);
 		else
 			text_printf(out, "%d", d);
 		between = ", ";
@@ -155,15 +178,37 @@ static void links_text(const LinkTable *t, Text *out)
 	text_add(out, "}");
 }
 
-static void value_in_lua(Maker *m, const Attr *at, const AttrValue *v, Text *out)
+static void pads_text(const Pads *p, Text *out)
 {
+	static const char *const modes[] = {NULL, "'same'", "'full'"};
+	if (p->mode != PAD_GIVEN) {
+		text_add(out, modes[p->mode]);
+		return;
+	}
+	bool plain =
+	    p->before[0] == p->before[1] && p->after[0] == p->after[1] && p->before[0] == p->after[0];
+	for (int s = 0; s < (plain ? 1 : 2); s++) {
+		text_add(out, plain ? "" : s ? ", " : "{");
+		if (p->before[s] == p->after[s])
+			text_printf(out, "%lld", (long long)p->before[s]);
+		else
+			text_printf(out, "{%lld, %lld}", (long long)p->before[s], (long long)p->after[s]);
+	}
+	if (!plain) text_add(out, "}");
+}
+
+static void value_in_lua(Maker *m, const Call *c, int k, Text *out)
+{
+	const Attr *at = &c->op->attr[k];
+	const AttrValue *v = &c->attr[k];
 	switch (at->type) {
 	case ATTR_INT: text_printf(out, "%lld", (long long)v->i); break;
 	case ATTR_REAL: text_printf(out, "%.15g", v->r); break;
 	case ATTR_BOOL: text_add(out, v->b ? "true" : "false"); break;
 	case ATTR_NAME: text_printf(out, "'%s'", v->s); break;
-	case ATTR_AXES: axes_text(m, v->axes, out); break;
+	case ATTR_AXES: axes_text(m, v->axes, c->line, out); break;
 	case ATTR_LINKS: links_text(v->links, out); break;
+	case ATTR_PADS: pads_text(&v->pads, out); break;
 	case ATTR_PAIR:
 		if (v->pair[0] == v->pair[1])
 			text_printf(out, "%lld", (long long)v->pair[0]);
@@ -180,7 +225,7 @@ static int plain_argument(const Call *c, int position)
 {
 	for (int k = 0; c->op->attr[k].name; k++) {
 		const Attr *at = &c->op->attr[k];
-		bool table = at->type == ATTR_AXES || at->type == ATTR_LINKS ||
+		bool table = at->type == ATTR_AXES || at->type == ATTR_LINKS || at->type == ATTR_PADS ||
 		             (at->type == ATTR_PAIR && c->attr[k].pair[0] != c->attr[k].pair[1]);
 		if (at->position == position && c->given[k] && !table) return k;
 	}
@@ -196,7 +241,7 @@ void call_text(Maker *m, const Call *c, bool first, Text *out)
 	if (!attr) return;
 	for (int k; plain && (k = plain_argument(c, said + 1)) >= 0; said++) {
 		text_add(out, between);
-		value_in_lua(m, &attr[k], &c->attr[k], out);
+		value_in_lua(m, c, k, out);
 		between = ", ";
 	}
 	for (int k = 0; attr[k].name; k++) {
@@ -207,7 +252,7 @@ void call_text(Maker *m, const Call *c, bool first, Text *out)
 			text_add(out, "[1] = ");
 		else
 			text_printf(out, "%s = ", attr[k].name);
-		value_in_lua(m, &attr[k], &c->attr[k], out);
+		value_in_lua(m, c, k, out);
 		between = ", ";
 		open = true;
 	}

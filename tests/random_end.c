@@ -132,9 +132,9 @@ bool good_numbers(Maker *m, Value *v)
 	probe.output.at = &output;
 	probe.output.n = 1;
 	probe.loss.n = 0;
-	Graph *eval = graph_instance(&probe, m->infer[0], MODE_INFER, false);
-	Graph *train = graph_instance(&probe, m->train, MODE_TRAIN, false);
-	if (m->infer[1]) graph_instance(&probe, m->infer[1], MODE_INFER, false);
+	Graph *eval = graph_instance(&probe, m->batch.infer[0], MODE_INFER, false);
+	Graph *train = graph_instance(&probe, m->batch.train, MODE_TRAIN, false);
+	if (m->batch.infer[1]) graph_instance(&probe, m->batch.infer[1], MODE_INFER, false);
 	if (m->diag.errors) return false;
 	leave_needed(eval);
 	leave_needed(train);
@@ -245,8 +245,11 @@ static void make_optimizer(Maker *m)
 	while (!(op->flags & OP_OPTIMIZER));
 	Sample none = {.attr = graph_attrs(m->arena, op)};
 	Call c = random_call(m, op, &none, m->item.at[0].value, 0);
-	for (int k = 0; op->attr && op->attr[k].name; k++) /* rates and moments as they are usual */
-		c.given[k] = c.given[k] && !op->attr[k].argument;
+	bool any = false; /* rates and moments stay as they are usual; of those to choose from, one */
+	for (int k = 0; op->attr && op->attr[k].name; k++) {
+		if (op->attr[k].argument) c.given[k] = c.given[k] && op->attr[k].optional && !any;
+		any |= op->attr[k].argument && c.given[k];
+	}
 	text_printf(&m->text, "  loss = loss,\n  optimizer = %s", op->name);
 	size_t at = m->text.len;
 	call_text(m, &c, true, &m->text);
@@ -257,10 +260,10 @@ static void make_optimizer(Maker *m)
 static bool all_is_good(Maker *m)
 {
 	const Model *model = &m->model;
-	Graph *train = graph_instance(model, m->train, MODE_TRAIN, true);
-	Graph *eval = graph_instance(model, m->train, MODE_INFER, true);
-	for (int k = 0; k < 2 && m->infer[k]; k++)
-		graph_instance(model, m->infer[k], MODE_INFER, false);
+	Graph *train = graph_instance(model, m->batch.train, MODE_TRAIN, true);
+	Graph *eval = graph_instance(model, m->batch.train, MODE_INFER, true);
+	for (int k = 0; k < 2 && m->batch.infer[k]; k++)
+		graph_instance(model, m->batch.infer[k], MODE_INFER, false);
 	if (m->diag.errors) return false;
 	graph_backward(train, model);
 	return !m->diag.errors && good_run(m, eval) && good_run(m, train);

@@ -5,7 +5,7 @@
 #include "../compiler/frontend/front.h"
 #include "random_private.h"
 
-enum { STEPS = 11, TRIALS = 15, VALUE_LIMIT = 3000, COST_LIMIT = 120000 };
+enum { STEPS = 9, TRIALS = 15, VALUE_LIMIT = 3000, COST_LIMIT = 120000 };
 
 uint64_t random_below(uint64_t *stream, uint64_t below)
 {
@@ -78,7 +78,7 @@ static Operand label_of(Maker *m, int64_t classes)
 {
 	for (int i = 0; i < m->model.input.n; i++) {
 		Node *n = m->model.input.at[i];
-		if (n->classes == classes && chance(m, 60)) return (Operand){n->name, n->out[0]};
+		if (n->classes == classes && chance(m, 60)) return (Operand){n->name, n->out[0], -1};
 	}
 	const char *name = new_name(m, "label");
 	text_printf(&m->text, "local %s = class('%s', %lld)\n", name, name, (long long)MAX(classes, 2));
@@ -86,13 +86,13 @@ static Operand label_of(Maker *m, int64_t classes)
 	    m->model.graph, name, m->model.input.n, TYPE_LABEL, shape_of(1, m->model.graph->batch));
 	v->node->classes = MAX(classes, 2);
 	vec_push(m->arena, m->model.input, v->node);
-	return (Operand){name, v};
+	return (Operand){name, v, -1};
 }
 
 static Operand operand_of(Maker *m, int item)
 {
 	m->item.at[item].readers++;
-	return (Operand){m->item.at[item].name, m->item.at[item].value};
+	return (Operand){m->item.at[item].name, m->item.at[item].value, item};
 }
 
 /* An item at random, rather the last or one of the last, rather one that nobody reads. */
@@ -101,7 +101,7 @@ static int some_item(Maker *m)
 	int i = (int)pick(m, 0, m->item.n - 1);
 	if (chance(m, 35)) i = m->item.n - 1;
 	if (chance(m, 30)) i = (int)pick(m, MAX(m->item.n - 4, 0), m->item.n - 1);
-	for (int k = 0; k < 3 && m->item.at[i].readers && chance(m, 50); k++)
+	for (int k = 0; k < 3 && m->item.at[i].readers && chance(m, m->item.at[i].image ? 80 : 40); k++)
 		i = (int)pick(m, 0, m->item.n - 1);
 	return i;
 }
@@ -200,11 +200,16 @@ int make_call(Maker *m, const Call *c, const Operand *in, int nin, const SharedL
 	const Node *n = graph_op(m->model.graph, c->op, probe.in, probe.nin, c->attr);
 	if (!fits(n) || !good_numbers(m, n->out[0])) return -1;
 	if (path && !layer) keep_shared(m, c, path, state, probe.nin - nin);
-	const char *name = new_name(m, "t");
-	text_printf(&m->text, "local %s = ", name);
+	int results = c->op->flags & OP_MANY ? n->nout : 1, first = m->item.n;
+	for (int k = 0; k < results; k++) {
+		const char *name = new_name(m, "t");
+		text_printf(&m->text, "%s%s", k ? ", " : "local ", name);
+		add_item(m, name, n->out[k], false);
+	}
+	text_add(&m->text, " = ");
 	write_call(m, c, path, in, nin);
 	for (int i = 0; i < op_count; i++) m->made[i] |= op_table[i] == c->op;
-	return add_item(m, name, n->out[0], false);
+	return first;
 }
 
 /* --- operands ----------------------------------------------------------------------------- */
@@ -212,7 +217,7 @@ int make_call(Maker *m, const Call *c, const Operand *in, int nin, const SharedL
 static int call_named(Maker *m, const char *name, int item, int64_t out, const int64_t *size)
 {
 	const OpDesc *op = op_find(name);
-	Call c = {op, graph_attrs(m->arena, op), NEWS(m->arena, bool, 16)};
+	Call c = {op, graph_attrs(m->arena, op), NEWS(m->arena, bool, 16), false};
 	c.given[0] = out > 0;
 	c.given[1] = size != NULL;
 	if (out) c.attr[0].i = out;
@@ -231,7 +236,7 @@ int make_shape(Maker *m, int from, Shape s)
 	int there = s.rank ? item_of_shape(m, s) : -1;
 	if (there >= 0 && chance(m, 70)) return there;
 	if (s.rank < 2 || features > VALUE_LIMIT) return there;
-	if (s.rank == 3 || features > 300 || chance(m, 12)) return s.rank == 3 ? -1 : add_input(m, s);
+	if (s.rank == 3 || features > 300 || chance(m, 12)) return add_input(m, s);
 	int rank = m->item.at[from].value->shape.rank;
 	if (rank != 2 && rank != 4) return -1;
 	if (rank == 4) from = call_named(m, "flatten", from, 0, NULL);
@@ -246,14 +251,15 @@ static Operand other_operand(Maker *m, const Sample *s, int k, const Value *x)
 	const Shape *wanted = &s->shape[MIN(k, s->nin - 1)];
 	bool alike = k < s->nin && shape_same(*wanted, s->shape[0]);
 	if (wanted->rank == 2 && !alike && chance(m, 60))
-		return (Operand){
-		    "bitmaps.digits", graph_constant(g, "digits", shape_of(2, INT64_C(10), INT64_C(84)),
-		                          bitmap_digits(m->arena))};
+		return (Operand){"bitmaps.digits",
+		    graph_constant(
+		        g, "digits", shape_of(2, INT64_C(10), INT64_C(84)), bitmap_digits(m->arena)),
+		    -1};
 	if (k == 1 && !alike && chance(m, 30)) {
 		double *number = NEW(m->arena, double);
 		*number = (double)pick(m, -2, 2) * (m->whole ? 1 : 0.3);
 		return (Operand){arena_printf(m->arena, "%.15g", *number),
-		    graph_constant(g, "number", (Shape){0}, number)};
+		    graph_constant(g, "number", (Shape){0}, number), -1};
 	}
 	int i = chance(m, 85) ? item_of_shape(m, x->shape) : some_item(m);
 	if (alike && chance(m, 15) && (x->shape.rank == 2 || x->shape.rank == 4))
@@ -309,15 +315,13 @@ int make_method(Maker *m, const OpDesc *op, int item)
 	for (int k = 1; k < nin; k++) {
 		in[k] = is_label(op, k) ? label_of(m, x->shape.rank > 1 ? x->shape.dim[1] : 0)
 		                        : other_operand(m, &s, k, x);
-		if (k < s.nin && s.positive[k] && !m->whole && in[k].value->node->kind != NODE_CONSTANT) {
-			item = make_positive(m, item_of_shape(m, in[k].value->shape));
-			in[k] = operand_of(m, item);
-		}
+		if (k < s.nin && s.positive[k] && !m->whole && in[k].item >= 0)
+			in[k] = operand_of(m, make_positive(m, in[k].item));
 	}
 	Call c = random_call(m, op, &s, x, led ? 100 : chance(m, 35) ? 70 : 0);
 	for (int i = 0; i < m->shared.n && chance(m, 50); i++)
 		if (m->shared.at[i].op == op) layer = &m->shared.at[i];
-	if (layer) c = (Call){op, layer->attr, layer->given};
+	if (layer) c = (Call){op, layer->attr, layer->given, false};
 	return make_call(m, &c, in, nin, layer);
 }
 
@@ -327,9 +331,9 @@ int make_method(Maker *m, const OpDesc *op, int item)
 static int weight_of(const OpDesc *op)
 {
 	if (!(op->flags & OP_METHOD) || op->flags & OP_LOSS) return 0;
-	if (op->absorb) return op->flags & OP_ANY_DIMS ? 4 : 45;
+	if (op->absorb) return op->flags & OP_ANY_DIMS ? 4 : 20;
 	if (op->flags & OP_STATEFUL || op->max_in > 2) return 5;
-	return op->body ? 1 : 3;
+	return op->body ? 2 : 3;
 }
 
 static const OpDesc *some_method(Maker *m)
@@ -354,15 +358,37 @@ static void make_step(Maker *m)
 	}
 }
 
+/* A layer with weights on an input, mostly, so that gradients flow through what comes after it. */
+static void make_stem(Maker *m, int item)
+{
+	for (int k = 0; k < TRIALS && chance(m, 95); k++) {
+		const OpDesc *op = some_method(m);
+		if (!(op->flags & OP_STATEFUL)) continue;
+		Mark before = mark(m);
+		if (make_method(m, op, item) >= 0) return;
+		take_back(m, &before);
+	}
+}
+
 static void make_inputs(Maker *m)
 {
 	static const int channels[] = {1, 2, 3, 5, 8, 12, 16, 16, 17, 24, 32, 48};
 	for (int64_t n = chance(m, 20) ? 2 : 1; n > 0; n--) {
 		int64_t c = channels[pick(m, 0, COUNT(channels) - 1)], most = c > 16 ? 8 : 13;
 		Shape s = shape_of(4, INT64_C(1), c, pick(m, 1, most), pick(m, 2, most));
-		if (chance(m, 15)) s = shape_of(2, INT64_C(1), pick(m, 1, 60));
+		if (chance(m, 12)) s = shape_of(2, INT64_C(1), pick(m, 1, 60));
+		if (chance(m, 12)) s = shape_of(3, INT64_C(1), c, pick(m, 1, 30));
 		add_input(m, s);
 	}
+}
+
+Batches random_batches(uint64_t seed, bool whole)
+{
+	Maker m = {.random = seed * 2 + whole};
+	Batches b = {.train = chance(&m, 10) ? 1 : pick(&m, 2, 5)};
+	b.infer[0] = chance(&m, 60) ? b.train : pick(&m, 1, 4);
+	b.infer[1] = chance(&m, 25) ? b.infer[0] + 1 : 0;
+	return b;
 }
 
 static Maker *new_maker(Arena *a, uint64_t seed, bool whole)
@@ -375,9 +401,7 @@ static Maker *new_maker(Arena *a, uint64_t seed, bool whole)
 	m->model.diag = &m->diag;
 	m->model.graph = graph_new(a, &m->diag, 1, MODE_TRAIN);
 	m->made = NEWS(a, bool, op_count);
-	m->train = chance(m, 10) ? 1 : pick(m, 2, 5);
-	m->infer[0] = chance(m, 60) ? m->train : pick(m, 1, 4);
-	m->infer[1] = chance(m, 25) ? m->infer[0] + 1 : 0;
+	m->batch = random_batches(seed, whole);
 	text_printf(&m->text, "-- Made at random: seed %llu, %s.\n", (unsigned long long)seed,
 	    whole ? "whole numbers" : "any numbers");
 	return m;
@@ -390,9 +414,10 @@ RandomNetwork random_network(Arena *a, uint64_t seed, bool whole, int steps)
 		m->random += k << 32;
 		int64_t wanted = whole ? pick(m, 1, 4) : pick(m, 3, STEPS);
 		make_inputs(m);
+		for (int i = m->item.n - 1; i >= 0; i--) make_stem(m, i);
 		for (int64_t n = 0; n < (steps ? MIN(steps, wanted) : wanted); n++) make_step(m);
 		if (!make_end(m)) continue;
-		return (RandomNetwork){m->text.data, m->train, {m->infer[0], m->infer[1]}, m->made};
+		return (RandomNetwork){m->text.data, m->made};
 	}
 	bug("no network of seed %llu is valid", (unsigned long long)seed);
 }

@@ -9,13 +9,18 @@
 
 typedef struct {
 	const char *text;
-	int64_t train, infer[2]; /* batch sizes; infer[1] may be 0: none */
-	bool *made;              /* by index in op_table: is among the methods */
+	bool *made; /* by index in op_table: is among the methods */
 } RandomNetwork;
+
+typedef struct {
+	int64_t train, infer[2]; /* infer[1] may be 0: none */
+} Batches;
 
 /* `whole`: all numbers are to be whole ones, as far as that goes. `steps`: of making something; 0:
  * as many as the seed says. With fewer steps, a network begins in the same way. */
 RandomNetwork random_network(Arena *a, uint64_t seed, bool whole, int steps);
+
+Batches random_batches(uint64_t seed, bool whole); /* that the network of a seed is for */
 
 /* The numbers of a state or an input of the network, by its name: the same for all networks of one
  * seed. `count` may be more than the batch that the node has. */

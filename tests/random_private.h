@@ -36,7 +36,7 @@ typedef struct {
 	Vec(const char *) path; /* of layers, to freeze */
 	Vec(Item) term;         /* of the loss: scalars */
 	Vec(double) weight;     /* of the terms */
-	int64_t train, infer[2];
+	Batches batch;
 	int names;
 	bool *made;
 } Maker;
@@ -46,11 +46,13 @@ typedef struct {
 	const OpDesc *op;
 	AttrValue *attr;
 	bool *given; /* the text says it */
+	bool line;   /* the first operand has no height */
 } Call;
 
 typedef struct {
 	const char *name;
 	Value *value;
+	int item; /* -1: it is none */
 } Operand;
 
 bool chance(Maker *m, int percent);

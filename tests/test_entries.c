@@ -20,6 +20,7 @@ static const struct {
     {"ragged", "tests/networks/ragged.lua", NULL},
     {"strides", "tests/networks/strides.lua", NULL},
     {"heads", "tests/networks/heads.lua", NULL},
+    {"packs", "tests/networks/packs.lua", NULL},
     {"lenet", "networks/lenet.lua", "variant=paper"},
     {"lenet, modern", "networks/lenet.lua", "variant=modern"},
 };

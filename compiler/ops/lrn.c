@@ -154,7 +154,8 @@ static void lrn_gradient(Grad *grad, const Node *n)
 static double window_sum(
     const double *x, const Shape *shape, int64_t i, int64_t first, int64_t size, bool square)
 {
-	int64_t plane = shape->dim[2] * shape->dim[3], channels = shape->dim[CHANNELS];
+	int64_t plane = 1, channels = shape->dim[CHANNELS];
+	for (int d = CHANNELS + 1; d < shape->rank; d++) plane *= shape->dim[d];
 	int64_t c = i / plane % channels;
 	double sum = 0;
 	for (int64_t j = c + first; j < c + first + size; j++) {
@@ -222,7 +223,8 @@ const OpDesc op_lrn = {
                "x=1x32x4x4 | size=5 alpha=1 k=2 paper=true\n"
                "x=2x6x3x3 | size=4 alpha=2 beta=0.5\n"
                "x=1x48x3x2 | size=3 alpha=0.1 beta=1.25\n"
-               "x=1x3x2x2 | size=9 alpha=1",
+               "x=1x3x2x2 | size=9 alpha=1\n"
+               "x=2x6 | size=3 alpha=1\nx=2x17x5 | alpha=0.5",
 };
 
 /* --- channel_window ------------------------------------------------------------------------ */
@@ -274,5 +276,6 @@ const OpDesc op_channel_window = {
     .lower = window_lower,
     .reference = window_reference,
     .operands = "x",
-    .samples = "x=1x1x2x3\nx=2x17x3x5\nx=1x32x4x4 | size=4 before=1\nx=1x6x3x2 | size=9 before=8",
+    .samples = "x=1x1x2x3\nx=2x17x3x5\nx=1x32x4x4 | size=4 before=1\nx=1x6x3x2 | size=9 before=8\n"
+               "x=2x6 | size=3 before=1\nx=2x17x5",
 };

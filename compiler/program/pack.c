@@ -51,19 +51,43 @@ static Buffer *source_twin(Packing *k, const Buffer *b)
 
 static bool is_source(const Buffer *b) { return b->place == PLACE_VARS || b->place == PLACE_TABLE; }
 
-static bool may_move(const Packing *k, const Nest *n)
+/* `made`: by steps that move; `stays`: what a step that does not writes to, too. By buffer id. */
+static bool may_move(const Nest *n, const bool *made, const bool *stays)
 {
 	bool weights = false;
 	for (int i = 0; i < n->nload; i++) {
 		const Buffer *b = n->load[i].buffer;
-		if (!is_source(b) && !twin_of(k, b)) return false;
+		if (!is_source(b) && !made[b->id]) return false;
 		weights |= b->place != PLACE_TABLE;
 	}
 	for (int i = 0; i < n->nstore; i++) {
-		if (n->store[i].to.buffer->place != PLACE_WORK) return false;
-		weights |= twin_of(k, n->store[i].to.buffer) != NULL; /* the rest of a moved result */
+		const Buffer *b = n->store[i].to.buffer;
+		if (b->place != PLACE_WORK || stays[b->id]) return false;
+		weights |= made[b->id]; /* the rest of a moved result */
 	}
 	return weights;
+}
+
+/* By step: whether it moves. A buffer is made in one place: where one of its parts stays, so does
+ * the rest, and what reads it. */
+static bool *find_moving(Arena *a, const Part *p)
+{
+	bool *moves = NEWS(a, bool, p->step.n + 1), *stays = NEWS(a, bool, p->buffer.n + 1);
+	for (bool again = true; again;) {
+		bool *made = NEWS(a, bool, p->buffer.n + 1);
+		again = false;
+		for (int s = 0; s < p->step.n; s++) {
+			const Nest *n = p->step.at[s].nest;
+			moves[s] = may_move(n, made, stays);
+			for (int i = 0; i < n->nstore; i++) {
+				int b = n->store[i].to.buffer->id;
+				again |= !moves[s] && made[b];
+				made[b] |= moves[s];
+				stays[b] |= !moves[s];
+			}
+		}
+	}
+	return moves;
 }
 
 static const char *signature(Packing *k, const Nest *n)
@@ -175,8 +199,9 @@ Part *hoist_pack(Arena *a, Part *const *infer, int n, int64_t *packed)
 	for (int i = 0; i < n; i++) {
 		int kept = 0;
 		Part *p = infer[i];
+		const bool *moves = find_moving(a, p);
 		for (int s = 0; s < p->step.n; s++) {
-			if (may_move(&k, p->step.at[s].nest))
+			if (moves[s])
 				move_step(&k, &p->step.at[s]);
 			else
 				p->step.at[kept++] = p->step.at[s];
