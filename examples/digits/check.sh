@@ -23,6 +23,12 @@ train --checkpoint "$folder/point" --steps 11
 train --checkpoint "$folder/point" --steps 44
 train --checkpoint "$folder/point" --weights "$folder/parts"
 cmp "$folder/whole" "$folder/parts" || die "a resumed training ends elsewhere than a whole one"
+# the same where images move, which is known from the checkpoint
+train --pad 2 --flip 1 --threads 1 --weights "$folder/moved"
+cmp -s "$folder/whole" "$folder/moved" && die "moved images teach the same"
+train --pad 2 --flip 1 --checkpoint "$folder/moving" --steps 11
+train --checkpoint "$folder/moving" --threads 2 --weights "$folder/parts"
+cmp "$folder/moved" "$folder/parts" || die "a resumed training moves other images than a whole one"
 train --epochs 0 --load "$folder/whole"
 right=$(sed -n 's/^test accuracy.*: \([0-9]*\) of 360$/\1/p' "$folder/log")
 [ "${right:-0}" -ge 306 ] || die "only ${right:-none} of 360 digits are right"
