@@ -57,7 +57,7 @@ static void check_sums(const char *target, const char *compiler)
 	if (!target_runs(target)) skip();
 	if (!a || setjmp(out_of_memory)) fail_msg("out of memory");
 	arena_guard(a, &out_of_memory);
-	const NetSpec spec = {"tests/networks/sums.lua", NULL, target, false, {1, 0}, 2};
+	const NetSpec spec = {"tests/networks/sums.lua", NULL, target, .infer = {1, 0}, .train = 2};
 	const char *wrong = net_open(&net, a, &spec);
 	if (wrong) fail_msg("%s", wrong);
 	set_numbers(&net);
