@@ -3,8 +3,8 @@
  * What an access reaches is a box, a range of logical indices for each of its buffer's dims; a
  * load's box must lie inside the union of those that earlier steps stored. A load's box is cut by
  * the guards that speak of its index; a store's covers all of its space, as stores have no guards.
- * Stores that leave gaps for each other cover their buffer where they are apart and as many as its
- * elements. */
+ * Stores that leave gaps for each other cover the box about them where they are apart and as many
+ * as its elements. */
 #include "internal.h"
 
 typedef struct {
@@ -76,44 +76,66 @@ static bool is_covered(Box want, const Box *have, int n, int rank)
 typedef struct {
 	const Nest *nest;
 	const Access *to;
+	Box box; /* about all that it writes */
 } Written;
 
 /* What was stored into one buffer. */
 typedef struct {
 	Boxes box;
 	Vec(Written) store;
+	bool gaps; /* some left any */
 } Stored;
 
-/* All stores so far write each element once, every one of them. */
-static bool fills(const Stored *s, const Buffer *b)
+/* The box about `hull` and all stores that reach into it. */
+static Box hull_of(const Stored *s, Box hull, int rank)
+{
+	for (bool again = true; again;) {
+		again = false;
+		for (int i = 0; i < s->store.n; i++) {
+			const Box *box = &s->store.at[i].box;
+			if (is_apart(&hull, box, rank)) continue;
+			for (int d = 0; d < rank; d++) {
+				again |= box->lo[d] < hull.lo[d] || box->hi[d] > hull.hi[d];
+				hull.lo[d] = MIN(hull.lo[d], box->lo[d]);
+				hull.hi[d] = MAX(hull.hi[d], box->hi[d]);
+			}
+		}
+	}
+	return hull;
+}
+
+/* The stores within such a box write each of its elements once, every one of them. */
+static bool fills(const Stored *s, const Box *hull, int rank)
 {
 	int64_t points = 0, elements = 1;
-	for (int d = 0; d < b->rank; d++) elements *= b->shape[d];
+	for (int d = 0; d < rank; d++) elements *= hull->hi[d] - hull->lo[d] + 1;
 	for (int i = 0; i < s->store.n; i++) {
 		const Written *x = &s->store.at[i];
 		int64_t own = 1;
+		if (is_apart(hull, &x->box, rank)) continue;
 		for (int d = 0; d < x->nest->ndim; d++)
 			if (!x->nest->dim[d].reduce) own *= x->nest->dim[d].extent;
 		points += own; /* check_stores: the map is injective, into a buffer of fewer than 2^60 */
-		for (int j = 0; j < i; j++)
-			if (!accesses_apart(x->nest, x->to, s->store.at[j].nest, s->store.at[j].to))
+		for (int j = 0; j < i; j++) {
+			const Written *y = &s->store.at[j];
+			if (!is_apart(&x->box, &y->box, rank) &&
+			    !accesses_apart(x->nest, x->to, y->nest, y->to))
 				return false;
+		}
 	}
 	return points == elements;
 }
 
 static void add_store(Arena *a, Stored *s, const Nest *n, const Access *to)
 {
-	Written made = {n, to};
-	const Buffer *b = to->buffer;
+	Written made = {n, to, access_box(n, to)};
 	vec_push(a, s->store, made);
-	if (access_is_box(n, to)) {
-		vec_push(a, s->box, access_box(n, to));
-	} else if (fills(s, b)) {
-		Box whole = {{0}, {0}};
-		for (int d = 0; d < b->rank; d++) whole.hi[d] = b->shape[d] - 1;
-		vec_push(a, s->box, whole);
-	}
+	bool whole = access_is_box(n, to);
+	if (whole) vec_push(a, s->box, made.box);
+	s->gaps |= !whole;
+	if (!s->gaps) return;
+	Box hull = hull_of(s, made.box, to->buffer->rank);
+	if (fills(s, &hull, to->buffer->rank)) vec_push(a, s->box, hull);
 }
 
 static bool is_written_here(const Part *p, const Buffer *b)
