@@ -19,11 +19,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SECONDS = 300, SHRINKS = 80 };
+enum { SECONDS = 300, SHRINKS = 80, KIND = 12 };
 
 /* Shared with the process that runs a network. */
 typedef struct {
 	NetworkReport report;
+	int errors; /* a file that takes the process's standard error */
 	char said[4096];
 } Shared;
 
@@ -49,6 +50,7 @@ static void run_child(Shared *s, const char *file, uint64_t seed)
 	jmp_buf out_of_memory;
 	Arena *a = arena_new(0);
 	alarm(SECONDS);
+	dup2(s->errors, STDERR_FILENO);
 	if (!a || setjmp(out_of_memory)) _exit(3);
 	arena_guard(a, &out_of_memory);
 	const char *wrong = network_check(a, file, seed, &s->report);
@@ -57,20 +59,27 @@ static void run_child(Shared *s, const char *file, uint64_t seed)
 	_exit(wrong != NULL);
 }
 
+/* A signal, what was being done, and what was said of it. */
+static void describe_death(Shared *s, int signal)
+{
+	int n = snprintf(s->said, sizeof s->said, "killed by signal %d, %s: ", signal, s->report.stage);
+	ssize_t more = pread(s->errors, s->said + n, sizeof s->said - (size_t)n - 1, 0);
+	s->said[n + (more > 0 ? (int)more : 0)] = '\0';
+}
+
 /* Whether all is well; else s->said says what is not. */
 static bool run_file(Shared *s, const char *file, uint64_t seed)
 {
-	memset(s, 0, sizeof *s);
+	s->report = (NetworkReport){.stage = "starting"};
+	snprintf(s->said, sizeof s->said, "no process");
 	fflush(NULL);
+	if (ftruncate(s->errors, 0) != 0 || lseek(s->errors, 0, SEEK_SET) != 0) return false;
 	pid_t child = fork();
 	if (child == 0) run_child(s, file, seed);
 	int status = 0;
 	while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-	if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
-	if (WIFSIGNALED(status))
-		snprintf(
-		    s->said, sizeof s->said, "killed by signal %d, %s", WTERMSIG(status), s->report.stage);
-	return false;
+	if (child > 0 && WIFSIGNALED(status)) describe_death(s, WTERMSIG(status));
+	return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 /* --- making it smaller -------------------------------------------------------------------- */
@@ -107,12 +116,13 @@ static char *without_line(Arena *a, const char *text, int k)
 	return arena_printf(a, "%s%s", before, without_word(a, rest + (*rest == '\n'), name, from));
 }
 
-/* Whether this text fails as well; then it is the file's. */
-static bool still_fails(Fuzz *z, Arena *a, const char *text, uint64_t seed)
+/* Whether this text fails as well, and in this way; then it is the file's. */
+static bool still_fails(Fuzz *z, Arena *a, const char *text, uint64_t seed, const char *said)
 {
 	const char *other = arena_printf(a, "%s.try", z->file);
 	if (!write_text(other, text)) return false;
-	bool fails = !run_file(z->shared, other, seed) && !z->shared->report.refused;
+	bool fails = !run_file(z->shared, other, seed) && !z->shared->report.refused &&
+	             !strncmp(z->shared->said, said, KIND);
 	if (fails) write_text(z->file, text);
 	remove(other);
 	return fails;
@@ -121,12 +131,13 @@ static bool still_fails(Fuzz *z, Arena *a, const char *text, uint64_t seed)
 static void shrink(Fuzz *z, Arena *a, const char *text, uint64_t seed)
 {
 	int lines = 0, tries = SHRINKS;
+	const char *said = arena_copy(a, z->shared->said);
 	for (const char *c = text; *c; c++) lines += *c == '\n';
 	for (int k = lines - 1; k >= 0 && tries > 0; k--) {
 		const char *less = without_line(a, text, k);
 		if (!less) continue;
 		tries--;
-		if (still_fails(z, a, less, seed)) text = less;
+		if (still_fails(z, a, less, seed, said)) text = less;
 	}
 	run_file(z->shared, z->file, seed);
 }
@@ -206,6 +217,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: fuzz_networks N [SEED] | --file F.lua SEED | --show SEED\n");
 		return 2;
 	}
+	FILE *errors = tmpfile();
+	if (!errors) return perror("tmpfile"), 2;
+	z.shared->errors = fileno(errors);
 	snprintf(z.folder, sizeof z.folder, "%s/fuzz", build ? build : "build");
 	if (!strcmp(argv[1], "--show")) {
 		with_arena(&z, strtoull(argv[argc - 1], NULL, 10), true);
@@ -216,6 +230,7 @@ int main(int argc, char **argv)
 	} else {
 		run_all(&z, strtoull(argv[1], NULL, 10), argc > 2 ? strtoull(argv[2], NULL, 10) : 1);
 	}
+	fclose(errors);
 	free(z.made);
 	return z.failed > 0;
 }
