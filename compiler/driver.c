@@ -74,8 +74,9 @@ static void dump_plan(Arena *a, const Part *p, Text *out)
 	for (int i = 0; i < p->buffer.n; i++) {
 		const Buffer *b = p->buffer.at[i];
 		if (b->place == PLACE_WORK && life[i].first >= 0)
-			text_printf(out, "%10lld +%-10lld %4d to %4d  %s\n", (long long)b->offset,
-			    (long long)b->size, life[i].first, life[i].last, b->name);
+			text_printf(out, "%10lld +%-10lld %4d to %4d  %s%s\n", (long long)b->offset,
+			    (long long)b->size, life[i].first, life[i].last, b->name,
+			    b->lent ? ", in the gradients" : "");
 	}
 }
 

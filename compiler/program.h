@@ -43,11 +43,13 @@ typedef struct {
 	Vec(Argument) arg;    /* Buffer.slot of INPUT and OUTPUT indexes this list */
 	Vec(Buffer *) buffer; /* by id */
 	Vec(Step) step;
-	int64_t element_bytes;    /* set by the planner, as are these: */
-	int64_t work;             /* bytes of the arena, alignment included */
-	int64_t work_lower_bound; /* most bytes live at one step */
-	int recomputed;           /* nodes of the graph that are there twice; 0, or: */
-	int64_t work_kept;        /* bytes of the arena if none were */
+	int64_t element_bytes; /* set by the planner, as are these: */
+	int64_t work;          /* bytes of the arena, alignment included */
+	int64_t gradients;     /* bytes of their memory, which is lent until they are written; or 0 */
+	int64_t
+	    work_lower_bound; /* most bytes live at one step, gradients included, less `gradients` */
+	int recomputed;       /* nodes of the graph that are there twice; 0, or: */
+	int64_t work_kept;    /* bytes of the arena if none were */
 } Part;
 
 typedef struct {

@@ -144,10 +144,12 @@ static int64_t part_macs(const Part *p)
 	return macs;
 }
 
-/* The arena to the bytes that live at the worst step; 1: the plan wastes nothing. */
+/* The arena to the bytes that live at the worst step, both with the gradients; 1: the plan wastes
+ * nothing. */
 static double work_ratio(const Part *p)
 {
-	return p->work_lower_bound ? (double)p->work / (double)p->work_lower_bound : 1;
+	int64_t least = sum(p->work_lower_bound, p->gradients);
+	return least ? (double)sum(p->work, p->gradients) / (double)least : 1;
 }
 
 /* --- for people ------------------------------------------------------------------------------- */
@@ -217,10 +219,13 @@ static void print_text(const Summary *s, Text *out)
 	print_memory(s, "work, training", work_training(p), "", out);
 	for (int i = 0; i < p->part.n; i++) {
 		const Part *part = p->part.at[i];
+		const char *with =
+		    part->gradients ? arena_printf(a, " and %s of gradients", grouped(a, part->gradients))
+		                    : "";
 		text_printf(out,
-		    "  %-16s %16s bytes of work, %.4f of the %s that live at once, %s multiply-adds\n",
-		    part->name, grouped(a, part->work), work_ratio(part),
-		    grouped(a, part->work_lower_bound), grouped(a, part_macs(part)));
+		    "  %-16s %16s bytes of work%s, %.4f of the %s that live at once, %s multiply-adds\n",
+		    part->name, grouped(a, part->work), with, work_ratio(part),
+		    grouped(a, sum(part->work_lower_bound, part->gradients)), grouped(a, part_macs(part)));
 		if (part->recomputed)
 			text_printf(out,
 			    "  %-16s %16s bytes of work if all were kept; %d operators run twice, %.1f %% "
@@ -271,6 +276,7 @@ static json_t *entry_json(const Part *part)
 	set_number(entry, "batch", part->batch);
 	set_number(entry, "work", part->work);
 	set_number(entry, "work_lower_bound", part->work_lower_bound);
+	set_number(entry, "gradients", part->gradients);
 	set_number(entry, "recomputed", part->recomputed);
 	set_number(entry, "work_kept", part->recomputed ? part->work_kept : part->work);
 	json_object_set_new(entry, "work_ratio", json_real(work_ratio(part)));

@@ -3,6 +3,7 @@
  * the fault is accepted, so that a verifier that refuses all fails here too. */
 #define _POSIX_C_SOURCE 200809L
 #include "../compiler/op.h"
+#include "../compiler/program/internal.h"
 #include "entries.h"
 
 #include <setjmp.h>
@@ -310,6 +311,7 @@ static void live_buffers_that_overlap_are_caught(void **state)
 		for (int k = 0; k < n->nload; k++) {
 			Buffer *x = n->load[k].buffer, *y = n->store[0].to.buffer;
 			if (x == y || x->place != PLACE_WORK || y->place != PLACE_WORK) continue;
+			if (x->lent || y->lent) continue;
 			int64_t was = x->offset;
 			x->offset = y->offset + y->size - 1;
 			p->work += x->size * p->element_bytes;
@@ -320,6 +322,35 @@ static void live_buffers_that_overlap_are_caught(void **state)
 		}
 	}
 	assert_true(caught > 10);
+	assert_null(verify_part(t->arena, p));
+}
+
+/* Work in the gradients' memory that is still needed when a gradient is written over it, meets
+ * other work there, or does not end in it. */
+static void lent_memory_that_is_not_free_is_caught(void **state)
+{
+	Toy *t = *state;
+	Part *p = part_of(t, ENTRY_GRADIENTS);
+	int caught = 0;
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		const Buffer *y = n->store[0].to.buffer;
+		if (y->place != PLACE_GRADS && !(y->place == PLACE_WORK && y->lent)) continue;
+		for (int k = 0; k < n->nload; k++) {
+			Buffer *x = n->load[k].buffer;
+			if (x == y || x->place != PLACE_WORK || !x->lent) continue;
+			int64_t was = x->offset, end = p->gradients / p->element_bytes;
+			if (y->offset + x->size + LINE_BYTES / p->element_bytes <= end) {
+				x->offset = y->offset;
+				expect_words(verify_part(t->arena, p), "are alive together and overlap");
+				caught++;
+			}
+			x->offset = end - x->size;
+			expect_words(verify_part(t->arena, p), "lies outside of the gradients");
+			x->offset = was;
+		}
+	}
+	assert_true(caught > 5);
 	assert_null(verify_part(t->arena, p));
 }
 
@@ -349,6 +380,7 @@ int main(void)
 	    TEST(a_weight_updated_before_its_last_reader_is_caught),
 	    TEST(a_state_written_by_the_wrong_entry_is_caught),
 	    TEST(live_buffers_that_overlap_are_caught),
+	    TEST(lent_memory_that_is_not_free_is_caught),
 	    TEST(an_arena_too_small_is_caught),
 	};
 	return cmocka_run_group_tests_name("faults", tests, NULL, NULL);

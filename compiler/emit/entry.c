@@ -1,8 +1,8 @@
 /* entry: the entry functions: straight lists of kernel calls, one line and one comment a step.
  *
- * Names in their text: p what is packed, m the work, k the kernels of this machine, a the arguments
- * of one call. A training step is the gradients' function and the update's own list, so it is them
- * to the bit. */
+ * Names in their text: p what is packed, m the work, g the gradients' memory where it is lent, k
+ * the kernels of this machine, a the arguments of one call. A training step is the gradients'
+ * function and the update's own list, so it is them to the bit. */
 #include "internal.h"
 
 typedef struct {
@@ -13,6 +13,7 @@ typedef struct {
 	    *hyper;      /* expressions, NULL: out of place here */
 	uint32_t places; /* bits: places that the calls mention */
 	bool *used;      /* arguments that they mention */
+	bool lends;      /* some call works in the gradients' memory */
 	bool keyed;      /* some call has a seed with a key of its own */
 	Text *out;
 } Entry;
@@ -102,6 +103,8 @@ static void print_base(Entry *w, const Buffer *b)
 	    [PLACE_GRADS] = w->grads,
 	    [PLACE_PACKED] = w->packed};
 	const char *name = b->place > PLACE_NONE && b->place <= PLACE_PACKED ? base[b->place] : NULL;
+	bool lent = b->place == PLACE_WORK && b->lent;
+	if (lent) name = "g";
 	int64_t offset = b->offset;
 	if (b->place == PLACE_INPUT || b->place == PLACE_OUTPUT) {
 		if (b->slot < 0 || b->slot >= w->part->arg.n)
@@ -116,7 +119,8 @@ static void print_base(Entry *w, const Buffer *b)
 		name = arena_printf(w->e->arena, "table_%d", find_table(w->e, b));
 	}
 	if (!name) bug("%s: buffer %s has no place in this entry", w->part->name, b->name);
-	w->places |= UINT32_C(1) << b->place;
+	w->lends |= lent;
+	if (!lent) w->places |= UINT32_C(1) << b->place;
 	text_add(w->out, name);
 	if (offset) text_printf(w->out, " + %lld", (long long)offset);
 }
@@ -200,6 +204,8 @@ static void print_locals(const Entry *w, Text *out)
 		text_printf(out, "\tconst %s *p = (const %s *)aligned(packed);\n", e->real, e->real);
 	if (places(w, PLACE_WORK))
 		text_printf(out, "\t%s *m = (%s *)aligned(work);\n", e->real, e->real);
+	if (w->lends) /* nothing is there yet */
+		text_printf(out, "\t%s *g = (%s *)aligned(grads);\n", e->real, e->real);
 	for (int i = 0; i < w->part->arg.n; i++)
 		if (w->part->arg.at[i].type == TYPE_SEED && w->used[i])
 			text_add(out, "\tconst uint64_t key[2] = {seed, step};\n");

@@ -167,8 +167,10 @@ static void describe_arguments(const Emission *e, const Part *p, EntryKind kind,
 		text_add(out, arg->output ? ", written\n" : "\n");
 	}
 	if (kind == ENTRY_GRADIENTS)
-		text_printf(
-		    out, " *   grads    %s_WEIGHTS numbers in the weights' order, written\n", e->upper);
+		text_printf(out,
+		    " *   grads    %s_WEIGHTS numbers in the weights' order, written;\n"
+		    " *            memory to work in before\n",
+		    e->upper);
 }
 
 static void describe_work(const Emission *e, const Part *p, EntryKind kind, Text *out)

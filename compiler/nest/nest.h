@@ -107,8 +107,9 @@ typedef struct Buffer {
 	State *state;        /* VARS, SLOTS, GRADS: whose */
 	const double *table; /* TABLE */
 	uint64_t key;        /* of a seed: added to the keys hashed with it */
-	bool fixed;          /* its layout is not ours to choose: all but WORK and PACKED */
-	int id;              /* dense within its program part; set by lower */
+	bool lent;  /* WORK: in the memory of gradients that are not yet written, not the arena */
+	bool fixed; /* its layout is not ours to choose: all but WORK and PACKED */
+	int id;     /* dense within its program part; set by lower */
 } Buffer;
 
 Buffer *buffer_new(Arena *a, const char *name, Type type, int rank, const int64_t *shape);

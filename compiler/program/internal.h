@@ -22,6 +22,10 @@ typedef struct {
 
 Use *part_uses(Arena *a, const Part *p); /* by buffer id */
 
+enum { LINE_BYTES = 64 }; /* of a cache line: where work buffers begin */
+
+/* b is the gradient by a weight, in the caller's memory, and this part writes it. */
+bool part_makes_gradient(const Part *p, const Buffer *b);
 void part_lives(const Part *p, Life *life /* by buffer id */);
 /* The load of n that reads b, -1: none. The first of several. */
 int nest_load_of(const Nest *n, const Buffer *b);

@@ -1,16 +1,18 @@
-/* plan: where every work buffer lies in the arena.
+/* plan: where every work buffer lies.
  *
  * A buffer lives from the first step that mentions it to the last. Buffers are placed one by one,
  * each at the lowest offset where it meets no buffer that lives at the same time (first fit). What
  * comes of it hangs on who is placed first: the largest, those that live longest, those for which
  * the product of both is largest; and then, from the best of these, whoever sticks out at the top
- * is placed earlier, again and again, until the arena is as small as the bytes that live at the
- * worst step or the work allowed is done. Offsets are multiples of a cache line. */
+ * is placed earlier, again and again, until the arena is as small as it must be or the work allowed
+ * is done. Offsets are multiples of a cache line.
+ *
+ * The gradients' memory belongs to whoever calls, is as long as the weights, and holds nothing
+ * until the backward pass writes it, weight by weight. Until then it is lent: what fits there lies
+ * there, and the arena is for what does not. */
 #include "internal.h"
 
 #include <stdlib.h>
-
-enum { LINE_BYTES = 64 };
 
 void part_lives(const Part *p, Life *life)
 {
@@ -31,74 +33,102 @@ void part_lives(const Part *p, Life *life)
 	}
 }
 
+bool part_makes_gradient(const Part *p, const Buffer *b)
+{
+	return p->kind == ENTRY_GRADIENTS && b->place == PLACE_GRADS;
+}
+
 static bool overlap_in_time(const Life *a, const Life *b)
 {
 	return a->first <= b->last && b->first <= a->last;
 }
 
-static int64_t lower_bound(Arena *a, const Part *p, const Life *life, const int64_t *bytes)
+/* One memory: the arena, or the gradients'. */
+typedef struct {
+	int64_t room;       /* bytes; what does not fit goes elsewhere */
+	int nfixed, *fixed; /* what lies there and cannot be moved, in the order of their offsets */
+	int n, *placed;     /* with what was placed, in the same order */
+} Room;
+
+/* An order in which buffers are placed, and what came of it. */
+typedef struct {
+	const Part *part;
+	Life *life; /* by buffer, as these: */
+	int64_t *bytes, *at;
+	bool *lent;
+	int n, *order;
+	Room lender, arena;
+	int64_t height; /* of the arena */
+	int64_t looks;  /* at placed buffers, in all placements: the work done */
+} Placement;
+
+/* The bytes that live at the worst step, gradients included, beyond what these take in any case. */
+static int64_t lower_bound(Arena *a, const Placement *p, int64_t gradients)
 {
-	int64_t most = 0, live = 0, *change = NEWS(a, int64_t, p->step.n + 1);
-	for (int i = 0; i < p->buffer.n; i++) {
-		if (!bytes[i]) continue;
-		change[life[i].first] += bytes[i];
-		change[life[i].last + 1] -= bytes[i];
+	int64_t most = 0, live = 0, *change = NEWS(a, int64_t, p->part->step.n + 1);
+	for (int i = 0; i < p->part->buffer.n; i++) {
+		const Buffer *b = p->part->buffer.at[i];
+		if (p->life[i].first < 0) continue;
+		int64_t bytes =
+		    part_makes_gradient(p->part, b) ? b->size * p->part->element_bytes : p->bytes[i];
+		change[p->life[i].first] += bytes;
+		change[p->life[i].last + 1] -= bytes;
 	}
-	for (int s = 0; s < p->step.n; s++) {
+	for (int s = 0; s < p->part->step.n; s++) {
 		live += change[s];
-		most = MAX(most, live);
+		most = MAX(most, live - gradients);
 	}
 	return most;
 }
 
-/* An order in which buffers are placed, and what came of it. */
-typedef struct {
-	const Life *life; /* by buffer, as these: */
-	const int64_t *bytes;
-	int64_t *at;
-	int n, *order, *placed; /* placed: in the order of their offsets */
-	int64_t height;
-	int64_t looks; /* at placed buffers, in all placements: the work done */
-} Placement;
-
-/* The lowest offset at which `b` meets none of the n placed buffers that live with it. */
-static int64_t lowest(Placement *p, int n, int b)
+/* The lowest offset in a memory at which `b` meets nobody who lives with it. */
+static int64_t lowest(Placement *p, const Room *r, int b)
 {
 	int64_t offset = 0;
 	int k = 0;
-	for (; k < n; k++) {
-		int o = p->placed[k];
+	for (; k < r->n; k++) {
+		int o = r->placed[k];
 		if (p->at[o] + p->bytes[o] <= offset || !overlap_in_time(&p->life[o], &p->life[b]))
 			continue;
 		if (offset + p->bytes[b] <= p->at[o]) break;
-		offset = p->at[o] + p->bytes[o];
+		offset = (p->at[o] + p->bytes[o] + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
 	}
 	p->looks += k + 1;
 	return offset;
 }
 
-static void insert_placed(Placement *p, int n, int b)
+static void insert_placed(const Placement *p, Room *r, int b)
 {
-	int lo = 0, hi = n;
+	int lo = 0, hi = r->n;
 	while (lo < hi) {
 		int middle = (lo + hi) / 2;
-		if (p->at[p->placed[middle]] <= p->at[b])
+		if (p->at[r->placed[middle]] <= p->at[b])
 			lo = middle + 1;
 		else
 			hi = middle;
 	}
-	memmove(&p->placed[lo + 1], &p->placed[lo], (size_t)(n - lo) * sizeof *p->placed);
-	p->placed[lo] = b;
+	memmove(&r->placed[lo + 1], &r->placed[lo], (size_t)(r->n++ - lo) * sizeof *r->placed);
+	r->placed[lo] = b;
+}
+
+static void clear(Room *r)
+{
+	memcpy(r->placed, r->fixed, (size_t)r->nfixed * sizeof *r->placed);
+	r->n = r->nfixed;
 }
 
 static void place(Placement *p)
 {
 	p->height = 0;
+	clear(&p->lender);
+	clear(&p->arena);
 	for (int i = 0; i < p->n; i++) {
 		int b = p->order[i];
-		p->at[b] = lowest(p, i, b);
-		insert_placed(p, i, b);
-		p->height = MAX(p->height, p->at[b] + p->bytes[b]);
+		p->at[b] = lowest(p, &p->lender, b);
+		p->lent[b] = p->bytes[b] <= p->lender.room - p->at[b];
+		if (!p->lent[b]) p->at[b] = lowest(p, &p->arena, b);
+		insert_placed(p, p->lent[b] ? &p->lender : &p->arena, b);
+		if (!p->lent[b]) p->height = MAX(p->height, p->at[b] + p->bytes[b]);
 	}
 }
 
@@ -135,7 +165,7 @@ static void rank_by(Placement *p, Rule rule, Ranked *rank)
 static void raise_top(Placement *p, int *last)
 {
 	int i = 0;
-	while (p->at[p->order[i]] + p->bytes[p->order[i]] < p->height) i++;
+	while (p->lent[p->order[i]] || p->at[p->order[i]] + p->bytes[p->order[i]] < p->height) i++;
 	int b = p->order[i], to = b == *last ? 0 : i / 2;
 	memmove(&p->order[to + 1], &p->order[to], (size_t)(i - to) * sizeof *p->order);
 	p->order[to] = b;
@@ -147,66 +177,90 @@ typedef struct {
 	int64_t height;
 	int *order;
 	int64_t *at;
+	bool *lent;
 } Best;
 
-static void keep_better(const Placement *p, Best *best, int buffers)
+static void keep_better(const Placement *p, Best *best)
 {
 	if (p->height >= best->height) return;
 	best->height = p->height;
 	memcpy(best->order, p->order, (size_t)p->n * sizeof *best->order);
-	memcpy(best->at, p->at, (size_t)buffers * sizeof *best->at);
+	memcpy(best->at, p->at, (size_t)p->part->buffer.n * sizeof *best->at);
+	memcpy(best->lent, p->lent, (size_t)p->part->buffer.n * sizeof *best->lent);
 }
 
 enum { LOOKS = 6000000, ROUNDS = 400 };
 
-static Best search_offsets(Arena *a, Placement *p, int buffers, int64_t bound)
+static Best search_offsets(Arena *a, Placement *p, int64_t bound)
 {
-	Best best = {INT64_MAX, NEWS(a, int, p->n + 1), NEWS(a, int64_t, buffers + 1)};
+	int n = p->part->buffer.n, last = -1;
+	Best best = {INT64_MAX, NEWS(a, int, n + 1), NEWS(a, int64_t, n + 1), NEWS(a, bool, n + 1)};
 	Ranked *rank = NEWS(a, Ranked, p->n + 1);
-	if (!p->n) best.height = 0;
 	for (int rule = 0; rule < RULES && best.height > bound; rule++) {
 		rank_by(p, (Rule)rule, rank);
 		place(p);
-		keep_better(p, &best, buffers);
+		keep_better(p, &best);
 	}
 	memcpy(p->order, best.order, (size_t)p->n * sizeof *p->order);
-	memcpy(p->at, best.at, (size_t)buffers * sizeof *p->at);
-	p->height = best.height;
-	int last = -1;
+	place(p);
 	for (int i = 0; i < ROUNDS && p->looks < LOOKS && best.height > bound; i++) {
 		raise_top(p, &last);
 		place(p);
-		keep_better(p, &best, buffers);
+		keep_better(p, &best);
 	}
 	return best;
+}
+
+/* Work buffers are to be placed; gradients stand where they are, from their first number to the
+ * end. The lender begins at the first multiple of a line in their memory: up to a line less one
+ * byte behind it, so that each of them may begin so much earlier there. Returns their bytes. */
+static int64_t take_buffers(Placement *p, int64_t element_bytes)
+{
+	const Part *part = p->part;
+	int64_t gradients = 0;
+	for (int i = 0; i < part->buffer.n; i++) {
+		const Buffer *b = part->buffer.at[i];
+		int64_t size;
+		bool gradient = part_makes_gradient(part, b);
+		if ((b->place != PLACE_WORK && !gradient) || p->life[i].first < 0) continue;
+		if (!mul_fits(b->size, element_bytes, &size) || !add_fits(size, LINE_BYTES - 1, &size))
+			bug("buffer %s does not fit", b->name);
+		p->bytes[i] = gradient ? size : size / LINE_BYTES * LINE_BYTES;
+		if (gradient) {
+			p->at[i] = b->offset * element_bytes - (LINE_BYTES - 1);
+			p->life[i].last = part->step.n - 1;
+			gradients = MAX(gradients, p->at[i] + size);
+			insert_placed(p, &p->lender, i);
+		} else {
+			p->order[p->n++] = i;
+		}
+	}
+	p->lender.nfixed = p->lender.n;
+	memcpy(p->lender.fixed, p->lender.placed, (size_t)p->lender.n * sizeof *p->lender.fixed);
+	p->lender.room = gradients - (LINE_BYTES - 1);
+	return gradients;
 }
 
 void plan_memory(Arena *a, Part *p, int64_t element_bytes)
 {
 	int n = p->buffer.n;
-	Life *life = NEWS(a, Life, n + 1);
-	int64_t *bytes = NEWS(a, int64_t, n + 1);
-	Placement placement = {.life = life,
-	    .bytes = bytes,
+	Placement placement = {.part = p,
+	    .life = NEWS(a, Life, n + 1),
+	    .bytes = NEWS(a, int64_t, n + 1),
 	    .at = NEWS(a, int64_t, n + 1),
+	    .lent = NEWS(a, bool, n + 1),
 	    .order = NEWS(a, int, n + 1),
-	    .placed = NEWS(a, int, n + 1)};
-	part_lives(p, life);
-	for (int i = 0; i < n; i++) {
-		const Buffer *b = p->buffer.at[i];
-		if (b->place != PLACE_WORK || life[i].first < 0) continue;
-		int64_t size;
-		if (!mul_fits(b->size, element_bytes, &size) || !add_fits(size, LINE_BYTES - 1, &size))
-			bug("buffer %s does not fit", b->name);
-		bytes[i] = size / LINE_BYTES * LINE_BYTES;
-		placement.order[placement.n++] = i;
-	}
+	    .lender = {0, 0, NEWS(a, int, n + 1), 0, NEWS(a, int, n + 1)},
+	    .arena = {INT64_MAX, 0, NEWS(a, int, 1), 0, NEWS(a, int, n + 1)}};
+	part_lives(p, placement.life);
 	p->element_bytes = element_bytes;
-	p->work_lower_bound = lower_bound(a, p, life, bytes);
-	Best best = search_offsets(a, &placement, n, p->work_lower_bound);
+	p->gradients = take_buffers(&placement, element_bytes);
+	p->work_lower_bound = lower_bound(a, &placement, p->gradients);
+	Best best = search_offsets(a, &placement, p->work_lower_bound);
 	p->work = best.height;
 	for (int i = 0; i < placement.n; i++) {
-		int b = placement.order[i];
-		p->buffer.at[b]->offset = best.at[b] / element_bytes;
+		Buffer *b = p->buffer.at[placement.order[i]];
+		b->offset = best.at[b->id] / element_bytes;
+		b->lent = best.lent[b->id];
 	}
 }

@@ -22,7 +22,7 @@ bool part_run(Arena *a, const Part *p, const Memory *m, int target)
 	for (int i = 0; i < p->buffer.n; i++) {
 		const Buffer *b = p->buffer.at[i];
 		double *at = place_memory(m, b);
-		if (b->place == PLACE_WORK) at = work + b->offset;
+		if (b->place == PLACE_WORK) at = (b->lent ? m->grads : work) + b->offset;
 		if (b->place == PLACE_TABLE) {
 			at = NEWS(a, double, b->size);
 			memcpy(at, b->table, (size_t)b->size * sizeof *at);

@@ -51,6 +51,36 @@ static void die(Alive *x, int buffer)
 	memmove(&x->at[at - 1], &x->at[at], (size_t)(x->n-- - at) * sizeof *x->at);
 }
 
+/* What lies in the gradients' memory, which begins up to a line before the lent one: inside of it,
+ * apart from others there that live at the same time, and gone when a gradient is written over it.
+ */
+static const char *verify_lent(Arena *a, const Part *p, const Life *life)
+{
+	int64_t end = 0, line = LINE_BYTES / p->element_bytes;
+	for (int i = 0; i < p->buffer.n; i++)
+		if (part_makes_gradient(p, p->buffer.at[i]))
+			end = MAX(end, p->buffer.at[i]->offset + p->buffer.at[i]->size);
+	for (int i = 0; i < p->buffer.n; i++) {
+		const Buffer *x = p->buffer.at[i];
+		if (!is_placed(p, life, i) || !x->lent) continue;
+		if (x->offset < 0 || x->offset + x->size + line > end + 1)
+			return arena_printf(a, "%s lies outside of the gradients", x->name);
+		for (int k = 0; k < p->buffer.n; k++) {
+			const Buffer *y = p->buffer.at[k];
+			bool gradient = part_makes_gradient(p, y);
+			if (k == i || life[k].first < 0 || !(gradient || (y->place == PLACE_WORK && y->lent)))
+				continue;
+			int64_t from = y->offset - (gradient ? line - 1 : 0),
+			        last = gradient ? p->step.n : life[k].last;
+			if (x->offset < y->offset + y->size && from < x->offset + x->size &&
+			    life[i].first <= last && life[k].first <= life[i].last)
+				return arena_printf(
+				    a, "%s and %s are alive together and overlap", x->name, y->name);
+		}
+	}
+	return NULL;
+}
+
 /* Two work buffers alive at one step share no element. */
 static const char *verify_arena(Arena *a, const Part *p, const Life *life)
 {
@@ -58,7 +88,7 @@ static const char *verify_arena(Arena *a, const Part *p, const Life *life)
 	Alive alive = {p, NEWS(a, int, p->buffer.n + 1), 0};
 	for (int i = 0; i < p->buffer.n; i++) {
 		const Buffer *x = p->buffer.at[i];
-		if (!is_placed(p, life, i)) continue;
+		if (!is_placed(p, life, i) || x->lent) continue;
 		if (x->offset < 0) return arena_printf(a, "%s lies before the arena", x->name);
 		if (x->size > p->work / p->element_bytes - x->offset)
 			return arena_printf(a, "%s lies past the arena's end", x->name);
@@ -160,6 +190,7 @@ const char *verify_part(Arena *a, const Part *p)
 	if (!fault) fault = verify_reads(a, p);
 	if (!fault) fault = verify_states(a, p, life);
 	if (!fault) fault = verify_places(a, p);
+	if (!fault) fault = verify_lent(a, p, life);
 	if (!fault) fault = verify_steps(a, p);
 	return fault;
 }

@@ -10,7 +10,7 @@
  *   pack             4 steps, 0 multiply-adds, work 0 (never below 0)
  *   infer_b1         3 steps, 304 multiply-adds, work 192 (never below 192)
  *   eval_b1          6 steps, 304 multiply-adds, work 192 (never below 192)
- *   gradients_b1     13 steps, 608 multiply-adds, work 448 (never below 448)
+ *   gradients_b1     13 steps, 608 multiply-adds, work 384 (never below 304)
  *   update           1 steps, 0 multiply-adds, work 0 (never below 0)
  *
  * Tensors in vars: offset, count, kind, shape, name
@@ -60,8 +60,8 @@ struct cnnc_pool {
 #define TINY_PACKED_BYTES 383
 #define TINY_INFER_B1_WORK 255
 #define TINY_EVAL_B1_WORK 255
-#define TINY_GRADIENTS_B1_WORK 511
-#define TINY_STEP_B1_WORK 703
+#define TINY_GRADIENTS_B1_WORK 447
+#define TINY_STEP_B1_WORK 639
 #define TINY_INFER_WORK 255
 /* Of stack, in each thread, at most, when compiled with optimisation. */
 #define TINY_STACK_BYTES 1280
@@ -123,7 +123,8 @@ int tiny_eval_b1(const float *vars, const float *x, const int32_t *label, float 
  *   label    1, each 0 to 1
  *   loss     one number, written
  *   y        1 x 2, written
- *   grads    TINY_WEIGHTS numbers in the weights' order, written
+ *   grads    TINY_WEIGHTS numbers in the weights' order, written;
+ *            memory to work in before
  *   work     TINY_GRADIENTS_B1_WORK bytes, which hold nothing between calls
  *   pool     runs the blocks; NULL: OpenMP where compiled with it, else this thread
  * CNNC_OK; CNNC_BAD_LABEL: one is out of range, nothing was written;
@@ -1248,6 +1249,7 @@ int tiny_gradients_b1(float *vars, uint64_t seed, uint64_t step, const float *x,
 {
 	const struct kernels *k = pick();
 	float *m = (float *)aligned(work);
+	float *g = (float *)aligned(grads);
 	(void)seed;
 	(void)step;
 	if (!labels_fit(label, 1, 2)) return CNNC_BAD_LABEL;
@@ -1256,51 +1258,51 @@ int tiny_gradients_b1(float *vars, uint64_t seed, uint64_t step, const float *x,
 		run(pool, &k->conv_2x4x4_3x3_6ada, a);
 	} /* conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4 */
 	{
-		const void *const a[] = {m, m + 32, m + 64};
+		const void *const a[] = {m, m + 48, m + 32};
 		run(pool, &k->max_pool_2x2x2_2x2_ff55, a);
 	} /* max_pool 1x2x4x4 -> 1x2x2x2 */
 	{
-		const void *const a[] = {m + 32, vars + 20, vars + 36, y};
+		const void *const a[] = {m + 48, vars + 20, vars + 36, y};
 		run(pool, &k->dense_2_2x2x2_ae26, a);
 	} /* fc: dense 1x2x2x2 -> 1x2 */
 	{
-		const void *const a[] = {y, m + 48};
+		const void *const a[] = {y, g};
 		run(pool, &k->row_max_2_7ca5, a);
 	} /* cross_entropy 1x2 -> scalar */
 	{
-		const void *const a[] = {y, m + 48, label, m + 80, m + 96};
+		const void *const a[] = {y, g, label, m + 80, m + 64};
 		run(pool, &k->row_loss_2_8c39, a);
 	} /* cross_entropy 1x2 -> scalar */
 	{
-		const void *const a[] = {m + 96, loss};
+		const void *const a[] = {m + 64, loss};
 		run(pool, &k->loss_mean_7ee1, a);
 	} /* cross_entropy 1x2 -> scalar */
 	{
-		const void *const a[] = {y, m + 48, m + 80, label, m + 96};
+		const void *const a[] = {y, g, m + 80, label, m + 64};
 		run(pool, &k->cross_entropy_dx_2_9da3, a);
 	} /* cross_entropy_dx 1x2 -> 1x2 */
 	{
-		const void *const a[] = {m + 96, vars + 20, m + 80};
+		const void *const a[] = {m + 64, vars + 20, m + 80};
 		run(pool, &k->dense_dx_2x2x2_2_c1d5, a);
 	} /* fc: dense_dx 1x2 -> 1x2x2x2 */
 	{
-		const void *const a[] = {m + 32, m + 96, grads + 20};
+		const void *const a[] = {m + 48, m + 64, grads + 20};
 		run(pool, &k->dense_dw_2x2x2x2_1b7f, a);
 	} /* fc: dense_dw 1x2x2x2 -> 2x8 */
 	{
-		const void *const a[] = {m + 96, grads + 36};
+		const void *const a[] = {m + 64, grads + 36};
 		run(pool, &k->channel_sum_2_9661, a);
 	} /* fc: channel_sum 1x2 -> 2 */
 	{
-		const void *const a[] = {m + 80, m + 64, m, m + 32};
+		const void *const a[] = {m + 80, m + 32, m, m + 48};
 		run(pool, &k->max_pool_dx_2x2x2x2x2_66c1, a);
 	} /* max_pool_dx 1x2x2x2 -> 1x2x4x4 + map_grad 1x2x4x4 -> 1x2x4x4 */
 	{
-		const void *const a[] = {x, m + 32, grads};
+		const void *const a[] = {x, m + 48, grads};
 		run(pool, &k->conv_dw_2x3x3_4x4_25aa, a);
 	} /* conv: conv_dw 1x1x4x4 -> 2x1x3x3 */
 	{
-		const void *const a[] = {m + 32, grads + 18};
+		const void *const a[] = {m + 48, grads + 18};
 		run(pool, &k->channel_sum_2_4x4_a9af, a);
 	} /* conv: channel_sum 1x2x4x4 -> 2 */
 	if (!all_finite(loss, 1)) return CNNC_NONFINITE;
