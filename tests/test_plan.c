@@ -206,7 +206,7 @@ static void orders_are_nearly_always_the_best(void **state)
 		better += is < was;
 		arena_free(a);
 	}
-	printf(
+	print_message(
 	    "of %d parts %d have the best order, %d a better one than they had\n", PARTS, best, better);
 	assert_true(better > PARTS / 4);
 	assert_true(best > PARTS * 95 / 100);
