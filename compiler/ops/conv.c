@@ -8,11 +8,12 @@
  * table a term exists where the table has a one (LeCun et al. 1998, C3); the weight keeps its full
  * shape and the numbers without a link are never read.
  *
- * Gradients (conv_grad.c), with dy given:
- *   dx[n,ic,ih,iw]    = sum over oc, kh, kw of w dy[n,oc,oh,ow] where oh*stride + kh*dilation - pad
- * = ih dw[oc,ic,kh,kw]   = sum over n, oh, ow of dy[n,oc,oh,ow] x[n,ic,ih,iw] db[oc]            =
- * sum over n, oh, ow of dy: channel_sum                                           */
+ * Gradients (conv_grad.c), with dy given, i the input that tap k of output o looks at:
+ *   dx[n,ic,i]  = sum over oc and all o, k that look at i of w[oc,ic,k] dy[n,oc,o]
+ *   dw[oc,ic,k] = sum over n, o of dy[n,oc,o] x[n,ic,i]
+ *   db[oc]      = sum over n, o of dy[n,oc,o]: channel_sum */
 #include "conv.h"
+#include "scale_rows.h"
 #include "weight_init.h"
 
 Conv conv_of(
@@ -261,18 +262,6 @@ static Cost conv_cost(const Node *n)
 	};
 }
 
-/* scale (w*x + b) + shift = (scale w) x + (scale b + shift). */
-static Value *conv_absorb(Graph *g, Node *n, Value *scale, Value *shift)
-{
-	Value *w = graph_op(g, &op_scale_rows, (Value *[]){n->in[1], scale}, 2, NULL)->out[0];
-	Value *b = shift;
-	if (n->nin == 3)
-		b = graph_map(g, &map_scale_shift, (Value *[]){n->in[2], scale, shift}, 3, NULL, 0);
-	AttrValue *attr = attrs_like(g->arena, n->op, n);
-	attr_set_bool(n->op, attr, "bias", true);
-	return graph_op(g, n->op, (Value *[]){n->in[0], w, b}, 3, attr)->out[0];
-}
-
 static const Attr conv_attrs[] = {
     ATTR_CONV_OUT,
     ATTR_KERNEL,
@@ -301,7 +290,7 @@ const OpDesc op_conv = {
     .gradient = conv_gradient,
     .reference = conv_reference,
     .cost = conv_cost,
-    .absorb = conv_absorb,
+    .absorb = scale_rows_absorb,
     .operands = "x w b",
     .samples = "x=1x1x5x5 w=6x1x5x5 b=6 | out=6 kernel=5\n"
                "x=2x3x9x7 w=17x3x3x3 b=17 | out=17 kernel=3 pad=1\n"

@@ -7,6 +7,7 @@
  *   dx[n,f]  = sum over oc of w[oc,f] dy[n,oc]
  *   dw[oc,f] = sum over n of dy[n,oc] x[n,f]
  *   db       = channel_sum(dy) */
+#include "scale_rows.h"
 #include "weight_init.h"
 #include "window.h"
 
@@ -158,18 +159,6 @@ static Cost dense_cost(const Node *n)
 	return (Cost){weights + biases, weights, weights + biases};
 }
 
-/* scale (w*x + b) + shift = (scale w) x + (scale b + shift). */
-static Value *dense_absorb(Graph *g, Node *n, Value *scale, Value *shift)
-{
-	Value *w = graph_op(g, &op_scale_rows, (Value *[]){n->in[1], scale}, 2, NULL)->out[0];
-	Value *b = shift;
-	if (n->nin == 3)
-		b = graph_map(g, &map_scale_shift, (Value *[]){n->in[2], scale, shift}, 3, NULL, 0);
-	AttrValue *attr = attrs_like(g->arena, n->op, n);
-	attr_set_bool(n->op, attr, "bias", true);
-	return graph_op(g, n->op, (Value *[]){n->in[0], w, b}, 3, attr)->out[0];
-}
-
 static const Attr dense_attrs[] = {
     {.name = "out",
         .type = ATTR_INT,
@@ -200,7 +189,7 @@ const OpDesc op_dense = {
     .gradient = dense_gradient,
     .reference = dense_reference,
     .cost = dense_cost,
-    .absorb = dense_absorb,
+    .absorb = scale_rows_absorb,
     .operands = "x w b",
     .samples = "x=1x7 w=5x7 b=5 | out=5\n"
                "x=3x20 w=17x20 b=17 | out=17\n"

@@ -1,5 +1,5 @@
-/* split: the channels of a tensor in equal parts, y_k[n, c, ...] = x[n, k*C/parts + c, ...]. The parts
- * are windows of the input and cost nothing.
+/* split: the channels of a tensor in equal parts, y_k[n, c, ...] = x[n, k*C/parts + c, ...]. The
+ * parts are windows of the input and cost nothing.
  *
  * dx is the parts' gradients behind each other; where some part has none, the sum of what slice_dx
  * makes of the others. */

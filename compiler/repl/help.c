@@ -37,7 +37,8 @@ static void add_default(luaL_Buffer *b, const Attr *a)
 	}
 	if (a->type == ATTR_BOOL)
 		snprintf(text, sizeof text, "default %s", a->value != 0 ? "true" : "false");
-	else if (a->type == ATTR_INT || a->type == ATTR_REAL || a->type == ATTR_PAIR || a->type == ATTR_PADS)
+	else if (a->type == ATTR_INT || a->type == ATTR_REAL || a->type == ATTR_PAIR ||
+	         a->type == ATTR_PADS)
 		snprintf(text, sizeof text,
 		    a->min <= a->max && (a->value < a->min || a->value > a->max) ? "optional"
 		                                                                 : "default %g",
