@@ -140,7 +140,7 @@ static void defaults_and_copies_of_attributes(void **state)
 	FIXTURE;
 	Node *n =
 	    make(f, &op_conv, "x=1x4x9x9 w=6x2x3x5 b=6 | out=6 kernel=3x5 stride=2x1 groups=2 init=he");
-	assert_int_equal(attr_pair(n, "pad")[1], 0);
+	assert_int_equal(attr_pads(n, "pad")->before[1], 0);
 	assert_int_equal(attr_pair(n, "dilation")[0], 1);
 	assert_true(attr_bool(n, "bias"));
 	assert_string_equal(attr_name(n, "init"), "he");
@@ -204,7 +204,8 @@ static void convolutions_that_do_not_fit(void **state)
 	refused(f, &op_conv, "x=1x3x4x9 w=6x3x3x3 b=6 | out=6 kernel=3 dilation=3 pad=1",
 	    "input is 4x9 with 2x2 of padding, too small for a kernel of 3x3, dilated");
 	refused(f, &op_conv, "x=3x8 w=6x3x3x3 b=6 | out=6 kernel=3",
-	    "input is 3x8, a convolution expects batch x channels x height x width");
+	    "input is 3x8, a convolution expects batch x channels x height x width, or of lines "
+	    "batch x channels x width");
 	refused(f, &op_conv, "x=1x3x8x8 w=2x3x3x3 b=2 | out=2 kernel=3 links=0,3/1",
 	    "the link table is for 2 outputs of 4 inputs, the layer has 2 outputs of 3 inputs");
 	refused(f, &op_conv, "x=1x2x8x8 w=2x1x3x3 b=2 | out=2 kernel=3 links=0/1 groups=2",
@@ -220,8 +221,8 @@ static void attributes_out_of_range(void **state)
 	    {"out=6 kernel=3 stride=2x-1", "stride is -1, must be 1 to 65536"},
 	    {"out=6 kernel=3 pad=-1", "pad is -1, must be 0 to 65536"},
 	    {"out=6 kernel=70000", "kernel is 70000, must be 1 to 65536"},
-	    {"out=6 kernel=3 groups=-2", "groups is -2, must be 1 to 4194304"},
-	    {"out=-6 kernel=3", "out is -6, must be 1 to 4194304"},
+	    {"out=6 kernel=3 groups=-2", "groups is -2, must be 1 to 16777216"},
+	    {"out=-6 kernel=3", "out is -6, must be 1 to 16777216"},
 	    {"kernel=3", "out is missing"},
 	    {"out=6", "kernel is missing"},
 	    {"out=6 kernel=3 init=best",
@@ -256,9 +257,8 @@ static void other_shapes_that_do_not_fit(void **state)
 	FIXTURE;
 	refused(f, &op_dense, "x=1x400 w=84x120 b=84 | out=84",
 	    "input has 400 features, weight expects 120");
-	refused(f, &op_dense, "x=2x3x4 w=84x12 b=84 | out=84",
-	    "input is 2x3x4, a dense layer expects batch x features or batch x channels x height x "
-	    "width");
+	refused(f, &op_dense, "x=4 w=84x12 b=84 | out=84",
+	    "input is 4, a dense layer expects batch x features, an image or a line");
 	refused(f, &op_dense, "x=2x6 w=5x6 b=5 | out=4", "weight is 5x6, expected 4x6");
 	refused(f, &op_dense_dx, "dy=2x10 w=10x60 | channels=3 size=4",
 	    "input is 2x3x4x4, weight expects 60 features");
@@ -267,7 +267,8 @@ static void other_shapes_that_do_not_fit(void **state)
 	refused(f, &op_max_pool, "x=1x1x2x8 | kernel=4 stride=2 ceil=true",
 	    "input is 2x8 with 0x0 of padding, too small for a kernel of 4x4");
 	refused(f, &op_avg_pool, "x=4x8 | kernel=3",
-	    "input is 4x8, a pooling expects batch x channels x height x width");
+	    "input is 4x8, a pooling expects batch x channels x height x width, or of lines batch x "
+	    "channels x width");
 	refused(f, &op_max_pool_dx, "dy=1x1x3x3 arg=1x1x3x3 | kernel=2 size=8",
 	    "the output's gradient is 1x1x3x3, the output is 1x1x4x4");
 	refused(f, &op_conv_dx, "dy=1x2x3x3 w=2x1x3x3 | size=8",

@@ -1,6 +1,6 @@
 /* What schedules the networks get: every contraction of some size runs in vectors, in every entry,
  * for every target that has them. */
-#define _XOPEN_SOURCE 700
+#define _GNU_SOURCE
 #include "../compiler/driver.h"
 #include "../compiler/frontend/frontend.h"
 #include "../compiler/schedule/schedule.h"
@@ -8,7 +8,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <glob.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -132,9 +134,32 @@ static void a_nest_past_the_limits_is_reported_at_its_line(void **state)
 	arena_free(a);
 }
 
+/* Rows and lines of any length, whatever the blocks of a copy are cut into. */
+static void rows_of_any_length_are_copied(void **state)
+{
+	static const char *const targets[] = {"auto", "avx512", "avx2", "x86-64", "generic"};
+	static const int sizes[] = {524288, 524289, 524800, 600000, 999999};
+	(void)state;
+	for (int t = 0; t < COUNT(targets); t++)
+		for (int i = 0; i < COUNT(sizes); i++) {
+			char file[] = "/tmp/cnnc-row-XXXXXX.lua";
+			int fd = mkstemps(file, 4);
+			if (fd < 0) fail_msg("no file in /tmp");
+			dprintf(fd,
+			    "local x = input('x', %d)\nlocal y = x:dense(param.a, 10)\n"
+			    "return network{output = {y = y, z = (2 * y):dense(param.b, 40):dense(param.c, "
+			    "%d)}, loss = y:mean(), optimizer = sgd{}}\n",
+			    sizes[i], sizes[i]);
+			close(fd);
+			check_network(file, targets[t]);
+			remove(file);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(contractions_run_in_vectors),
+	    cmocka_unit_test(rows_of_any_length_are_copied),
 	    cmocka_unit_test(a_nest_past_the_limits_is_reported_at_its_line)};
 	return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

@@ -75,13 +75,6 @@ static bool is_hidden(const Part *p, int i)
 	return p->kind == ENTRY_UPDATE && !arg->output;
 }
 
-const char *seed_argument(const Part *p)
-{
-	for (int i = 0; i < p->arg.n; i++)
-		if (p->arg.at[i].type == TYPE_SEED) return p->arg.at[i].name;
-	return NULL;
-}
-
 static bool is_loss(const Part *p, int i)
 {
 	return p->kind != ENTRY_INFER && p->arg.at[i].output && !strcmp(p->arg.at[i].name, "loss");

@@ -329,7 +329,6 @@ int part_number(const Emission *e, const Part *p);
 
 /* --- interface.c: functions as the user sees them ------------------------------------------ */
 
-const char *seed_argument(const Part *p); /* of TYPE_SEED; NULL: there is none */
 void print_signature(const Emission *e, const Part *p, EntryKind kind, Text *out);
 /* Inputs, then outputs, the loss first: order[] are argument numbers. Seeds and `hyper` are left
  * out. */

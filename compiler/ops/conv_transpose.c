@@ -120,6 +120,19 @@ static void transpose_gradient(Grad *grad, const Node *n)
 		grad_add(grad, n, 2, graph_op(g, &op_channel_sum, &dy, 1, NULL)->out[0]);
 }
 
+/* Channels of the result are the weight's second dim: it is scaled by a map, which broadcasts along
+ * that. Channels of several groups are no dim of the weight's own. */
+static Value *transpose_absorb(Graph *g, Node *n, Value *scale, Value *shift)
+{
+	if (attr_int(n, "groups") > 1) return NULL;
+	Value *w = graph_op(g, &op_mul, (Value *[]){n->in[1], scale}, 2, NULL)->out[0], *b = shift;
+	if (n->nin == 3)
+		b = graph_map(g, &map_scale_shift, (Value *[]){n->in[2], scale, shift}, 3, NULL, 0);
+	AttrValue *attr = attrs_like(g->arena, n->op, n);
+	attr_set_bool(n->op, attr, "bias", true);
+	return graph_op(g, n->op, (Value *[]){n->in[0], w, b}, 3, attr)->out[0];
+}
+
 static void transpose_product(const double *const *in, double *y, int64_t x, int64_t w, int64_t o)
 {
 	y[x] += in[1][w] * in[0][o];
@@ -177,6 +190,7 @@ const OpDesc op_conv_transpose = {
     .gradient = transpose_gradient,
     .reference = transpose_reference,
     .cost = transpose_cost,
+    .absorb = transpose_absorb,
     .operands = "x w b",
     .samples =
         "x=1x1x3x3 w=1x6x5x5 b=6 | out=6 kernel=5\n"

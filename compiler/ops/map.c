@@ -53,10 +53,25 @@ static bool widen(Graph *g, Node *n, Shape *y, int *set_by, int k, int d)
 	    (long long)y->dim[axis], (long long)x->dim[d]);
 }
 
+/* Lines and images are not broadcast: it is not said which side of the image a line has. */
+static bool mixes_lines(Graph *g, Node *n)
+{
+	const Shape *line = NULL, *image = NULL;
+	for (int k = 0; k < n->nin; k++) {
+		if (n->in[k]->shape.rank == 3) line = &n->in[k]->shape;
+		if (n->in[k]->shape.rank == 4) image = &n->in[k]->shape;
+	}
+	if (!line || !image) return false;
+	infer_error(g, n, "%s and %s do not go together: lines have no height",
+	    shape_text(g->arena, *line), shape_text(g->arena, *image));
+	return true;
+}
+
 static bool infer_broadcast(Graph *g, Node *n)
 {
 	Shape y = {0};
 	int set_by[MAX_RANK] = {0};
+	if (mixes_lines(g, n)) return false;
 	for (int k = 0; k < n->nin; k++) y.rank = MAX(y.rank, n->in[k]->shape.rank);
 	for (int d = 0; d < y.rank; d++) y.dim[d] = 1;
 	for (int k = 0; k < n->nin; k++)

@@ -511,7 +511,8 @@ bool flat_row(Choice *c)
 	}
 	if (dim < 0 || n->nacc || n->nguard) return false;
 	bool vectors = dim == c->lane && c->block >= c->lanes && c->lanes > 1;
-	int64_t extent = n->dim[dim].extent, chunk = flat_chunk(extent, MAX(c->lanes, 1));
+	int64_t extent = n->dim[dim].extent;
+	int64_t chunk = flat_chunk(extent, MAX(MAX(c->lanes, 1), blocked(c, dim)));
 	if (chunk < extent) line(c, LINE_PAR, dim, chunk);
 	line(c, LINE_FOR, dim, vectors ? c->lanes : 1);
 	if (vectors) line(c, LINE_VEC, dim, c->lanes);
@@ -522,7 +523,8 @@ bool flat_row(Choice *c)
 int64_t register_room(const Choice *c)
 {
 	int64_t accs = MAX(c->nest->nacc, 1);
-	int64_t room = c->target->registers - (c->target->registers > 16 ? 4 : 4);
+	enum { OPERANDS = 4 };
+	int64_t room = c->target->registers - OPERANDS;
 	if (!c->contraction.is) room = c->target->registers / 2;
 	return MAX(room / accs, 1);
 }
