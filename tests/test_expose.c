@@ -181,7 +181,7 @@ static void what_is_no_layer_is_reported(void **state)
 	expect(s, 1, "cnnc net.lua --inference --expose deep"); /* only losses need it */
 	contains(s->err, "--expose 'deep' meets no layer");
 	run(s, "local ok, message = pcall(cnnc.load, 'net.lua', {batch = 2, expose = {3, {}}})\n"
-	       "same(ok, false) same(message:find('names of layers', 1, true) ~= nil, true)\n"
+	       "same(ok, false) same(message:find('option expose: names', 1, true) ~= nil, true)\n"
 	       "ok, message = pcall(cnnc.load, 'net.lua', {batch = 2, expose = 'fcc'})\n"
 	       "same(ok, false) same(message:find('did you mean fc?', 1, true) ~= nil, true)\n");
 }

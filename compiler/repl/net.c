@@ -71,10 +71,12 @@ static const char *compile_guarded(Net *net, const char *compiler)
 	return compile(net, compiler);
 }
 
-/* expose = "conv1" or {"conv1", "layer1.*"}, the value on top of the stack. NULL, or a mistake. */
-static const char *read_expose(lua_State *L, Net *net, Diag *diag)
+/* expose = "conv1" or {"conv1", "layer1.*"}, freeze = "layer1.*": the value on top of the stack,
+ * for that option. NULL, or a mistake. */
+static const char *read_patterns(lua_State *L, Net *net, Diag *diag, const char *option)
 {
-	static const char usage[] = "option expose: names of layers, as {\"conv1\", \"conv2\"}";
+	const char *usage = arena_printf(
+	    net->arena, "option %s: names, as {\"conv1.*\", \"conv2.*\"}", option + strlen("--"));
 	lua_Integer n = lua_istable(L, -1) ? luaL_len(L, -1) : 1;
 	for (lua_Integer i = 1; i <= n; i++) {
 		if (lua_istable(L, -1))
@@ -82,7 +84,7 @@ static const char *read_expose(lua_State *L, Net *net, Diag *diag)
 		else
 			lua_pushvalue(L, -1);
 		if (lua_type(L, -1) != LUA_TSTRING) return usage;
-		options_set(net->arena, diag, &net->options, "--expose", lua_tostring(L, -1));
+		options_set(net->arena, diag, &net->options, option, lua_tostring(L, -1));
 		lua_pop(L, 1);
 	}
 	return n ? NULL : usage;
@@ -96,8 +98,8 @@ static void read_recompute(lua_State *L, Net *net, Diag *diag, const char *value
 	    net->arena, diag, &net->options, "--recompute", lua_isboolean(L, -2) ? NULL : value);
 }
 
-/* The options table at `index`: batch, real, target, expose and recompute are ours, everything else
- * is a -D. */
+/* The options table at `index`: batch, real, target, expose, freeze and recompute are ours,
+ * everything else is a -D. */
 static const char *read_options(lua_State *L, int index, Net *net, bool is_tcc)
 {
 	Arena *a = net->arena;
@@ -106,8 +108,8 @@ static const char *read_options(lua_State *L, int index, Net *net, bool is_tcc)
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
 		if (lua_type(L, -2) != LUA_TSTRING) return "the options of load are named: {batch = 16}";
 		const char *key = lua_tostring(L, -2);
-		if (strcmp(key, "expose") == 0) {
-			const char *mistake = read_expose(L, net, &diag);
+		if (strcmp(key, "expose") == 0 || strcmp(key, "freeze") == 0) {
+			const char *mistake = read_patterns(L, net, &diag, arena_printf(a, "--%s", key));
 			if (mistake) return mistake;
 			continue;
 		}

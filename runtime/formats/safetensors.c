@@ -203,6 +203,11 @@ bool safetensors_parse(
 	*s = (Safetensors){0};
 	if (size < 8) return format_fail(e, "%s: too short for a safetensors file", path);
 	uint64_t header = format_get(data, 8);
+	if (!memcmp(data, "PK\3\4", 4))
+		return format_fail(e,
+		    "%s: a zip archive, as PyTorch writes .pth files, not safetensors; "
+		    "docs/pth_to_safetensors.py makes one of the other",
+		    path);
 	if (header > SAFETENSORS_HEADER_LIMIT)
 		return format_fail(e, "%s: a header of %llu bytes, at most %d are allowed", path,
 		    (unsigned long long)header, SAFETENSORS_HEADER_LIMIT);
