@@ -61,22 +61,15 @@ static void max_gradient(Grad *grad, const Node *n)
 	grad_add(grad, n, 0, graph_op(g, &op_max_dx, (Value *[]){dy, n->out[1]}, 2, attr)->out[0]);
 }
 
-/* Elements of x come in row-major order, so each result meets its own in that order too. */
 static void max_reference(const Node *n, const double *const *in, double *const *out)
 {
 	const Shape *x = &n->in[0]->shape;
 	Reduction r = reduce_over(n);
-	int64_t results = shape_count(n->out[0]->shape);
-	for (int64_t y = 0; y < results; y++) {
-		int64_t seen = 0;
-		for (int64_t e = 0; e < shape_count(*x); e++) {
-			if (reduction_element(&r, x, e) != y) continue;
-			if (!seen || in[0][e] > out[0][y] || isnan(in[0][e])) {
-				out[0][y] = in[0][e];
-				out[1][y] = (double)seen;
-			}
-			seen++;
-		}
+	for (int64_t e = 0; e < shape_count(*x); e++) {
+		int64_t y = reduction_element(&r, x, e), order = reduction_order(&r, x, e);
+		if (order && !(in[0][e] > out[0][y]) && !isnan(in[0][e])) continue;
+		out[0][y] = in[0][e];
+		out[1][y] = (double)order;
 	}
 }
 
@@ -120,12 +113,9 @@ static void dx_reference(const Node *n, const double *const *in, double *const *
 {
 	const Shape *dx = &n->out[0]->shape;
 	Reduction r = reduce_back(n, dx);
-	int64_t results = shape_count(n->in[0]->shape);
-	for (int64_t y = 0; y < results; y++) {
-		int64_t seen = 0;
-		for (int64_t e = 0; e < shape_count(*dx); e++)
-			if (reduction_element(&r, dx, e) == y)
-				out[0][e] = (double)seen++ == in[1][y] ? in[0][y] : 0;
+	for (int64_t e = 0; e < shape_count(*dx); e++) {
+		int64_t y = reduction_element(&r, dx, e);
+		out[0][e] = (double)reduction_order(&r, dx, e) == in[1][y] ? in[0][y] : 0;
 	}
 }
 

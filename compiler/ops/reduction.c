@@ -86,3 +86,16 @@ int64_t reduction_element(const Reduction *r, const Shape *x, int64_t e)
 	for (int d = 0; d < shape.rank; d++) y = y * shape.dim[d] + at[d];
 	return y;
 }
+
+int64_t reduction_order(const Reduction *r, const Shape *x, int64_t e)
+{
+	int64_t order = 0, step = 1;
+	for (int d = x->rank - 1; d >= 0; d--) {
+		if (reduces(r, d)) {
+			order += step * (e % x->dim[d]);
+			step *= x->dim[d];
+		}
+		e /= x->dim[d];
+	}
+	return order;
+}

@@ -28,5 +28,7 @@ void reduction_sum(
     Lower *l, const Node *n, const Reduction *r, const Value *x, const Value *y, double factor);
 /* The element of the result that element e of x belongs to: for oracles. */
 int64_t reduction_element(const Reduction *r, const Shape *x, int64_t e);
+/* Which of those that belong to that element it is, from 0, in row-major order. */
+int64_t reduction_order(const Reduction *r, const Shape *x, int64_t e);
 
 #endif
