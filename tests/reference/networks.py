@@ -14,9 +14,9 @@ Distances are relative, in L2, a tensor each. The gates in double: 1e-11, gradie
 and PyTorch start from the same numbers, and PyTorch in double tells the distance of both. Everything is held
 to twice PyTorch's distance or 1e-5, whichever is more: below that there are only roundings, whose sum in a
 tensor of some channels is a matter of luck. Above, a ReLU's or a maximum's gate has changed sides, and all
-gradients before it are off by some 1e-3. Which gates do so is luck again. So PyTorch computes with oneDNN
-and without, its distance is the larger of both; and where gradients are beyond their gates, there must not
-be more of them than when one of PyTorch's two ways is held against the other.
+gradients before it are off by some 1e-3; which gates do so for given images is luck again. So distances are
+the geometric means of several draws of images, and PyTorch's the larger of its two ways, with oneDNN and
+without.
 
 --record writes what tests/test_reference.c compares with, see record().
 """
@@ -229,16 +229,36 @@ def gate_of(theirs):
     return max(2 * theirs, FLOOR)
 
 
-def torch_in_float(model, table, values, inputs, want, right, right_loss):
-    """PyTorch's own distances in float: of outputs and losses; of the gradients by name, in both ways."""
-    scores, losses, ways = 0.0, 0.0, []
+def torch_in_float(model, table, values, inputs, right):
+    """PyTorch's own distances in float, by what they are of: the larger of those with oneDNN and without."""
+    ways = []
     for mkldnn in (True, False):
         with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=mkldnn):
             tensors = tensors_of(table, values, torch.float32)
-            own, own_loss = gradients(model, tensors, inputs, torch.float32)
-        scores, losses = max(scores, far(own[0], right)), max(losses, far(own_loss, right_loss))
-        ways.append({t.name: far(tensors[t.name].grad, want[t.name].grad) for t in table if t.kind == 0})
-    return scores, losses, ways
+            way = {"inference": far(infer(model, tensors, inputs, torch.float32)[0], right["inference"])}
+            if "training" in right:
+                own, loss = gradients(model, tensors, inputs, torch.float32)
+                way |= {"training": far(own[0], right["training"]), "loss": far(loss, right["loss"]), "statistics": 0.0}
+                way |= {t.name: far(tensors[t.name].grad, right[t.name]) for t in table if t.kind == 0}
+        ways.append(way)
+    return {k: max(way[k] for way in ways) for k in ways[0]}
+
+
+def distances(model, net, values, n, inputs):
+    """cnnc's distances from PyTorch in double, by what they are of; what is right; and cnnc's scores."""
+    trains = f"GRADIENTS_B{n}_WORK" in net.size
+    vars_, want = values.astype(net.real), tensors_of(net.table, values, torch.float64)
+    scores = list(net.infer(n, vars_, inputs).values())[0]
+    right = {"inference": infer(model, want, inputs, torch.float64)[0]}
+    ours = {"inference": far(scores, right["inference"])}
+    if trains:
+        outputs, loss, grads = net.gradients(n, vars_, inputs)
+        own, right["loss"] = gradients(model, want, inputs, torch.float64)
+        right["training"] = own[0]
+        right |= {t.name: want[t.name].grad for t in net.table if t.kind == 0}
+        gradient, buffers = compare(net.table, grads, vars_, want)
+        ours |= {"training": far(outputs[0], own[0]), "loss": far(loss, right["loss"]), "statistics": buffers} | gradient
+    return ours, right, scores
 
 
 def against_torchvision(name, table, values, inputs, scores):
@@ -270,18 +290,27 @@ def say(distance, theirs=None):
     return text if theirs is None else f"{text} ({theirs:.1e})"
 
 
-def gradient_cells(gradient, ways):
-    """The tensor that is farthest, in float as a share of its gate; whether all pass their gates."""
-    theirs = {k: max(way[k] for way in ways) for k in gradient} if ways else None
-    gate = {k: gate_of(theirs[k]) if ways else 1e-9 for k in gradient}
-    worst = max(gradient, key=lambda k: gradient[k] / gate[k])
-    if not ways:
-        return [say(gradient[worst]), worst], gradient[worst] <= gate[worst]
-    middle = [float(np.median(list(d.values()))) for d in (gradient, theirs)]
-    beyond = sum(gradient[k] > gate[k] for k in gradient)
-    control = max(sum(a[k] > gate_of(b[k]) for k in gradient) for a, b in (ways, ways[::-1]))
-    count = f"{beyond} of {len(gradient)} ({control})"
-    return [say(*middle), say(gradient[worst], theirs[worst]), worst, count], beyond <= control
+FORWARD = "inference", "training", "loss", "statistics"
+
+
+def cells_of(ours, theirs, gates):
+    """The cells of a row, with PyTorch's own distances behind ours where there are any."""
+    own = lambda k: None if theirs is None else theirs[k]
+    cells = [say(ours[k], own(k)) if k in ours else "-" for k in FORWARD]
+    gradient = [k for k in ours if k not in FORWARD]
+    if not gradient:
+        return cells + ["-"] * (2 if theirs is None else 4)
+    worst = max(gradient, key=lambda k: ours[k] / gates[k])
+    if theirs is None:
+        return cells + [say(ours[worst]), worst]
+    middle = [float(np.median([d[k] for k in gradient])) for d in (ours, theirs)]
+    beyond = sum(ours[k] > gates[k] for k in gradient)
+    return cells + [say(*middle), say(ours[worst], theirs[worst]), worst, f"{beyond} of {len(gradient)}"]
+
+
+def typical(draws):
+    """The geometric mean of several draws' distances, each by what it is of."""
+    return {k: float(np.exp(np.mean([np.log(max(d[k], 1e-12)) for d in draws]))) for k in draws[0]}
 
 
 def batch_inputs(net, entry, n, photos, random):
@@ -294,30 +323,35 @@ def batch_inputs(net, entry, n, photos, random):
     return inputs
 
 
+def hold_in_double(case, net, values, n, inputs):
+    name, model, vision = case
+    ours, _, scores = distances(model, net, values, n, inputs)
+    gates = {k: 1e-11 if k in FORWARD else 1e-9 for k in ours}
+    vision = against_torchvision(vision, net.table, values, inputs, scores)
+    row(name, n, *cells_of(ours, None, gates), say(vision))
+    return all(ours[k] <= gates[k] for k in ours) and (vision is None or vision <= 1e-11)
+
+
+def hold_in_float(case, net, values, n, draws):
+    name, model, _ = case
+    ours, theirs = [], []
+    for inputs in draws:
+        mine, right, _ = distances(model, net, values, n, inputs)
+        ours.append(mine)
+        theirs.append(torch_in_float(model, net.table, values, inputs, right))
+    ours, theirs = typical(ours), typical(theirs)
+    gates = {k: gate_of(theirs[k]) for k in ours}
+    row(name, n, *cells_of(ours, theirs, gates))
+    return all(ours[k] <= gates[k] for k in ours)
+
+
 def hold_batch(args, case, net, values, n, photos, random):
     """One network at one batch size."""
-    name, model, vision = case
-    trains, single = f"GRADIENTS_B{n}_WORK" in net.size, args.real == "float"
-    inputs = batch_inputs(net, f"gradients_b{n}" if trains else f"infer_b{n}", n, photos, random)
-    vars_, want = values.astype(net.real), tensors_of(net.table, values, torch.float64)
-    scores, right = list(net.infer(n, vars_, inputs).values())[0], infer(model, want, inputs, torch.float64)[0]
-    forward, theirs, ways = [far(scores, right)], [None] * 4, None
-    if single:
-        theirs[0] = far(infer(model, tensors_of(net.table, values, torch.float32), inputs, torch.float32)[0], right)
-    vision = None if single else against_torchvision(vision, net.table, values, inputs, scores)
-    cells, good = [], True
-    if trains:
-        outputs, loss, grads = net.gradients(n, vars_, inputs)
-        right, right_loss = gradients(model, want, inputs, torch.float64)
-        gradient, buffers = compare(net.table, grads, vars_, want)
-        forward += [far(outputs[0], right[0]), far(loss, right_loss), buffers]
-        if single:
-            theirs[1], theirs[2], ways = torch_in_float(model, net.table, values, inputs, want, right[0], right_loss)
-        cells, good = gradient_cells(gradient, ways)
-    good = good and all(ours <= (gate_of(own or 0) if single else 1e-11) for ours, own in zip(forward, theirs))
-    row(name, n, *[say(*pair) for pair in zip(forward, theirs)], *["-"] * (4 - len(forward)),
-        *(cells or ["-"] * (4 if single else 2)), *([] if single else [say(vision)]))
-    return good and (vision is None or vision <= 1e-11)
+    entry = f"gradients_b{n}" if f"GRADIENTS_B{n}_WORK" in net.size else f"infer_b{n}"
+    draws = [batch_inputs(net, entry, n, photos, random) for _ in range(args.draws)]
+    if args.real == "float":
+        return hold_in_float(case, net, values, n, draws)
+    return all([hold_in_double(case, net, values, n, inputs) for inputs in draws])
 
 
 def hold(args, name, photos):
@@ -431,10 +465,12 @@ def main():
     parser.add_argument("--target", type=lambda t: ["--target", t], default=[], help="as for cnnc")
     parser.add_argument("--real", choices=DTYPE, default="double")
     parser.add_argument("--batch", type=lambda s: [int(n) for n in s.split(",")], default=[1, 2])
+    parser.add_argument("--draws", type=int, help="of images: 1, in float 8")
     parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
     if args.record:
         return record(args)
+    args.draws = args.draws or (8 if args.real == "float" else 1)
     photos = photographs()
     rest = ["worst gradient", "of", "torchvision"]
     if args.real == "float":
