@@ -257,7 +257,8 @@ def distances(model, net, values, n, inputs):
         right["training"] = own[0]
         right |= {t.name: want[t.name].grad for t in net.table if t.kind == 0}
         gradient, buffers = compare(net.table, grads, vars_, want)
-        ours |= {"training": far(outputs[0], own[0]), "loss": far(loss, right["loss"]), "statistics": buffers} | gradient
+        ours |= {"training": far(outputs[0], own[0]), "loss": far(loss, right["loss"])} | gradient
+        ours |= {"statistics": buffers} if any(t.kind == 1 for t in net.table) else {}
     return ours, right, scores
 
 
@@ -295,7 +296,7 @@ FORWARD = "inference", "training", "loss", "statistics"
 
 def cells_of(ours, theirs, gates):
     """The cells of a row, with PyTorch's own distances behind ours where there are any."""
-    own = lambda k: None if theirs is None else theirs[k]
+    own = lambda k: None if theirs is None or k == "statistics" else theirs[k]
     cells = [say(ours[k], own(k)) if k in ours else "-" for k in FORWARD]
     gradient = [k for k in ours if k not in FORWARD]
     if not gradient:
