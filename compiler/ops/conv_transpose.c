@@ -12,6 +12,7 @@
  * So with the convolution C from y to x: y = C's gradient by data of x, plus the bias; dx = C(dy);
  * dw = C's gradient by weight, with dy for its input and x for its output's gradient. */
 #include "conv.h"
+#include "scale_rows.h"
 #include "weight_init.h"
 
 /* The convolution from y to x. Its ic are y's channels, its oc are x's. */
@@ -125,12 +126,8 @@ static void transpose_gradient(Grad *grad, const Node *n)
 static Value *transpose_absorb(Graph *g, Node *n, Value *scale, Value *shift)
 {
 	if (attr_int(n, "groups") > 1) return NULL;
-	Value *w = graph_op(g, &op_mul, (Value *[]){n->in[1], scale}, 2, NULL)->out[0], *b = shift;
-	if (n->nin == 3)
-		b = graph_map(g, &map_scale_shift, (Value *[]){n->in[2], scale, shift}, 3, NULL, 0);
-	AttrValue *attr = attrs_like(g->arena, n->op, n);
-	attr_set_bool(n->op, attr, "bias", true);
-	return graph_op(g, n->op, (Value *[]){n->in[0], w, b}, 3, attr)->out[0];
+	Value *w = graph_op(g, &op_mul, (Value *[]){n->in[1], scale}, 2, NULL)->out[0];
+	return absorb_with(g, n, w, scale, shift);
 }
 
 static void transpose_product(const double *const *in, double *y, int64_t x, int64_t w, int64_t o)

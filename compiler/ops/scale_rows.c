@@ -48,13 +48,18 @@ const OpDesc op_scale_rows = {
     .samples = "x=17x3x3x3 scale=17\nx=6x20 scale=6\nx=5 scale=5",
 };
 
-Value *scale_rows_absorb(Graph *g, Node *n, Value *scale, Value *shift)
+Value *absorb_with(Graph *g, Node *n, Value *w, Value *scale, Value *shift)
 {
-	Value *w = graph_op(g, &op_scale_rows, (Value *[]){n->in[1], scale}, 2, NULL)->out[0];
 	Value *b = shift;
 	if (n->nin == 3)
 		b = graph_map(g, &map_scale_shift, (Value *[]){n->in[2], scale, shift}, 3, NULL, 0);
 	AttrValue *attr = attrs_like(g->arena, n->op, n);
 	attr_set_bool(n->op, attr, "bias", true);
 	return graph_op(g, n->op, (Value *[]){n->in[0], w, b}, 3, attr)->out[0];
+}
+
+Value *scale_rows_absorb(Graph *g, Node *n, Value *scale, Value *shift)
+{
+	Value *w = graph_op(g, &op_scale_rows, (Value *[]){n->in[1], scale}, 2, NULL)->out[0];
+	return absorb_with(g, n, w, scale, shift);
 }

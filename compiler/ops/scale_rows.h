@@ -8,5 +8,7 @@
 /* OpDesc.absorb of an operator with the operands x, w [outputs, ...], b [outputs] and the attribute
  * bias: scale (w x + b) + shift = (scale w) x + (scale b + shift). */
 Value *scale_rows_absorb(Graph *g, Node *n, Value *scale, Value *shift);
+/* The same where w, already scaled, is given: another dim of it may be the outputs. */
+Value *absorb_with(Graph *g, Node *n, Value *w, Value *scale, Value *shift);
 
 #endif
