@@ -27,9 +27,15 @@ typedef struct {
 	int64_t classes; /* labels: range 0..classes-1, checked at entry; 0 for the others */
 } Argument;
 
-/* One kernel call. `tree[t]` is the nest scheduled for target t of the program's list. */
+/* One kernel call. `tree[t]` is the nest scheduled for target t of the program's list.
+ *
+ * Neighbouring steps of one group run turn by turn: for each value of the dims that they join, all
+ * of them, in order. So what one hands to the next may lie in a buffer whose layout leaves joined
+ * dims out, which is small and stays in the cache. The first joined dim is never left out: its
+ * values are tasks, which may run at once. */
 typedef struct {
 	const Nest *nest;
+	int group; /* 0: none */
 	Scheduled *tree[TARGET_LIMIT];
 	const char *comment; /* "conv1: 1x32x32 -> 6x28x28" */
 	int64_t macs;
@@ -74,6 +80,10 @@ Part *hoist_pack(Arena *a, Part *const *infer, int n, int64_t *packed);
 
 /* plan.c: places every WORK buffer. Liveness per step; buffers never alive together may share. */
 void plan_memory(Arena *a, Part *p, int64_t element_bytes);
+
+/* group.c: the step behind the last of those that run with step s: s + 1 where it is in no group.
+ */
+int group_end(const Part *p, int s);
 
 /* verify_program.c: NULL or what is wrong. Two live buffers that overlap; a state written before
  * its last reader; a read of what nobody wrote; an access out of place; a racing store. */

@@ -71,6 +71,51 @@ static const char run_text[] =
     "}\n"
     "\n";
 
+/* Steps that run turn by turn: all of them for one value of the dims that they join, then for the
+ * next. */
+static const char group_text[] =
+    "struct member {\n"
+    "\tvoid (*run)(const void *const *arg, size_t block);\n"
+    "\tconst void *const *arg;\n"
+    "};\n"
+    "\n"
+    "struct group {\n"
+    "\tconst struct member *member;\n"
+    "\tsize_t members, turns; /* turns of one task, one after the other */\n"
+    "};\n"
+    "\n"
+    "static void run_task(void *self, size_t task)\n"
+    "{\n"
+    "\tconst struct group *g = (const struct group *)self;\n"
+    "\tfor (size_t turn = task * g->turns; turn < (task + 1) * g->turns; turn++)\n"
+    "\t\tfor (size_t i = 0; i < g->members; i++)\n"
+    "\t\t\tg->member[i].run(g->member[i].arg, turn);\n"
+    "}\n"
+    "\n"
+    "/* All tasks of a group, in any order. */\n"
+    "static CNNC_UNUSED void run_group(const struct cnnc_pool *pool, struct group *group, size_t "
+    "tasks)\n"
+    "{\n"
+    "\tif (pool && tasks > 1) {\n"
+    "\t\tpool->run(pool->self, run_task, group, tasks);\n"
+    "\t\treturn;\n"
+    "\t}\n"
+    "#ifdef _OPENMP\n"
+    "#pragma omp parallel for schedule(static)\n"
+    "#endif\n"
+    "\tfor (ptrdiff_t task = 0; task < (ptrdiff_t)tasks; task++)\n"
+    "\t\trun_task(group, (size_t)task);\n"
+    "}\n"
+    "\n";
+
+static bool has_groups(const Program *p)
+{
+	for (int i = 0; i < p->part.n; i++)
+		for (int s = 0; s < p->part.at[i]->step.n; s++)
+			if (p->part.at[i]->step.at[s].group) return true;
+	return false;
+}
+
 /* By the bits, so that no option of the compiler can argue it away. */
 static const char finite_text[] = "static CNNC_UNUSED int all_finite(const %s *x, size_t n)\n"
                                   "{\n"
@@ -90,6 +135,7 @@ void print_runtime(const Emission *e, Text *out)
 	const char *bits = wide ? "uint64_t" : "uint32_t";
 	const char *limit = wide ? "UINT64_C(0x7ff0000000000000)" : "UINT32_C(0x7f800000)";
 	text_add(out, run_text);
+	if (has_groups(e->program)) text_add(out, group_text);
 	text_printf(out, finite_text, e->real, bits, limit, bits, bits);
 }
 
@@ -125,14 +171,14 @@ static void print_base(Entry *w, const Buffer *b)
 	if (offset) text_printf(w->out, " + %lld", (long long)offset);
 }
 
-static void print_call(Entry *w, int s)
+/* `const void *const a[] = {...};` with the buffers of step s, and the seeds that they ask for. */
+static void print_array(Entry *w, int s, const char *name)
 {
-	const Step *step = &w->part->step.at[s];
 	const Buffer *buffer[KERNEL_BUFFERS];
-	int n = kernel_buffers(step->nest, buffer);
+	int n = kernel_buffers(w->part->step.at[s].nest, buffer);
 	Text line, *out = w->out;
 	text_init(&line, w->e->arena);
-	text_add(&line, "\t\tconst void *const a[] = {");
+	text_printf(&line, "\t\tconst void *const %s[] = {", name);
 	w->out = &line;
 	for (int b = 0; b < n; b++) {
 		if (b) text_add(&line, ", ");
@@ -140,21 +186,58 @@ static void print_call(Entry *w, int s)
 	}
 	w->out = out;
 	text_add(&line, "};\n");
-	text_add(out, "\t{\n");
 	for (int b = 0; b < n; b++)
 		if (seed_keyed(buffer[b]))
 			text_printf(out, "\t\tconst uint64_t own[3] = {seed, step, UINT64_C(0x%016llx)};\n",
 			    (unsigned long long)buffer[b]->key);
 	text_wrapped(out, line.data);
-	text_printf(out, "\t\trun(pool, &k->%s, a);\n\t} /* ", w->e->of_step[w->number][s]->name);
-	print_comment_text(out, step->comment ? step->comment : step->nest->name);
-	text_add(out, " */\n");
+}
+
+static void print_comment(Entry *w, int s)
+{
+	const Step *step = &w->part->step.at[s];
+	text_add(w->out, "\t} /* ");
+	print_comment_text(w->out, step->comment ? step->comment : step->nest->name);
+	text_add(w->out, " */\n");
+}
+
+static const char *kernel_name(const Entry *w, int s) { return w->e->of_step[w->number][s]->name; }
+
+static void print_call(Entry *w, int s)
+{
+	text_add(w->out, "\t{\n");
+	print_array(w, s, "a");
+	text_printf(w->out, "\t\trun(pool, &k->%s, a);\n", kernel_name(w, s));
+	print_comment(w, s);
+}
+
+/* Tasks are the values of the first joined dim; a task's turns are those of the others. */
+static void print_group(Entry *w, int from, int to)
+{
+	const Nest *n = w->part->step.at[from].nest;
+	int64_t tasks = n->dim[0].extent, turns = nest_turns(n) / tasks;
+	text_add(w->out, "\t{\n");
+	for (int s = from; s < to; s++) print_array(w, s, arena_printf(w->e->arena, "a%d", s - from));
+	text_add(w->out, "\t\tconst struct member member[] = {\n");
+	for (int s = from; s < to; s++)
+		text_printf(w->out, "\t\t\t{k->%s.run, a%d},\n", kernel_name(w, s), s - from);
+	text_printf(w->out,
+	    "\t\t};\n\t\tstruct group group = {member, %d, %lld};\n"
+	    "\t\trun_group(pool, &group, %lld);\n",
+	    to - from, (long long)turns, (long long)tasks);
+	print_comment(w, to - 1);
 }
 
 static void print_calls(Entry *w)
 {
 	w->used = NEWS(w->e->arena, bool, w->part->arg.n + 1);
-	for (int s = 0; s < w->part->step.n; s++) print_call(w, s);
+	for (int s = 0, end; s < w->part->step.n; s = end) {
+		end = group_end(w->part, s);
+		if (w->part->step.at[s].group)
+			print_group(w, s, end);
+		else
+			print_call(w, s);
+	}
 }
 
 static bool places(const Entry *w, Place place) { return w->places >> place & 1; }

@@ -68,6 +68,10 @@ static bool covers_dim(Buffer *b, int d)
 	int seen = 0, total = 0;
 	bool closed = false;
 	for (int i = 0; i < b->ncomp; i++) total += b->comp[i].dim == d;
+	if (b->folded >> d & 1) {
+		b->room[d] = b->shape[d];
+		return total == 0;
+	}
 	while (!closed) {
 		int at = 0;
 		while (at < b->ncomp && (b->comp[at].dim != d || b->comp[at].div != div)) at++;

@@ -130,6 +130,10 @@ static bool layout_sound(const Buffer *b)
 	}
 	for (int d = 0; d < b->rank; d++) {
 		int64_t div = 1;
+		if (b->folded >> d & 1) { /* left out */
+			if (room[d] != 1 || b->shape[d] > b->room[d]) return false;
+			continue;
+		}
 		for (int i = 0; i < b->ncomp; i++) /* each next digit starts where the last ones end */
 			for (int j = 0; j < b->ncomp && div < room[d]; j++)
 				if (b->comp[j].dim == d && b->comp[j].div == div && b->comp[j].extent > 1) {

@@ -160,6 +160,24 @@ void run_naive(const Nest *n, const Machine *m)
 	naive_dims(&p, 0, false, acc);
 }
 
+int64_t nest_turns(const Nest *n)
+{
+	int64_t turns = 1;
+	for (int d = 0; d < n->join; d++) turns *= n->dim[d].extent;
+	return turns;
+}
+
+void run_naive_turn(const Nest *n, const Machine *m, int64_t turn)
+{
+	Point p = {.nest = n, .machine = m};
+	double acc[NEST_ACCS];
+	for (int d = n->join - 1; d >= 0; d--) {
+		p.at[d] = turn % n->dim[d].extent;
+		turn /= n->dim[d].extent;
+	}
+	naive_dims(&p, n->join, false, acc);
+}
+
 /* --- tree --------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -336,6 +354,26 @@ void run_tree(const Scheduled *s, const Machine *m)
 	Run r = {.tree = s, .machine = m};
 	if (s->nvar > TREE_VARS) bug("%d loop variables", s->nvar);
 	for (int i = 0; i < s->root.n; i++) run_node(&r, s->root.at[i]);
+}
+
+/* The block of the par loops that joined dims are: each is one piece. */
+void run_tree_turn(const Scheduled *s, const Machine *m, int64_t turn)
+{
+	Run r = {.tree = s, .machine = m};
+	Tree *const *node = s->root.at;
+	int n = s->root.n;
+	int64_t blocks = nest_turns(s->nest);
+	if (s->nvar > TREE_VARS) bug("%d loop variables", s->nvar);
+	while (blocks > 1) {
+		if (n != 1 || node[0]->kind != TREE_LOOP || node[0]->line != LINE_PAR)
+			bug("nest %s does not begin with its joined dims", s->nest->name);
+		blocks /= node[0]->count;
+		r.value[node[0]->var] = turn / blocks;
+		turn %= blocks;
+		n = node[0]->kid.n;
+		node = node[0]->kid.at;
+	}
+	for (int i = 0; i < n; i++) run_node(&r, node[i]);
 }
 
 /* --- random numbers ----------------------------------------------------------------------- */

@@ -77,7 +77,7 @@ static void merge_pair(Merge *m, Nest *n)
 
 Nest *merge_dims(Arena *a, const Nest *n)
 {
-	if (n->nacc || n->nguard) return (Nest *)n;
+	if (n->nacc || n->nguard || n->join) return (Nest *)n;
 	Nest *out = nest_copy(a, n);
 	for (int d = out->ndim - 2; d >= 0; d--) {
 		Merge m = {.arena = a, .dim = d, .extent = out->dim[d + 1].extent};

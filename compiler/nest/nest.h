@@ -107,9 +107,12 @@ typedef struct Buffer {
 	State *state;        /* VARS, SLOTS, GRADS: whose */
 	const double *table; /* TABLE */
 	uint64_t key;        /* of a seed: added to the keys hashed with it */
-	bool lent;  /* WORK: in the memory of gradients that are not yet written, not the arena */
-	bool fixed; /* its layout is not ours to choose: all but WORK and PACKED */
-	int id;     /* dense within its program part; set by lower */
+	bool lent;       /* WORK: in the memory of gradients that are not yet written, not the arena */
+	bool fixed;      /* its layout is not ours to choose: all but WORK and PACKED */
+	bool laid;       /* whoever made it has laid it out */
+	uint32_t folded; /* bits of dims that the layout leaves out: their values share one place, in a
+	                  * group of steps that runs once for each of them */
+	int id;          /* dense within its program part; set by lower */
 } Buffer;
 
 Buffer *buffer_new(Arena *a, const char *name, Type type, int rank, const int64_t *shape);
@@ -229,6 +232,7 @@ typedef struct {
 	const char *name;  /* class, the kernel's name stem: conv, conv_dw, map */
 	const char *layer; /* for people */
 	int ndim, nload, nguard, nacc, nstore;
+	int join; /* its first dims, which a group of steps walks together: see program.h */
 	Dim dim[NEST_DIMS];
 	Access load[NEST_LOADS];
 	Guard guard[NEST_GUARDS];
@@ -412,6 +416,11 @@ typedef struct {
 
 void run_naive(const Nest *n, const Machine *m);
 void run_tree(const Scheduled *s, const Machine *m);
+/* One turn of a group's member: one value of its joined dims, numbered with the last one fastest;
+ * 0..nest_turns()-1. */
+int64_t nest_turns(const Nest *n);
+void run_naive_turn(const Nest *n, const Machine *m, int64_t turn);
+void run_tree_turn(const Scheduled *s, const Machine *m, int64_t turn);
 /* The emitted generator in C: uniform in [0,1) with 24 bits (see emit/prelude). */
 double hash_uniform(uint64_t seed, uint64_t step, uint64_t key, uint64_t element);
 

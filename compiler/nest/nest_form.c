@@ -87,6 +87,7 @@ void nest_form(const Nest *n, Text *t)
 	const Buffer *buffer[NEST_LOADS + NEST_STORES];
 	int count = distinct_buffers(n, buffer);
 	put_word(t, n->name);
+	put(t, n->join);
 	put(t, n->ndim);
 	for (int d = 0; d < n->ndim; d++) {
 		put_word(t, n->dim[d].name);

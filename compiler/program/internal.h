@@ -35,10 +35,13 @@ int nest_store_of(const Nest *n, const Buffer *b);
 bool nest_reads_in_place(const Nest *n, const Buffer *load, const Buffer *store);
 /* A new step at position `at`; those from there on move. */
 void part_insert(Arena *a, Part *p, int at, const Nest *n, const char *comment);
+void part_remove(Part *p, int at);
 Buffer *part_buffer(
     Arena *a, Part *p, const char *name, Type type, int rank, const int64_t *shape, Place place);
 
 /* verify_reads.c: nobody reads what nobody wrote. */
 const char *verify_reads(Arena *a, const Part *p);
+/* group.c: turns of a group meet nowhere but where nothing is handed on. */
+const char *verify_groups(Arena *a, const Part *p);
 
 #endif

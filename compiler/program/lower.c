@@ -48,6 +48,12 @@ void part_insert(Arena *a, Part *p, int at, const Nest *n, const char *comment)
 	p->step.at[at] = made;
 }
 
+void part_remove(Part *p, int at)
+{
+	p->step.n--;
+	for (int s = at; s < p->step.n; s++) p->step.at[s] = p->step.at[s + 1];
+}
+
 static View *view_of(Lower *l, const Value *v)
 {
 	int at = v->node->id * MAX_OUT + v->index;

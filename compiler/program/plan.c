@@ -14,6 +14,19 @@
 
 #include <stdlib.h>
 
+/* Turns of a group come again: what one step mentions is there for all of them. */
+static void live_through(const Part *p, int from, int to, Life *life)
+{
+	for (int s = from; s < to; s++) {
+		const Nest *n = p->step.at[s].nest;
+		for (int k = 0; k < n->nload + n->nstore; k++) {
+			const Buffer *b = k < n->nload ? n->load[k].buffer : n->store[k - n->nload].to.buffer;
+			life[b->id].first = MIN(life[b->id].first, from);
+			life[b->id].last = MAX(life[b->id].last, to - 1);
+		}
+	}
+}
+
 void part_lives(const Part *p, Life *life)
 {
 	for (int i = 0; i < p->buffer.n; i++) life[i] = (Life){-1, -1, -1, -1, -1};
@@ -30,6 +43,10 @@ void part_lives(const Part *p, Life *life)
 			else
 				x->last_load = s;
 		}
+	}
+	for (int s = 0, end; s < p->step.n; s = end) {
+		end = group_end(p, s);
+		if (end > s + 1) live_through(p, s, end, life);
 	}
 }
 

@@ -14,6 +14,14 @@ static double *place_memory(const Memory *m, const Buffer *b)
 	}
 }
 
+static void run_turn(const Step *step, const Machine *m, int target, int64_t turn)
+{
+	if (target < 0)
+		run_naive_turn(step->nest, m, turn);
+	else
+		run_tree_turn(step->tree[target], m, turn);
+}
+
 bool part_run(Arena *a, const Part *p, const Memory *m, int target)
 {
 	Machine machine = {
@@ -29,13 +37,13 @@ bool part_run(Arena *a, const Part *p, const Memory *m, int target)
 		}
 		machine.memory[b->id] = at;
 	}
-	for (int s = 0; s < p->step.n; s++) {
-		const Step *step = &p->step.at[s];
-		if (target >= 0 && !step->tree[target]) return false;
-		if (target < 0)
-			run_naive(step->nest, &machine);
-		else
-			run_tree(step->tree[target], &machine);
+	for (int s = 0, end; s < p->step.n; s = end) {
+		end = group_end(p, s);
+		int64_t turns = nest_turns(p->step.at[s].nest);
+		for (int o = s; o < end; o++)
+			if (target >= 0 && !p->step.at[o].tree[target]) return false;
+		for (int64_t turn = 0; turn < turns; turn++)
+			for (int o = s; o < end; o++) run_turn(&p->step.at[o], &machine, target, turn);
 	}
 	return true;
 }

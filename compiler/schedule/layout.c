@@ -159,7 +159,7 @@ static int wanted_position(const Layout *l, const Buffer *b, int *second)
 
 static void lay_out(Layout *l, Buffer *b)
 {
-	if (b->type != TYPE_REAL || b->rank == 0) return;
+	if (b->type != TYPE_REAL || b->rank == 0 || b->laid) return;
 	int second, position = wanted_position(l, b, &second);
 	if (position < 0) return;
 	if (b->shape[position] <= PLAIN_CHANNELS) return;
@@ -209,8 +209,11 @@ static Nest *zero_nest(Layout *l, Buffer *to, int padded)
 	return n;
 }
 
-static void insert_step(Layout *l, int at, const Nest *n, const char *comment)
+/* Before step `at`, or before its group. */
+static void insert_before(Layout *l, int at, const Nest *n, const char *comment)
 {
+	const Step *step = l->part->step.at;
+	while (at && step[at].group && step[at].group == step[at - 1].group) at--;
 	part_insert(l->arena, l->part, at, n, comment);
 }
 
@@ -246,10 +249,10 @@ static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const cha
 	to = part_buffer(l->arena, l->part, from->name, TYPE_REAL, r->rank, r->shape, PLACE_WORK);
 	apply(to, layout);
 	Nest *n = copy_nest(l, from, r, to);
-	insert_step(l, (*at)++, n, arena_printf(l->arena, "%s: packed for the kernels", from->name));
+	insert_before(l, (*at)++, n, arena_printf(l->arena, "%s: packed for the kernels", from->name));
 	for (int d = 0; d < to->rank; d++)
 		if (to->room[d] > to->shape[d])
-			insert_step(l, (*at)++, zero_nest(l, to, d),
+			insert_before(l, (*at)++, zero_nest(l, to, d),
 			    arena_printf(l->arena, "%s: the last block's end", from->name));
 	const char *key = copy_key(l, from, r, layout);
 	Copy *copy = NEW(l->arena, Copy);
@@ -337,7 +340,8 @@ static void relay_store(Layout *l, Nest *n, int k, int lanes, int step)
 		from[d] = index_of(at[d]);
 	}
 	nest_store(copy, "y", b, at, e_load(l->arena, nest_load(copy, "x", own, from)));
-	insert_step(l, step + 1, copy, arena_printf(l->arena, "%s: back to row-major", b->name));
+	part_insert(l->arena, l->part, group_end(l->part, step), copy,
+	    arena_printf(l->arena, "%s: back to row-major", b->name));
 }
 
 /* A store to a fixed buffer that covers it, and nobody else writes it. */
@@ -357,7 +361,7 @@ static int lanes_of_channels(const Nest *n)
 	int lanes = lane_dim(n);
 	if (lanes < 0 || (!is_worth_copies(n) && n->nload == 1)) return -1;
 	const Access *to = &n->store[0].to;
-	return access_position(to, lanes) > 1 ? -1 : lanes;
+	return access_position(to, lanes) > 1 && !to->buffer->laid ? -1 : lanes;
 }
 
 static void relay_step(Layout *l, int *step)

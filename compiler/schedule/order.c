@@ -21,17 +21,20 @@ enum {
 	LOOKS = 2000000 /* at steps of runs tried: the work done in a part */
 };
 
+/* A step, or the steps of a group, which stay together. */
 typedef struct {
-	Steps touch; /* buffers that lie in work memory, each once */
-	Steps after; /* steps that must run after */
-	Steps over;  /* buffers that what is stored may lie over, where they die */
+	int from, to; /* steps of the part */
+	Steps touch;  /* buffers that lie in work memory, each once */
+	Steps after;  /* steps that must run after */
+	Steps over;   /* buffers that what is stored may lie over, where they die */
 } StepNode;
 
 typedef struct {
 	Arena *arena;
 	const Part *part;
 	int n;
-	StepNode *step;           /* by its place in the part, as all step numbers here */
+	StepNode *step;           /* in the order of the part, as all step numbers here */
+	int *node;                /* of each step of the part */
 	int64_t *size;            /* by buffer */
 	int *order, *place;       /* the steps in order, and where each is there */
 	int *first, *last;        /* by buffer: where in the order it is mentioned */
@@ -47,13 +50,11 @@ static void add_edge(Order *o, int from, int to)
 	if (from != to) vec_push(o->arena, o->step[from].after, to);
 }
 
-static const Nest *nest_of(const Order *o, int s) { return o->part->step.at[s].nest; }
-
 /* Parts of one buffer that are stored by two steps may be stored in either order when they are
  * apart. */
 static bool stores_apart(const Order *o, int s, int t, const Buffer *b)
 {
-	const Nest *n = nest_of(o, s), *m = nest_of(o, t);
+	const Nest *n = o->part->step.at[s].nest, *m = o->part->step.at[t].nest;
 	for (int i = 0; i < n->nstore; i++)
 		for (int k = 0; k < m->nstore; k++)
 			if (n->store[i].to.buffer == b && m->store[k].to.buffer == b &&
@@ -66,21 +67,45 @@ static void add_edges(Order *o, const Use *use, const Buffer *b)
 {
 	for (int i = 0; i < use->store.n; i++) {
 		int s = use->store.at[i];
-		for (int k = 0; k < use->load.n; k++)
-			add_edge(o, MIN(s, use->load.at[k]), MAX(s, use->load.at[k]));
-		for (int k = 0; k < i; k++)
-			if (!stores_apart(o, use->store.at[k], s, b)) add_edge(o, use->store.at[k], s);
+		for (int k = 0; k < use->load.n; k++) {
+			int r = use->load.at[k];
+			add_edge(o, o->node[MIN(s, r)], o->node[MAX(s, r)]);
+		}
+		for (int k = 0; k < i; k++) {
+			int r = use->store.at[k];
+			if (!stores_apart(o, r, s, b)) add_edge(o, o->node[r], o->node[s]);
+		}
 	}
 }
 
-static void add_places(Order *o, const Use *use, int s)
+static void add_places(Order *o, const Use *use, StepNode *node)
 {
-	const Nest *n = nest_of(o, s);
+	const Nest *n = o->part->step.at[node->from].nest;
 	const Buffer *to = n->store[0].to.buffer;
-	if (n->nstore != 1 || use[to->id].store.n != 1) return;
+	if (node->to > node->from + 1 || n->nstore != 1 || use[to->id].store.n != 1) return;
 	for (int k = 0; k < n->nload; k++)
 		if (writes_over(n, n->load[k].buffer, to))
-			vec_push(o->arena, o->step[s].over, n->load[k].buffer->id);
+			vec_push(o->arena, node->over, n->load[k].buffer->id);
+}
+
+static void add_touch(Order *o, const Steps *steps, int buffer)
+{
+	for (int i = 0; i < steps->n; i++) {
+		Steps *touch = &o->step[o->node[steps->at[i]]].touch;
+		if (!touch->n || touch->at[touch->n - 1] != buffer) vec_push(o->arena, *touch, buffer);
+	}
+}
+
+/* Steps become nodes. */
+static void find_nodes(Order *o)
+{
+	for (int s = 0, end; s < o->part->step.n; s = end) {
+		end = group_end(o->part, s);
+		o->step[o->n].from = s;
+		o->step[o->n].to = end;
+		for (int k = s; k < end; k++) o->node[k] = o->n;
+		o->n++;
+	}
 }
 
 static Order *order_new(Arena *a, const Part *p)
@@ -88,7 +113,9 @@ static Order *order_new(Arena *a, const Part *p)
 	Order *o = NEW(a, Order);
 	int n = p->step.n, m = p->buffer.n;
 	const Use *use = part_uses(a, p);
-	*o = (Order){.arena = a, .part = p, .n = n, .step = NEWS(a, StepNode, n + 1)};
+	*o = (Order){.arena = a, .part = p, .step = NEWS(a, StepNode, n + 1)};
+	o->node = NEWS(a, int, n + 1);
+	find_nodes(o);
 	o->size = NEWS(a, int64_t, m + 1);
 	o->order = NEWS(a, int, n + 1);
 	o->place = NEWS(a, int, n + 1);
@@ -103,13 +130,10 @@ static Order *order_new(Arena *a, const Part *p)
 		add_edges(o, &use[i], b);
 		if (b->place != PLACE_WORK) continue;
 		o->size[i] = (b->size + LINE - 1) / LINE * LINE;
-		for (int k = 0; k < use[i].load.n; k++) vec_push(a, o->step[use[i].load.at[k]].touch, i);
-		for (int k = 0; k < use[i].store.n; k++) {
-			Steps *touch = &o->step[use[i].store.at[k]].touch;
-			if (!touch->n || touch->at[touch->n - 1] != i) vec_push(a, *touch, i);
-		}
+		add_touch(o, &use[i].load, i);
+		add_touch(o, &use[i].store, i);
 	}
-	for (int s = 0; s < n; s++) add_places(o, use, s);
+	for (int s = 0; s < o->n; s++) add_places(o, use, &o->step[s]);
 	return o;
 }
 
@@ -250,14 +274,17 @@ static int64_t floor_of(const Order *o)
 
 void order_part(Arena *a, Part *p)
 {
-	int n = p->step.n;
-	if (!n) return;
+	int n = 0;
+	if (!p->step.n) return;
 	Order *o = order_new(a, p);
-	for (int i = 0; i < n; i++) o->order[i] = i;
+	for (int i = 0; i < o->n; i++) o->order[i] = i;
 	note_order(o);
 	int64_t as_it_was = o->during[worst_place(o)], least = floor_of(o);
 	if (as_it_was == least || relieve(o, least) == as_it_was) return;
-	Step *step = NEWS(a, Step, n);
-	for (int i = 0; i < n; i++) step[i] = p->step.at[o->order[i]];
+	Step *step = NEWS(a, Step, p->step.n);
+	for (int i = 0; i < o->n; i++) {
+		const StepNode *node = &o->step[o->order[i]];
+		for (int s = node->from; s < node->to; s++) step[n++] = p->step.at[s];
+	}
 	memcpy(p->step.at, step, (size_t)n * sizeof *step);
 }
