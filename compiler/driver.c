@@ -80,6 +80,13 @@ static void dump_plan(Arena *a, const Part *p, Text *out)
 	}
 }
 
+static bool takes_winograd(const Compilation *c, EntryKind kind)
+{
+	const Options *o = c->options;
+	if (o->is_double || o->winograd == WINOGRAD_NONE) return false;
+	return kind == ENTRY_INFER || o->winograd == WINOGRAD_ALL;
+}
+
 /* An entry's graph, checked and simplified, becomes nests, fused and laid out. NULL after errors.
  */
 static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *name)
@@ -101,6 +108,7 @@ static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *n
 	prune_part(c->arena, p);
 	fuse_part(c->arena, p);
 	if (dumps(c, "fused")) dump_nests(p, c->dump);
+	if (takes_winograd(c, kind)) winograd_part(c->arena, p);
 	layout_part(c->arena, p);
 	if (dumps(c, "layouts")) dump_layouts(p, c->dump);
 	return p;

@@ -93,6 +93,14 @@ static bool set_real(const Setting *s, Options *o, const char *value)
 	return choose(s, value, choice, COUNT(choice));
 }
 
+static bool set_winograd(const Setting *s, Options *o, const char *value)
+{
+	static const char *const choice[] = {"inference", "all", "none"};
+	for (int i = 0; i < COUNT(choice); i++)
+		if (strcmp(value, choice[i]) == 0) o->winograd = i;
+	return choose(s, value, choice, COUNT(choice));
+}
+
 static bool set_target(const Setting *s, Options *o, const char *value)
 {
 	const char *choice[TARGET_LIMIT + 1] = {"auto"};
@@ -209,6 +217,8 @@ static const Row table[] = {
         "layers' outputs and gradients as further outputs: layer1.0.conv1; may be repeated"},
     {"--recompute", "BYTES", MAY_TAKE_VALUE, ROW_SET, set_recompute,
         "train in less memory (at most 600M) by computing activations again"},
+    {"--winograd", "WHERE", TAKES_VALUE, ROW_SET, set_winograd,
+        "fewer multiplications: inference (as always), all or none"},
     {"--decisions", "FILE", TAKES_VALUE, ROW_SET, set_decisions,
         "schedules to follow, as --dump=decisions prints them"},
     {"--dump", "STAGE", TAKES_VALUE, ROW_SET, set_dump,

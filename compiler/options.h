@@ -7,6 +7,7 @@
 #include "diag.h"
 
 enum { BATCH_LIMIT = 8 };
+typedef enum { WINOGRAD_INFERENCE, WINOGRAD_ALL, WINOGRAD_NONE } Winograd;
 
 typedef struct Options {
 	const char *file;         /* NET.lua */
@@ -19,6 +20,7 @@ typedef struct Options {
 	int64_t infer_batch[BATCH_LIMIT], train_batch[BATCH_LIMIT]; /* none given: 1 */
 	bool recompute;          /* activations, instead of keeping them */
 	int64_t recompute_bytes; /* no more than this takes; 0: as little as can be */
+	int winograd;            /* a Winograd: where convolutions may take fewer multiplications */
 	bool inference_only;     /* no eval, gradients, update, step */
 	bool is_double;          /* --real=double */
 	const char *target;      /* auto (all of x86, else the plain one), or a name of target_table */

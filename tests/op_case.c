@@ -105,18 +105,25 @@ int case_argument(const OpCase *c, int argument)
 
 /* --- from graph to schedules --------------------------------------------------------------- */
 
-Part *part_compile(Arena *a, const Graph *g, EntryKind kind, const char *name,
-    const Target *const *target, int ntarget, bool is_double, const char **error)
+const char *part_finish(
+    Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, bool winograd)
 {
 	Decisions decisions = {.arena = a};
-	*error = graph_verify(g);
-	if (*error) return NULL;
-	Part *p = lower_graph(a, g, kind, name);
 	fuse_part(a, p);
+	if (winograd) winograd_part(a, p);
 	layout_part(a, p);
 	schedule_part(a, p, target, ntarget, is_double, &decisions);
 	plan_memory(a, p, is_double ? 8 : 4);
-	*error = verify_part(a, p);
+	return verify_part(a, p);
+}
+
+Part *part_compile(Arena *a, const Graph *g, EntryKind kind, const char *name,
+    const Target *const *target, int ntarget, bool is_double, const char **error)
+{
+	*error = graph_verify(g);
+	if (*error) return NULL;
+	Part *p = lower_graph(a, g, kind, name);
+	*error = part_finish(a, p, target, ntarget, is_double, false);
 	return p;
 }
 
@@ -148,8 +155,11 @@ Part *case_part(Arena *a, const OpCase *c, Form form, const char *name, const Ta
 	}
 	bool random = false; /* entries with gradients have a seed */
 	for (int i = 0; i < c->sample.nin; i++) random |= c->sample.type[i] == TYPE_SEED;
-	EntryKind kind = random ? ENTRY_GRADIENTS : ENTRY_EVAL;
-	return part_compile(a, g, kind, name, target, ntarget, is_double, error);
+	*error = graph_verify(g);
+	if (*error) return NULL;
+	Part *p = lower_graph(a, g, random ? ENTRY_GRADIENTS : ENTRY_EVAL, name);
+	*error = part_finish(a, p, target, ntarget, is_double, c->winograd);
+	return p;
 }
 
 /* --- whole numbers -------------------------------------------------------------------------- */

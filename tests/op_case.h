@@ -27,6 +27,7 @@ typedef struct {
 	int nout;
 	Shape out[MAX_OUT];
 	const Node *node;
+	bool winograd; /* as convolutions of fewer multiplications, where these pay */
 } OpCase;
 
 /* NULL when infer refuses the sample. */
@@ -52,6 +53,9 @@ Part *case_part(Arena *a, const OpCase *c, Form form, const char *name, const Ta
 /* The last stages of the above, for any graph. */
 Part *part_compile(Arena *a, const Graph *g, EntryKind kind, const char *name,
     const Target *const *target, int ntarget, bool is_double, const char **error);
+/* From nests on. NULL, or what is wrong with it. */
+const char *part_finish(
+    Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, bool winograd);
 /* The operand or result behind an argument of such a part: results count from SAMPLE_OPERANDS. */
 int case_argument(const OpCase *c, int argument);
 

@@ -46,6 +46,7 @@ static Choice choice_new(const Nest *n, const Target *t, int lanes, Strides stri
 	    .strides = strides,
 	    .lane = lane_dim(n),
 	    .contraction = contraction_of(n)};
+	choice_begin(&c);
 	return c;
 }
 
@@ -100,6 +101,8 @@ static Scheduled *try_vectors(
 			int64_t room = MAX(register_room(&c) / vectors[v], 1);
 			if (n->dim[c.lane].reduce)
 				sum_row(&c, width, room);
+			else if (is_transform(&c))
+				transform_row(&c, width, (c.target->registers - 4) / vectors[v]);
 			else
 				vector_row(&c, width, room);
 			if (c.unroll < unroll) continue; /* its turn comes */

@@ -79,6 +79,10 @@ bool copy_row(Choice *c); /* a map into or out of blocks; false: it is none */
 void sum_row(Choice *c, int64_t lane_block, int64_t room);
 void vector_row(
     Choice *c, int64_t lane_block, int64_t room); /* room: instances that share vectors */
+/* A small constant matrix times vectors, and the row for it. */
+bool is_transform(const Choice *c);
+void transform_row(Choice *c, int64_t lane_block, int64_t room);
+void choice_begin(Choice *c); /* the first lines of all rows */
 const Nest *ask_ahead(Arena *a, const Nest *n);   /* n, with prefetches where they pay */
 void make_parallel(Choice *c);          /* the outermost loop, when it is of a space dim */
 int64_t register_room(const Choice *c); /* accumulators that fit beside the operands */

@@ -14,9 +14,10 @@ static void line(Choice *c, LineKind kind, int dim, int64_t by)
 	c->s.line[c->s.n++] = (Line){kind, dim, by};
 }
 
+/* Joined dims have their lines: see choice_begin. */
 static bool is_space(const Choice *c, int d)
 {
-	return !c->nest->dim[d].reduce && c->nest->dim[d].extent > 1;
+	return d >= c->nest->join && !c->nest->dim[d].reduce && c->nest->dim[d].extent > 1;
 }
 static bool is_reduced(const Choice *c, int d)
 {
@@ -94,7 +95,7 @@ static int64_t blocked(const Choice *c, int d)
 static void plain_dims(Choice *c, bool reduce)
 {
 	for (int d = 0; d < c->nest->ndim; d++) {
-		if (c->nest->dim[d].reduce != reduce || c->nest->dim[d].extent == 1) continue;
+		if (!(reduce ? is_reduced(c, d) : is_space(c, d))) continue;
 		int64_t phases = phase_of(c, d);
 		if (is_masked(c, d))
 			line(c, LINE_PHASE, d, c->nest->dim[d].extent);
@@ -139,10 +140,18 @@ void plain_row(Choice *c)
 	plain_dims(c, true);
 }
 
+/* The turns of a group are blocks of its members, however many of them a task runs. */
+void choice_begin(Choice *c)
+{
+	for (int d = 0; d < c->nest->join; d++)
+		if (c->nest->dim[d].extent > 1) line(c, LINE_PAR, d, 1);
+}
+
 /* The outermost space dim may run its iterations at once, when they are worth a thread's while. */
 void make_parallel(Choice *c)
 {
 	Line *first = &c->s.line[0];
+	if (c->nest->join) return;
 	if (c->s.n && first->kind == LINE_FOR && is_space(c, first->dim)) first->kind = LINE_PAR;
 }
 
@@ -248,14 +257,24 @@ static void private_sums(Choice *c)
 	}
 }
 
+/* Of a contraction, the load that moves with the lanes. */
+static const Access *lane_load(const Choice *c)
+{
+	int x = broadcast_load(c);
+	return &c->nest->load[c->contraction.load[c->contraction.load[0] == x]];
+}
+
 /* Bytes of a vector-side operand that a tile runs through: decides whether blocks of lanes go
  * outside. */
 static int64_t lane_bytes(const Choice *c)
 {
 	int x = broadcast_load(c);
 	if (x < 0) return 0;
-	int w = c->contraction.load[0] == x ? c->contraction.load[1] : c->contraction.load[0];
-	return 4 * c->nest->load[w].buffer->size;
+	int64_t bytes = 4 * lane_load(c)->buffer->size;
+	for (int d = 0; d < c->nest->ndim; d++)
+		if (is_space(c, d) && d != c->lane && access_moves(lane_load(c), d))
+			bytes /= c->nest->dim[d].extent;
+	return bytes;
 }
 
 /* The dim over images: leads in both operands of a sum over them. -1: none. */
@@ -389,7 +408,7 @@ static void outer_loops(Choice *c, int64_t lane_block, const Share *share, int n
 	bool blocks = extent > lane_block, lanes_first = lane_bytes(c) > 300 * 1024, chunked = false;
 	for (int d = 0; d < n->ndim; d++) {
 		if (!is_space(c, d) || d == c->lane) continue;
-		if (blocks && lanes_first && !over_images(c, d)) {
+		if (blocks && lanes_first && !over_images(c, d) && !access_moves(lane_load(c), d)) {
 			int64_t unit = task_lanes(c, extent, lane_block);
 			line(c, LINE_FOR, c->lane, unit);
 			chunks(c);
@@ -451,6 +470,77 @@ void vector_row(Choice *c, int64_t lane_block, int64_t room)
 	if (lane_block > c->lanes) line(c, LINE_REG, c->lane, c->lanes);
 	line(c, LINE_VEC, c->lane, c->lanes);
 	reductions(c);
+}
+
+/* --- sums with constant factors ------------------------------------------------------------ */
+
+typedef struct {
+	const Choice *c;
+	int dim;
+	bool found;
+} TableLook;
+
+static bool look_table(void *self, const Expr *e)
+{
+	TableLook *l = self;
+	if (e->kind == E_TABLE)
+		for (int i = 0; i < 2; i++) l->found |= affine_k(&e->index[i], l->dim) != 0;
+	return true;
+}
+
+/* A table asks for dim d: its value must be known in the text. */
+static bool is_tabled(const Choice *c, int d)
+{
+	TableLook l = {c, d, false};
+	for (int k = 0; k < c->nest->nacc; k++) expr_visit(c->nest->acc[k].update, look_table, &l);
+	return l.found;
+}
+
+bool is_transform(const Choice *c)
+{
+	bool space = false, summed = false;
+	for (int d = 0; d < c->nest->ndim && c->nest->nacc == 1; d++) {
+		space |= is_space(c, d) && is_tabled(c, d);
+		summed |= is_reduced(c, d) && is_tabled(c, d);
+	}
+	return space && summed;
+}
+
+/* The guards of d are decided by it and by what is summed. */
+static bool decides_guards(const Choice *c, int d)
+{
+	for (int g = 0; g < c->nest->nguard; g++) {
+		const Affine *e = &c->nest->guard[g].e[0].a;
+		for (int t = 0; t < e->n && affine_k(e, d); t++) {
+			int v = e->t[t].var;
+			if (v != d && !is_reduced(c, v) && c->nest->dim[v].extent > 1) return false;
+		}
+	}
+	return is_guarded(c, d);
+}
+
+/* A row for a small constant matrix times a row of vectors: all that it makes in registers, each
+ * term in straight text. */
+void transform_row(Choice *c, int64_t lane_block, int64_t room)
+{
+	const Nest *n = c->nest;
+	int64_t whole = n->dim[c->lane].extent;
+	if (whole % c->lanes && has_room(c, c->lanes - whole % c->lanes))
+		c->s.extent[c->lane] = (whole + c->lanes - 1) / c->lanes * c->lanes;
+	line(c, LINE_FOR, c->lane, lane_block);
+	for (int d = 0; d < n->ndim; d++) {
+		if (!is_space(c, d) || d == c->lane) continue;
+		if (!is_tabled(c, d))
+			line(c, decides_guards(c, d) ? LINE_TILE : LINE_FOR, d, 1);
+		else if ((room /= n->dim[d].extent) < 1)
+			c->full = true;
+	}
+	for (int d = 0; d < n->ndim; d++)
+		if (is_space(c, d) && is_tabled(c, d)) line(c, LINE_REG, d, 1);
+	if (lane_block > c->lanes) line(c, LINE_REG, c->lane, c->lanes);
+	line(c, LINE_VEC, c->lane, c->lanes);
+	for (int d = 0; d < n->ndim; d++)
+		if (is_reduced(c, d)) line(c, LINE_UNROLL, d, 1);
 }
 
 /* Few channels, all of them, and from the innermost dim what there is room for. */
