@@ -199,7 +199,7 @@ static const char *layer_text(Job *j)
 	text_init(&out, j->arena);
 	text_add(&out, includes);
 	emit_prelude(&out, &j->target, 1, false);
-	peak_text(j->target, &out);
+	peak_text(j->target, false, &out);
 	for (int s = 0; s < j->part->step.n; s++) {
 		const Step *step = &j->part->step.at[s];
 		emit_kernel(j->arena, step->tree[0], j->target, false,
@@ -452,7 +452,7 @@ static void print_machine(Arena *a, const Target *t, const char *cc)
 	text_init(&text, a);
 	text_add(&text, includes);
 	emit_prelude(&text, &t, 1, false);
-	peak_text(t, &text);
+	peak_text(t, false, &text);
 	Jit *jit = jit_cc(a, text.data, cc, &error);
 	if (jit) *(void **)&peak = jit_symbol(jit, "peak");
 	if (!peak) {

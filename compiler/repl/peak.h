@@ -1,0 +1,26 @@
+/* peak: what a profile and the benchmarks measure against: how fast this machine adds and
+ * multiplies when nothing is in the way, and how fast memory comes. */
+#ifndef CNNC_PEAK_H
+#define CNNC_PEAK_H
+
+#include "../base.h"
+#include "../targets/target.h"
+
+double cpu_seconds(void); /* spent by this process: others on the same processor do not count */
+
+/* The C text of `double peak(long rounds)`: multiply-adds that do not wait for each other, with the
+ * target's vectors, which emit_prelude() must have named before. Returns how many operations it
+ * did. */
+void peak_text(const Target *t, bool is_double, Text *out);
+/* Of `double stream(long rounds)`: a = b + s c, over arrays that no cache holds, once filled by
+ * stream(0). Returns the bytes of a, b and c, all rounds together. */
+void stream_text(const Target *t, bool is_double, Text *out);
+typedef double (*Peak)(long rounds);
+double peak_rate(Peak peak, long rounds); /* operations, or bytes, a second */
+
+/* Whether kernels for this target run here; asked with the C compiler `cc`. */
+bool runs_here(Arena *a, const Target *t, const char *cc);
+/* The one named, or for NULL the widest that runs here. NULL: none does. */
+const Target *target_here(Arena *a, const char *name, const char *cc);
+
+#endif
