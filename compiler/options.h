@@ -22,6 +22,7 @@ typedef struct Options {
 	int64_t recompute_bytes; /* no more than this takes; 0: as little as can be */
 	int winograd;            /* a Winograd: where convolutions may take fewer multiplications */
 	bool inference_only;     /* no eval, gradients, update, step */
+	bool profile;            /* steps that are timed */
 	bool is_double;          /* --real=double */
 	const char *target;      /* auto (all of x86, else the plain one), or a name of target_table */
 	const char *dump;        /* stage, or NULL */

@@ -379,6 +379,10 @@ static const char user[] =
     "20);\n"
     "	CHECK(!memcmp(vars, vars2, sizeof vars) && !memcmp(slots, slots2, sizeof slots));\n"
     "	CHECK(line_infer_b4(packed + 4, x, score, work, NULL) == CNNC_NONFINITE);\n"
+    "#ifdef CNNC_PROFILE\n"
+    "	size_t rows; struct cnnc_profile *row = line_profile(&rows); CHECK(rows > 10);\n"
+    "	for (size_t i = 0; i < rows; i++) CHECK(row[i].calls > 0 && row[i].seconds >= 0);\n"
+    "#endif\n"
     "	puts(\"fine\"); return 0;\n}\n";
 
 static bool have(const char *compiler)
@@ -400,9 +404,12 @@ static const struct {
     {"tcc", "tcc"},
 };
 
-static void use_program(Fixture *f, bool is_double, const char *const *target, int n)
+static void use_program(Fixture *f, bool is_double, bool profile, const char *const *target, int n)
 {
-	write_program(f, make_program(f->arena, "line", is_double, target, n), "line");
+	const Options options = {.profile = profile};
+	Program *program = make_program(f->arena, "line", is_double, target, n);
+	program->options = &options;
+	write_program(f, program, "line");
 	put_file(f, "user.c",
 	    arena_printf(f->arena, "#define REAL %s\n%s", is_double ? "double" : "float", user));
 	for (int i = 0; i < COUNT(compilers); i++) {
@@ -424,18 +431,24 @@ static void use_program(Fixture *f, bool is_double, const char *const *target, i
 
 static void a_program_keeps_the_promises_of_its_header(void **state)
 {
-	use_program(*state, false, all_targets, COUNT(all_targets));
+	use_program(*state, false, false, all_targets, COUNT(all_targets));
 }
 
 static void so_does_one_in_double(void **state)
 {
-	use_program(*state, true, all_targets, COUNT(all_targets));
+	use_program(*state, true, false, all_targets, COUNT(all_targets));
+}
+
+static void and_one_that_times_its_steps(void **state)
+{
+	use_program(*state, false, true, all_targets, COUNT(all_targets));
+	use_program(*state, true, true, all_targets, COUNT(all_targets));
 }
 
 static void and_one_for_a_named_target(void **state)
 {
 	static const char *const only[] = {"generic"};
-	use_program(*state, false, only, 1);
+	use_program(*state, false, false, only, 1);
 }
 
 static void two_headers_go_into_one_file(void **state)
@@ -508,6 +521,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 	        a_program_keeps_the_promises_of_its_header, setup, teardown),
 	    cmocka_unit_test_setup_teardown(so_does_one_in_double, setup, teardown),
+	    cmocka_unit_test_setup_teardown(and_one_that_times_its_steps, setup, teardown),
 	    cmocka_unit_test_setup_teardown(and_one_for_a_named_target, setup, teardown),
 	    cmocka_unit_test_setup_teardown(two_headers_go_into_one_file, setup, teardown),
 	    cmocka_unit_test_setup_teardown(fast_math_is_refused_unless_allowed, setup, teardown),

@@ -17,6 +17,7 @@ static void print_options(const Emission *e, Text *out)
 	if (o) {
 		text_printf(out, " --target=%s", o->target ? o->target : "auto");
 		if (o->inference_only) text_add(out, " --inference");
+		if (o->profile) text_add(out, " --profile");
 		for (int i = 0; i < o->expose.n; i++) {
 			text_add(out, " --expose '");
 			print_comment_text(out, o->expose.at[i]);

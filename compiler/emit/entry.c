@@ -108,7 +108,7 @@ static const char group_text[] =
     "}\n"
     "\n";
 
-static bool has_groups(const Program *p)
+bool has_groups(const Program *p)
 {
 	for (int i = 0; i < p->part.n; i++)
 		for (int s = 0; s < p->part.at[i]->step.n; s++)
@@ -207,7 +207,12 @@ static void print_call(Entry *w, int s)
 {
 	text_add(w->out, "\t{\n");
 	print_array(w, s, "a");
-	text_printf(w->out, "\t\trun(pool, &k->%s, a);\n", kernel_name(w, s));
+	text_add(w->out, "\t\trun");
+	if (w->e->profile)
+		text_printf(w->out, "_timed(&profile[%d], ", profile_row(w->e, w->part, s));
+	else
+		text_add(w->out, "(");
+	text_printf(w->out, "pool, &k->%s, a);\n", kernel_name(w, s));
 	print_comment(w, s);
 }
 
@@ -221,10 +226,13 @@ static void print_group(Entry *w, int from, int to)
 	text_add(w->out, "\t\tconst struct member member[] = {\n");
 	for (int s = from; s < to; s++)
 		text_printf(w->out, "\t\t\t{k->%s.run, a%d},\n", kernel_name(w, s), s - from);
-	text_printf(w->out,
-	    "\t\t};\n\t\tstruct group group = {member, %d, %lld};\n"
-	    "\t\trun_group(pool, &group, %lld);\n",
-	    to - from, (long long)turns, (long long)tasks);
+	text_printf(w->out, "\t\t};\n\t\tstruct group group = {member, %d, %lld};\n", to - from,
+	    (long long)turns);
+	if (w->e->profile)
+		text_printf(w->out, "\t\trun_group_timed(&profile[%d], &group, %lld);\n",
+		    profile_row(w->e, w->part, from), (long long)tasks);
+	else
+		text_printf(w->out, "\t\trun_group(pool, &group, %lld);\n", (long long)tasks);
 	print_comment(w, to - 1);
 }
 
@@ -266,15 +274,27 @@ static void print_label_checks(const Emission *e, const Part *p, Text *out)
 			    (long long)p->arg.at[i].classes);
 }
 
+/* The check-th of this part. */
+static void print_check(
+    const Emission *e, const Part *p, int check, const char *name, const char *count, Text *out)
+{
+	if (e->profile)
+		text_printf(out, "\tif (!all_finite_timed(&profile[%d], %s, %s)) return CNNC_NONFINITE;\n",
+		    profile_row(e, p, p->step.n + check), name, count);
+	else
+		text_printf(out, "\tif (!all_finite(%s, %s)) return CNNC_NONFINITE;\n", name, count);
+}
+
 static void print_status(const Emission *e, const Part *p, Text *out)
 {
+	Arena *a = e->arena;
+	int check = 0;
 	for (int i = 0; i < p->arg.n; i++)
 		if (p->arg.at[i].output)
-			text_printf(out, "\tif (!all_finite(%s, %lld)) return CNNC_NONFINITE;\n",
-			    argument_name(e, p, i), (long long)argument_count(&p->arg.at[i]));
+			print_check(e, p, check++, argument_name(e, p, i),
+			    arena_printf(a, "%lld", (long long)argument_count(&p->arg.at[i])), out);
 	if (p->kind == ENTRY_GRADIENTS)
-		text_printf(
-		    out, "\tif (!all_finite(grads, %s_WEIGHTS)) return CNNC_NONFINITE;\n", e->upper);
+		print_check(e, p, check, "grads", arena_printf(a, "%s_WEIGHTS", e->upper), out);
 	text_add(out, "\treturn CNNC_OK;\n");
 }
 
@@ -432,9 +452,12 @@ static void print_pack(const Emission *e, const Part *p, Text *out)
 		text_printf(out, "\t%s *m = p + %lld;\n", e->real, (long long)e->pack_work_at);
 	print_unused(out, packs, "packed");
 	print_unused(out, e->packs_vars || places(&w, PLACE_VARS), "vars");
-	if (e->packs_vars)
+	if (e->packs_vars) {
+		if (e->profile) text_add(out, "\tconst double start = CNNC_CLOCK();\n");
 		text_printf(out, "\tmemcpy(p + %lld, vars, %s_VARS * sizeof *vars);\n",
 		    (long long)e->vars_at, e->upper);
+		if (e->profile) text_printf(out, "\tadd_time(&profile[%d], start);\n", profile_copy_row(e));
+	}
 	text_add(out, body.data);
 	text_add(out, "}\n\n");
 }
@@ -474,10 +497,9 @@ static void print_update(const Emission *e, const Part *p, Text *out)
 	text_add(out, body.data);
 	text_add(out, "\tt->step++;\n}\n\n");
 	print_signature(e, p, ENTRY_UPDATE, out);
-	text_printf(out,
-	    "\n{\n\tif (!all_finite(grads, %s_WEIGHTS)) return CNNC_NONFINITE;\n"
-	    "\tupdate_all(t, grads, NULL);\n\treturn CNNC_OK;\n}\n\n",
-	    e->upper);
+	text_add(out, "\n{\n");
+	print_check(e, p, 0, "grads", arena_printf(e->arena, "%s_WEIGHTS", e->upper), out);
+	text_add(out, "\tupdate_all(t, grads, NULL);\n\treturn CNNC_OK;\n}\n\n");
 }
 
 static void print_step(const Emission *e, const Part *p, Text *out)

@@ -433,6 +433,7 @@ void print_header(const Emission *e, const char *guard, Text *h)
 	}
 	print_training(e, h);
 	declare_entries(e, h);
+	if (e->profile) declare_profile(e, h);
 	text_add(h, "#ifdef __cplusplus\n}\n#endif\n");
 	if (guard) text_add(h, "\n#endif\n");
 }

@@ -297,6 +297,7 @@ typedef struct {
 	Vec(Table) table;
 	unsigned uses;
 	int64_t stack;
+	bool profile;           /* steps are timed */
 	Words taken;            /* what no argument may be called */
 	const char ***argument; /* names by part, by argument; NULL: a draft */
 	/* what lies behind `packed`, in elements: its own, a copy of vars, pack's work */
@@ -347,8 +348,18 @@ void print_banner(const Emission *e, Text *out);
 const char *grouped(Arena *a, int64_t n);   /* 1,234,567 */
 const char *shape_words(Arena *a, Shape s); /* 1 x 3 x 224 x 224 */
 
+/* --- profile.c: steps that are timed (--profile) ------------------------------------------- */
+
+void declare_profile(const Emission *e, Text *h);
+void print_profile(const Emission *e, Text *out); /* the clock, the table and what fills it */
+/* Numbers of the table's rows: a step's, behind these those of the part's checks for NaN; of the
+ * copy in pack. */
+int profile_row(const Emission *e, const Part *p, int step);
+int profile_copy_row(const Emission *e);
+
 /* --- entry.c ------------------------------------------------------------------------------- */
 
+bool has_groups(const Program *p); /* steps that take turns */
 void print_runtime(const Emission *e, Text *out);
 void print_entries(const Emission *e, Text *out);
 void print_refusals(Text *out); /* of -ffast-math */

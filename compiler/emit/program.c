@@ -5,6 +5,8 @@
  * the same bytes. */
 #include "internal.h"
 
+#include "../options.h"
+
 static const char *upper_of(Arena *a, const char *s)
 {
 	char *upper = arena_copy(a, s);
@@ -99,7 +101,8 @@ static void print_program(Emission *e, const char *header_name, Text *c, Text *h
 	print_banner(e, c);
 	if (header_name) text_printf(c, "#include \"%s\"\n\n", header_name);
 	text_add(
-	    c, "#include <math.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n\n");
+	    c, "#include <math.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n");
+	text_add(c, e->profile ? "#include <time.h>\n\n" : "\n");
 	if (!header_name) {
 		text_add(c, h->data);
 		text_add(c, "\n");
@@ -116,6 +119,7 @@ static void print_program(Emission *e, const char *header_name, Text *c, Text *h
 	print_kernel_tables(e, c);
 	print_runtime(e, c);
 	print_tensors(e, c);
+	if (e->profile) print_profile(e, c);
 	if (!e->argument) take_words(e, c->data, false);
 	size_t entries = c->len;
 	print_entries(e, c);
@@ -130,6 +134,7 @@ void emit_program(Arena *a, const Program *p, const char *header_name, Text *c, 
 	Text draft_c, draft_h;
 	e.prefix = p->model->name;
 	e.upper = upper_of(a, e.prefix);
+	e.profile = p->options && p->options->profile;
 	find_kernels(&e);
 	lay_out_packed(&e);
 	text_init(&draft_c, a);
