@@ -178,6 +178,7 @@ static bool set_recompute(const Setting *s, Options *o, const char *value)
 		return true;                                                                               \
 	}
 SETTER(set_inference, o->inference_only = true)
+SETTER(set_profile, o->profile = true)
 SETTER(set_decisions, o->decisions = value)
 SETTER(set_depfile, o->depfile = true)
 SETTER(set_phony, o->depfile_phony = true)
@@ -225,6 +226,8 @@ static const Row table[] = {
         "print model, graph, passes, nests, fused, layouts, trees, plan or decisions"},
     {"--summary", "json", MAY_TAKE_VALUE, ROW_SET, set_summary,
         "print layers, parameters, work and memory"},
+    {"--profile", NULL, TAKES_NOTHING, ROW_SET, set_profile,
+        "print how long each step of the network takes here; with -o, write C that tells"},
     {"--if-changed", NULL, TAKES_NOTHING, ROW_SET, set_if_changed,
         "leave an unchanged output alone, time stamp and all"},
     {"-MD", NULL, TAKES_NOTHING, ROW_SET, set_depfile,
@@ -365,6 +368,14 @@ static void parse_file(Diag *d, Command *c, const char *word)
 		c->options.file = word;
 }
 
+/* A profile without a place to write it to is printed, as other reports are. */
+static bool asks_profile(const Command *c)
+{
+	const Options *o = &c->options;
+	return o->profile && o->file && !o->output && !o->dump && !o->summary && !c->interactive &&
+	       !c->script && !c->code;
+}
+
 bool command_parse(Arena *a, Diag *d, int argc, char **argv, Command *c)
 {
 	*c = (Command){.action = ACTION_COMPILE};
@@ -378,6 +389,10 @@ bool command_parse(Arena *a, Diag *d, int argc, char **argv, Command *c)
 		}
 	}
 	if (c->action != ACTION_COMPILE) return d->errors == 0;
+	if (asks_profile(c)) {
+		c->interactive = true;
+		c->code = "io.write(net:profile())";
+	}
 	if (c->script || c->code)
 		c->action = ACTION_SCRIPT;
 	else if (c->interactive || argc <= 1)

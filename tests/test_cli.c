@@ -51,7 +51,8 @@ static void help_and_version_go_to_the_output(void **state)
 	Spawn *s = *state;
 	static const char *const option[] = {"-o", "-D", "-b", "--inference", "--real", "--target",
 	    "--prefix", "--freeze", "--expose", "--recompute", "--decisions", "--dump", "--summary",
-	    "--if-changed", "-MD", "-MP", "-MF", "-MT", "-i", "-e", "--run", "--help", "--version"};
+	    "--profile", "--if-changed", "-MD", "-MP", "-MF", "-MT", "-i", "-e", "--run", "--help",
+	    "--version"};
 	expect(s, 0, "cnnc --help");
 	for (size_t i = 0; i < sizeof option / sizeof *option; i++) contains(s->out, option[i]);
 	assert_string_equal(s->err, "");

@@ -21,6 +21,8 @@ static const char overview[] =
     "loss = net:step(x, label [, {rate = 0.02}])                 help(\"sgd\") names the numbers\n"
     "w = net:get(\"conv1.weight\")  net:set(\"conv1.weight\", w)     one weight or buffer\n"
     "net:summary()  net.name  net.batch  net.steps\n"
+    "net:profile()   {profile = true} in load: how long each step takes, beside what this machine "
+    "can do\n"
     "\n"
     "t = cnnc.tensor{{1, 2}, {3, 4}}  cnnc.zeros(2, 3)  cnnc.tensor.load(FILE)  t:save(FILE)   "
     ".npy\n"

@@ -39,7 +39,7 @@ static const char *messages_of(const Diag *d, Arena *a)
 }
 
 /* Lua file to functions in memory. NULL, or why not. The arena's guard is set. */
-static const char *compile(Net *net, const char *compiler)
+static const char *compile(Net *net)
 {
 	Arena *a = net->arena;
 	Diag diag;
@@ -56,19 +56,19 @@ static const char *compile(Net *net, const char *compiler)
 	emit_program(a, net->program, NULL, &code, &header);
 	text_add(&code, "\n");
 	adapter_text(net, &code);
-	bool is_tcc = strcmp(compiler, "tcc") == 0;
-	net->jit = is_tcc ? jit_tcc(a, code.data, &error) : jit_cc(a, code.data, compiler, &error);
+	bool is_tcc = strcmp(net->compiler, "tcc") == 0;
+	net->jit = is_tcc ? jit_tcc(a, code.data, &error) : jit_cc(a, code.data, net->compiler, &error);
 	if (!net->jit) return error;
 	return adapter_find(net) ? NULL : "the compiled network lacks a function";
 }
 
 /* The same with memory that may run out. */
-static const char *compile_guarded(Net *net, const char *compiler)
+static const char *compile_guarded(Net *net)
 {
 	jmp_buf out;
 	if (setjmp(out)) return "out of memory";
 	arena_guard(net->arena, &out);
-	return compile(net, compiler);
+	return compile(net);
 }
 
 /* expose = "conv1" or {"conv1", "layer1.*"}, freeze = "layer1.*": the value on top of the stack,
@@ -98,8 +98,8 @@ static void read_recompute(lua_State *L, Net *net, Diag *diag, const char *value
 	    net->arena, diag, &net->options, "--recompute", lua_isboolean(L, -2) ? NULL : value);
 }
 
-/* The options table at `index`: batch, real, target, expose, freeze and recompute are ours,
- * everything else is a -D. */
+/* The options table at `index`: batch, real, target, expose, freeze, recompute and profile are
+ * ours, everything else is a -D. */
 static const char *read_options(lua_State *L, int index, Net *net, bool is_tcc)
 {
 	Arena *a = net->arena;
@@ -123,6 +123,8 @@ static const char *read_options(lua_State *L, int index, Net *net, bool is_tcc)
 			options_set(a, &diag, &net->options, "--real", value);
 		else if (strcmp(key, "recompute") == 0)
 			read_recompute(L, net, &diag, value);
+		else if (strcmp(key, "profile") == 0)
+			net->options.profile = lua_toboolean(L, -2);
 		else if (strcmp(key, "target") == 0) {
 			if (is_tcc && strcmp(value, "generic") != 0)
 				return "libtcc makes plain code only: for a target set cnnc.compiler = \"cc -O2\"";
@@ -137,12 +139,13 @@ static const char *read_options(lua_State *L, int index, Net *net, bool is_tcc)
 }
 
 static const char *read_options_guarded(
-    lua_State *L, int index, Net *net, bool is_tcc, const char *file)
+    lua_State *L, int index, Net *net, bool is_tcc, const char *file, const char *compiler)
 {
 	jmp_buf out;
 	if (setjmp(out)) return "out of memory";
 	arena_guard(net->arena, &out);
 	net->file = net->options.file = arena_copy(net->arena, file);
+	net->compiler = arena_copy(net->arena, compiler);
 	const char *error = lua_istable(L, index) ? read_options(L, index, net, is_tcc) : NULL;
 	if (!error && (net->options.infer_batches > 1 || net->options.train_batches > 1))
 		error = "a network is loaded for one batch size";
@@ -191,6 +194,18 @@ static void initialise(Net *net, uint64_t seed)
 	net->init(argument);
 }
 
+/* The table of options is at 2. */
+static bool wants_profile(lua_State *L, const Options *given)
+{
+	bool wants = given && given->profile;
+	if (lua_istable(L, 2)) {
+		lua_getfield(L, 2, "profile");
+		wants = wants || lua_toboolean(L, -1);
+		lua_pop(L, 1);
+	}
+	return wants;
+}
+
 /* cnnc.load(FILE [, OPTIONS]); upvalue 1: the table cnnc, for its compiler. */
 static int load(lua_State *L)
 {
@@ -202,6 +217,10 @@ static int load(lua_State *L)
 		return lua_fail(L, "cnnc.compiler is \"tcc\" or a command, as \"cc -O2\"");
 	const char *compiler = lua_tostring(L, 3);
 	bool is_tcc = strcmp(compiler, "tcc") == 0;
+	if (is_tcc && wants_profile(L, given)) { /* of what nobody optimised would mislead */
+		compiler = "cc -O2";
+		is_tcc = false;
+	}
 
 	Net *net = lua_newuserdatauv(L, sizeof *net, NET_MEMORIES);
 	*net = (Net){.packed_is_old = true};
@@ -210,8 +229,8 @@ static int load(lua_State *L)
 	luaL_setmetatable(L, type_name);
 	net->arena = arena_new(0);
 	if (!net->arena) return lua_fail(L, "out of memory");
-	const char *error = read_options_guarded(L, 2, net, is_tcc, file);
-	if (!error) error = compile_guarded(net, compiler);
+	const char *error = read_options_guarded(L, 2, net, is_tcc, file, compiler);
+	if (!error) error = compile_guarded(net);
 	if (error) return lua_fail(L, "%s", error);
 	net->element = net->program->is_double ? sizeof(double) : sizeof(float);
 	lua_settop(L, 4);
@@ -289,7 +308,8 @@ void net_open(lua_State *L)
 {
 	static const luaL_Reg method[] = {{"init", call_init}, {"load", net_load}, {"save", net_save},
 	    {"get", net_get}, {"set", net_set}, {"forward", net_forward}, {"eval", net_eval},
-	    {"gradients", net_gradients}, {"step", net_step}, {"summary", call_summary}, {NULL, NULL}};
+	    {"gradients", net_gradients}, {"step", net_step}, {"summary", call_summary},
+	    {"profile", net_profile}, {NULL, NULL}};
 	static const luaL_Reg meta[] = {
 	    {"__gc", collect}, {"__tostring", to_string}, {"__newindex", set_field}, {NULL, NULL}};
 	luaL_newmetatable(L, type_name);

@@ -37,7 +37,7 @@ enum { NET_VARS = 1, NET_SLOTS, NET_PACKED, NET_WORK, NET_MEMORIES = NET_WORK };
 typedef struct {
 	Arena *arena;
 	Jit *jit;
-	const char *file;
+	const char *file, *compiler;
 	Options options;
 	Program *program; /* NULL until compiled */
 	const Model *model;
@@ -73,7 +73,7 @@ bool adapter_find(Net *net); /* looks all of them up; false: the emitted text la
 const char *adapter_sizes_name(void);
 bool entry_of(const Part *p, Entry *e); /* false: more arguments than NET_ARGUMENTS */
 
-/* net_call.c, net_file.c: methods. */
+/* net_call.c, net_file.c, net_profile.c: methods. */
 int net_forward(lua_State *L);
 int net_eval(lua_State *L);
 int net_gradients(lua_State *L);
@@ -82,6 +82,7 @@ int net_load(lua_State *L);
 int net_save(lua_State *L);
 int net_get(lua_State *L);
 int net_set(lua_State *L);
+int net_profile(lua_State *L);
 
 /* net.c: adds load to the table on top of the stack. load(FILE, TABLE or nil, Options as light
  * userdata) begins with options from the command line. */
