@@ -80,7 +80,8 @@ static Value *operand(Graph *g, const char *name, int slot, Shape shape, bool im
 static void set_window(const OpDesc *op, AttrValue *attr, const Layer *y)
 {
 	attr_set_pair(op, attr, "stride", y->stride, y->stride);
-	attr_set_pair(op, attr, "pad", y->pad[0], y->pad[1]);
+	Pads *pads = &attr[attr_index(op, "pad")].pads;
+	for (int d = 0; d < 2; d++) pads->before[d] = pads->after[d] = y->pad[d];
 	attr_set_int(op, attr, "groups", y->groups);
 }
 
