@@ -4,12 +4,15 @@
 
 #include <time.h>
 
-double cpu_seconds(void)
+static double read_clock(clockid_t clock)
 {
 	struct timespec t;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	clock_gettime(clock, &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
+
+double cpu_seconds(void) { return read_clock(CLOCK_PROCESS_CPUTIME_ID); }
+double wall_seconds(void) { return read_clock(CLOCK_MONOTONIC); }
 
 /* "double peak(long rounds)\n{\n" with the target's attribute. */
 static void begin_function(const Target *t, const char *name, Text *out)

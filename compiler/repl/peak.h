@@ -6,7 +6,8 @@
 #include "../base.h"
 #include "../targets/target.h"
 
-double cpu_seconds(void); /* spent by this process: others on the same processor do not count */
+double cpu_seconds(void);  /* spent by this process: others on the same processor do not count */
+double wall_seconds(void); /* of a clock that only runs forward */
 
 /* The C text of `double peak(long rounds)`: multiply-adds that do not wait for each other, with the
  * target's vectors, which emit_prelude() must have named before. Returns how many operations it

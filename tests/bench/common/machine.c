@@ -1,16 +1,7 @@
 /* machine: clock and name of the machine that the benchmarks run on. */
-#define _POSIX_C_SOURCE 200809L
 #include "machine.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-double seconds(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_size(const void *x, const void *y)
 {

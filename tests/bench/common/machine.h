@@ -4,7 +4,6 @@
 
 #include "../../../compiler/repl/peak.h"
 
-double seconds(void);            /* of a clock that only runs forward */
 double median(double *x, int n); /* sorts x */
 double clock_rate(void);         /* cycles a second of this processor, 0: unknown */
 const char *processor(Arena *a); /* its name, as the system tells it */
