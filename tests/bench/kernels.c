@@ -53,7 +53,7 @@ typedef struct {
 	Kernel *kernel;    /* by step */
 	const void ***arg; /* by step */
 	void **own;        /* memory by buffer; WORK: NULL */
-	void *work;
+	void *work, *lent; /* the arena; what would lie in the gradients' memory */
 	Peak peak;
 } Job;
 
@@ -242,11 +242,18 @@ static void fill(float *x, int64_t n)
 	}
 }
 
+static const float *buffer_at(const Job *j, const Buffer *b)
+{
+	if (j->own[b->id]) return j->own[b->id];
+	return (const float *)(b->lent ? j->lent : j->work) + b->offset;
+}
+
 /* WORK lies in one arena as planned; all else has memory of its own. */
 static void place_buffers(Job *j)
 {
 	const Part *p = j->part;
 	j->work = memory(j, (size_t)p->work);
+	j->lent = memory(j, (size_t)p->gradients);
 	j->own = NEWS(j->arena, void *, p->buffer.n);
 	for (int i = 0; i < p->buffer.n; i++) {
 		const Buffer *b = p->buffer.at[i];
@@ -259,15 +266,8 @@ static void place_buffers(Job *j)
 		const Buffer *buffer[NEST_LOADS + NEST_STORES];
 		int n = kernel_buffers(p->step.at[s].nest, buffer);
 		j->arg[s] = NEWS(j->arena, const void *, n);
-		for (int k = 0; k < n; k++)
-			j->arg[s][k] = j->own[buffer[k]->id] ? j->own[buffer[k]->id]
-			                                     : (float *)j->work + buffer[k]->offset;
+		for (int k = 0; k < n; k++) j->arg[s][k] = buffer_at(j, buffer[k]);
 	}
-}
-
-static const float *buffer_at(const Job *j, const Buffer *b)
-{
-	return j->own[b->id] ? j->own[b->id] : (const float *)j->work + b->offset;
 }
 
 /* --- what the kernel should have computed -------------------------------------------------- */
@@ -439,6 +439,7 @@ static void run_layer(const Settings *set, const Target *target, const Layer *y,
 	*log_sum += log(r.share);
 	jit_free(j.jit);
 	free(j.work);
+	free(j.lent);
 	for (int i = 0; i < j.part->buffer.n; i++) free(j.own[i]);
 	arena_free(j.arena);
 }
