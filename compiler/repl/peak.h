@@ -13,8 +13,9 @@ double wall_seconds(void); /* of a clock that only runs forward */
  * target's vectors, which emit_prelude() must have named before. Returns how many operations it
  * did. */
 void peak_text(const Target *t, bool is_double, Text *out);
-/* Of `double stream(long rounds)`: a = b + s c, over arrays that no cache holds, once filled by
- * stream(0). Returns the bytes of a, b and c, all rounds together. */
+/* Of `double stream(long rounds)`: a += s b, over arrays that no cache holds, once filled by
+ * stream(0). Returns the bytes that it read and wrote: of a twice, of b once. Nothing is written
+ * that was not read before, which would fetch it unseen. */
 void stream_text(const Target *t, bool is_double, Text *out);
 typedef double (*Peak)(long rounds);
 double peak_rate(Peak peak, long rounds); /* operations, or bytes, a second */
