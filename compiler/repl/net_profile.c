@@ -68,11 +68,12 @@ static const char *measure_machine(const Net *net, Profile *p)
 
 /* --- running ----------------------------------------------------------------------------- */
 
-/* Memory for one argument, of count elements, on the stack. */
+/* Zeros for one argument, count elements, on the stack. */
 static void *memory_for(lua_State *L, int64_t count, size_t element)
 {
 	if (count < 0 || (uint64_t)count > PTRDIFF_MAX / element) lua_fail(L, "profile: out of memory");
-	return lua_newuserdatauv(L, MAX((size_t)count, 1) * element, 0);
+	size_t bytes = MAX((size_t)count, 1) * element;
+	return memset(lua_newuserdatauv(L, bytes, 0), 0, bytes);
 }
 
 /* Numbers from -1 to 1; labels one after the other. */
