@@ -111,11 +111,12 @@ fuzz: $(CNNC) $(FUZZERS)
 	@BUILD=$(BUILD) $(BUILD)/fuzz/fuzz_formats $(FUZZ_SECONDS)
 	@BUILD=$(BUILD) $(BUILD)/fuzz/fuzz_networks $(N) $(SEED)
 
-# Whole networks beside PyTorch: rewrites the table in docs/benchmarks.md. Single layers, as shares of
-# the machine's peak; KERNELS="--filter 3x3 --batch 1".
-bench: $(filter-out %/kernels,$(BENCHES))
-	@BUILD=$(BUILD) python3 tests/bench/bench.py
-bench-kernels: $(filter %/kernels,$(BENCHES))
+# Whole networks beside other engines: rewrites tables and figure in docs/; BENCH="--network resnet50 --batch 1
+# --threads 1 --what infer" measures a part, see tests/bench/bench.py. Single layers, as shares of the
+# machine's peak: KERNELS="--filter 3x3 --batch 1".
+bench: $(CNNC) $(BENCHES)
+	@BUILD=$(BUILD) python3 tests/bench/bench.py $(BENCH)
+bench-kernels: $(BUILD)/bench/kernels
 	@$< $(KERNELS)
 
 # Learns the digits of examples/ in the open, in a few seconds.

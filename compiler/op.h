@@ -224,5 +224,7 @@ AttrValue *attrs_like(Arena *a, const OpDesc *op, const Node *n);
 void attr_set_int(const OpDesc *op, AttrValue *attr, const char *name, int64_t i);
 void attr_set_bool(const OpDesc *op, AttrValue *attr, const char *name, bool b);
 void attr_set_pair(const OpDesc *op, AttrValue *attr, const char *name, int64_t h, int64_t w);
+/* As many before as after. */
+void attr_set_pads(const OpDesc *op, AttrValue *attr, const char *name, int64_t h, int64_t w);
 
 #endif

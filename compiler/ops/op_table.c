@@ -160,6 +160,13 @@ void attr_set_pair(const OpDesc *op, AttrValue *attr, const char *name, int64_t 
 	v->pair[1] = w;
 }
 
+void attr_set_pads(const OpDesc *op, AttrValue *attr, const char *name, int64_t h, int64_t w)
+{
+	Pads *pads = &attr_at(op, attr, name, ATTR_PADS)->pads;
+	pads->before[0] = pads->after[0] = h;
+	pads->before[1] = pads->after[1] = w;
+}
+
 /* --- infer --------------------------------------------------------------------------------- */
 
 bool infer_error(Graph *g, Node *n, const char *format, ...)

@@ -1,168 +1,263 @@
 #!/usr/bin/env python3
-"""`make bench`: the emitted LeNet beside PyTorch, in one run, written to docs/benchmarks.md.
+"""`make bench`: whole networks beside ONNX Runtime, OpenVINO and PyTorch, in inference and training.
 
-    python3 tests/bench/bench.py [--rounds N] [--seconds S] [--cc COMMAND] [--dry]
+    python3 tests/bench/bench.py [--network resnet50,lenet] [--batch 1,16] [--threads 1,2] [--what infer,train]
+                                 [--peers ort,eager] [--compile] [--rounds N] [--seconds S] [--cc COMMAND]
+                                 [--write | --report]
 
-Peers are processes that answer one at a time, in turn, on one processor; so a clock that wanders is
-the same for all of them. They count their own processor time, so that other work on the machine
-disturbs little. A number is the median over the rounds. Before anything is timed, all
-peers take the same first steps from the same weights and must find the same losses. PyTorch comes
-from an environment of its own below the build folder, made when it is missing; PYTHON_TORCH names
-another Python that has torch. BUILD is the build folder.
+Peers are processes that answer one at a time, in turn, on the same processors; so a clock that wanders is the
+same for all of them. All begin with the same weights and images. Before anything is timed, outputs are compared
+with PyTorch's in double, and the losses of the first training steps with each other, dropout included: they must
+agree to 1e-4 of the largest, or the row fails. A number is the median of the rounds, of the wall clock;
+a round is calls for at least S seconds, the first warms up. The machine's peak of multiply-adds is one more
+peer: it says what there was to be had, and what part of the processors we got.
+
+Rows are kept in BUILD/bench/results.json, in the place of older ones, and printed. Without a filter, and with
+--write, the tables and the figure in docs/ are made of all rows that were kept; --report does only that.
+BUILD is the build folder. PYTHON_BENCH names a Python with the peers' packages; without it one is made there.
 """
 import argparse
+import array
+import json
 import os
 import pathlib
 import platform
-import re
-import statistics
+import shutil
 import subprocess
 import sys
-import tempfile
+import time
+
+import cases
+import emitted
+import peers
+import report
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("BUILD", "build")
-TORCH = "torch==2.13.0"
-BATCHES = (1, 64)
+BENCH = BUILD / "bench"
+GATE = 1e-4
+PAUSE = 0.05  # seconds between two peers' turns, in which the threads of the first go to sleep
 
 
-def torch_python():
-    """A Python that can import torch."""
-    if os.environ.get("PYTHON_TORCH"):
-        return os.environ["PYTHON_TORCH"]
-    venv = BUILD / "venv-torch"
-    python = venv / "bin/python"
-    if not python.exists() or subprocess.run([python, "-c", "import torch"], stderr=subprocess.DEVNULL).returncode:
-        print(f"installing {TORCH} into {venv}", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", TORCH, "numpy"], check=True)
-    return str(python)
+def say(text):
+    print(text, file=sys.stderr, flush=True)
 
 
-class Peer:
-    def __init__(self, command, kinds):
-        self.kinds = kinds
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=sys.stderr, text=True)
-        self.name = self.ask("info")
+def prepared(python, network):
+    """The folder with a network's weights and data, and what is known of it."""
+    folder, of = BENCH / "data" / network, cases.NETWORKS[network]
+    meta = folder / "meta.json"
+    sources = [ROOT / "tests/bench" / name for name in ("prepare.py", "torch_networks.py", "cases.py")]
+    if meta.exists() and any(s.stat().st_mtime > meta.stat().st_mtime for s in sources):
+        shutil.rmtree(folder)
+    asked = [f"infer={n}" for n in of.infer] + [f"train={n}" for n in of.train]
+    say(f"{network}: weights and data")
+    subprocess.run([python, ROOT / "tests/bench/prepare.py", network, folder, *asked], check=True)
+    return folder, json.loads(meta.read_text())
 
-    def ask(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().strip()
-        if not answer:
-            sys.exit(f"bench: no answer to '{line}'")
-        return answer
+
+def compiled(row, data, meta, cc):
+    folder = BENCH / "emitted" / f"{row.network}_b{row.batch}"
+    say(f"{row.network}: compiling for batch {row.batch}")
+    net = emitted.Emitted(ROOT, BUILD, folder, row.of, row.batch, cc)
+    net.write_vars(data / "weights", meta["tensors"])
+    return net
+
+
+def floats(path):
+    values = array.array("f")
+    values.frombytes(path.read_bytes())
+    return values
+
+
+def distance(got, want):
+    """The largest difference, of the largest number; a NaN is far."""
+    top = max(map(abs, want))
+    worst = max(abs(g - w) if g == g else float("inf") for g, w in zip(got, want, strict=True))
+    return worst / top
+
+
+class Session:
+    """All peers of a row, open."""
+
+    def __init__(self, row, python, data, meta, net, args):
+        self.row, self.data, self.args, self.peers, self.lost = row, data, args, [], []
+        names = [n for n in cases.peers(row, args.compile) if not args.peers or n in args.peers]
+        self.add(peers.open_peak(BUILD, row.threads, args.cc))
+        self.add(peers.open_ours(BUILD, net, data, row, meta["classes"]))
+        for name in names:
+            script = cases.PEERS[name][0]
+            if script != "onnx_peer.py" or (data / f"b{row.batch}.onnx").exists():
+                self.add(peers.open_other(python, name, script, data, row, cases.ENVIRONMENT.get(name)))
+        self.versions, self.errors = {}, {}
+
+    def add(self, peer):
+        self.peers.append(peer)
+
+    def lose(self, peer):
+        if peer.name in ("peak", "cnnc"):
+            raise peers.Lost(peer.name)
+        say(f"  {peer.name} does not answer: it is left out")
+        self.lost.append(peer.name)
+        self.peers.remove(peer)
+        peer.close()
+
+    def introduce(self):
+        """They start at once, and answer when they are ready."""
+        for p in list(self.peers):
+            try:
+                p.send("info")
+            except peers.Lost:
+                self.lose(p)
+        for p in list(self.peers):
+            try:
+                self.versions[p.name] = p.receive()
+            except peers.Lost:
+                self.lose(p)
+
+    def check(self):
+        """Outputs or first losses; False if some are wrong."""
+        want, good = None, True
+        if self.row.kind == "infer":
+            want = floats(self.data / f"y{self.row.batch}")
+        for p in [p for p in self.peers if p.name != "peak"]:
+            path = BENCH / f"check-{p.name}"
+            try:
+                p.ask(f"check {path}")
+            except peers.Lost:
+                self.lose(p)
+                continue
+            got = floats(path)
+            want = want or got
+            self.errors[p.name] = distance(got, want)
+            if not self.errors[p.name] <= GATE:
+                good = False
+                say(f"  {p.name} is off by {self.errors[p.name]:.1e}: {list(got[:4])}, not {list(want[:4])}")
+            path.unlink()
+        return good
+
+    def turn(self, peer, times):
+        """One peer's repetition. Returns the processors that the others kept busy meanwhile."""
+        others = [p for p in self.peers if p is not peer]
+        before, start = sum(p.processor_time() for p in others), time.time()
+        wall, cpu = map(float, peer.ask(f"run {self.args.seconds}").split())
+        times.append((wall, cpu))
+        return (sum(p.processor_time() for p in others) - before) / (time.time() - start)
+
+    def measure(self):
+        """Repetitions by peer, as pairs of wall clock and processor time; and the others' share."""
+        times, others = {p.name: [] for p in self.peers}, [0.0]
+        for _ in range(self.args.rounds + 1):
+            for p in list(self.peers):
+                time.sleep(PAUSE)
+                try:
+                    others.append(self.turn(p, times[p.name]))
+                except peers.Lost:
+                    self.lose(p)
+                    del times[p.name]
+        return {name: t[1:] for name, t in times.items()}, max(others)
 
     def close(self):
-        self.process.stdin.close()
-        self.process.wait()
+        for p in self.peers:
+            p.close()
 
 
-def open_peers(folder, cc):
-    ours = Peer([BUILD / "bench/lenet_step", folder, cc], ("train", "infer"))
-    python, script = torch_python(), ROOT / "tests/bench/lenet_torch.py"
-    theirs = [Peer([python, script, folder, mode], kinds) for mode, kinds in
-              (("eager", ("train", "infer")), ("channels_last", ("train", "infer")), ("frozen", ("infer",)))]
-    return [ours] + theirs
-
-
-def check_losses(peers):
-    for batch in BATCHES:
-        want = None
-        for p in peers:
-            if "train" not in p.kinds:
-                continue
-            got = [float(x) for x in p.ask(f"losses {batch}").split()]
-            want = want or got
-            if any(abs(g - w) > 1e-4 * abs(w) for g, w in zip(got, want)):
-                sys.exit(f"bench: {p.name} finds the losses {got}, {peers[0].name} {want}")
-
-
-def measure(peers, rounds, seconds):
-    """{(kind, batch): {peer: median seconds}}; the first round warms up."""
-    result = {}
-    for kind in ("train", "infer"):
-        for batch in BATCHES:
-            times = {p.name: [] for p in peers if kind in p.kinds}
-            for r in range(rounds + 1):
-                for p in peers:
-                    if kind in p.kinds:
-                        t = float(p.ask(f"{kind} {batch} {seconds}"))
-                        times[p.name] += [t] if r else []
-            result[kind, batch] = {name: statistics.median(t) for name, t in times.items()}
-    return result
+def measure_row(row, python, data, meta, net, args):
+    """What is kept of a row; None: it failed."""
+    session = Session(row, python, data, meta, net, args)
+    try:
+        session.introduce()
+        if not session.check():
+            return None
+        times, others = session.measure()
+    except peers.Lost as lost:
+        say(f"  {lost} does not answer: no row")
+        return None
+    finally:
+        session.close()
+    found = {"times": times, "others": others, "lost": session.lost, "errors": session.errors, "versions": session.versions,
+             "flop": meta["flop"][row.kind] * row.batch, "parameters": meta["parameters"], "machine": machine(),
+             "cc": f"{args.cc} ({emitted.version(args.cc)})", "seconds": args.seconds}
+    if row.kind == "train":
+        found |= {"bytes": net.bytes_of_step(row.batch), "torch_bytes": meta["peak"][str(row.batch)]}
+    return found
 
 
 def machine():
-    model, flags, fields = platform.machine(), "", {}
+    fields = {}
     try:
         for line in open("/proc/cpuinfo"):
             key, _, value = line.partition(":")
             fields.setdefault(key.strip(), value.strip())
     except OSError:
         pass
-    name = fields.get("model name", "processor unknown")
+    name = fields.get("model name", "unknown")
     if "cpu family" in fields:
         name += f" (family {fields['cpu family']}, model {fields['model']})"
     flags = fields.get("flags", "").split()
-    vectors = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else model
+    vectors = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else platform.machine()
     return f"{os.cpu_count()} processors {name}, {vectors}, {platform.system()}"
 
 
-def compiler(cc):
-    out = subprocess.run(cc.split()[:1] + ["--version"], capture_output=True, text=True).stdout
-    return out.split("\n")[0].strip()
+def kept():
+    path = BENCH / "results.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
-def table(result, ours):
-    lines = ["| what | batch | cnnc | PyTorch, best | which | cnnc is |", "|-|-|-|-|-|-|"]
-    for (kind, batch), times in result.items():
-        theirs = {n: t for n, t in times.items() if n != ours}
-        best = min(theirs, key=theirs.get)
-        lines.append(f"| {'training step' if kind == 'train' else 'inference'} | {batch} | {times[ours] * 1e6:,.1f} µs "
-                     f"| {theirs[best] * 1e6:,.1f} µs | {best.split(', ')[1]} | {theirs[best] / times[ours]:.1f} × as fast |")
-    return lines
+def keep(row, found):
+    """Replaces the row in the file, which is never half written."""
+    results = kept() | {row.key: found}
+    part = BENCH / "results.json.part"
+    part.write_text(json.dumps(results, indent=1))
+    part.rename(BENCH / "results.json")
 
 
-def report(result, peers, args):
-    versions = sorted({p.name.rsplit(", ", 1)[0] if "PyTorch" in p.name else p.name for p in peers})
-    text = ["LeNet-5, modern (networks/lenet.lua, 61,706 parameters), float. A training step is forward,",
-            "cross entropy, backward and SGD with momentum; PyTorch's is `fused=True` and `zero_grad(set_to_none=True)`.",
-            "PyTorch's numbers contain its calls from Python, as its users pay them. The best of eager, channels_last and,",
-            f"for inference, frozen TorchScript is shown. Medians of {args.rounds} rounds in turn, of the processor time of one thread.", "",
-            f"{machine()}; {'; '.join(versions)} ({compiler(args.cc)}).", ""]
-    return "\n".join(text + table(result, peers[0].name)) + "\n"
-
-
-def write(text):
-    path, mark = ROOT / "docs/benchmarks.md", ("<!-- lenet: made by make bench -->\n", "<!-- end -->\n")
-    page = path.read_text()
-    pattern = re.escape(mark[0]) + ".*?" + re.escape(mark[1])
-    if not re.search(pattern, page, re.S):
-        sys.exit(f"bench: {path} has no place for the table")
-    path.write_text(re.sub(pattern, lambda _: mark[0] + text + mark[1], page, count=1, flags=re.S))
+def measure(rows, args):
+    """Measures all rows; returns whether all could be."""
+    python, good, ready, made = peers.environment(BUILD), True, {}, {}
+    for name in dict.fromkeys(row.network for row in rows):
+        ready[name] = prepared(python, name)
+    for row in rows:
+        data, meta = ready[row.network]
+        at = row.network, row.batch
+        made[at] = made.get(at) or compiled(row, data, meta, args.cc)
+    for row in rows:
+        say(row.key)
+        found = measure_row(row, python, *ready[row.network], made[row.network, row.batch], args)
+        good = good and found is not None and not found["lost"]
+        if found:
+            keep(row, found)
+            say("  " + report.line(row, found))
+    return good
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=0.3)
+    words = lambda s: s.split(",")
+    numbers = lambda s: [int(n) for n in s.split(",")]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", type=words, help=",".join(cases.NETWORKS))
+    parser.add_argument("--batch", type=numbers)
+    parser.add_argument("--threads", type=numbers)
+    parser.add_argument("--what", type=words, help="infer,train")
+    parser.add_argument("--peers", type=words, help=",".join(cases.PEERS))
+    parser.add_argument("--compile", action="store_true", help="torch.compile, too, where it may be the fastest")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.15)
     parser.add_argument("--cc", default="cc -O2")
-    parser.add_argument("--dry", action="store_true", help="print the table, leave docs/benchmarks.md alone")
+    parser.add_argument("--write", action="store_true", help="the tables in docs/, whatever the filter")
+    parser.add_argument("--report", action="store_true", help="measure nothing, write the tables")
     args = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    with tempfile.TemporaryDirectory() as folder:
-        peers = open_peers(folder, args.cc)
-        check_losses(peers)
-        text = report(measure(peers, args.rounds, args.seconds), peers, args)
-        for p in peers:
-            p.close()
-    print(text)
-    if not args.dry:
-        write(text)
+    rows = cases.rows(args.what, args.network, args.batch, args.threads)
+    if not rows:
+        parser.error("no row is left of the filter")
+    filtered = args.what or args.network or args.batch or args.threads or args.peers
+    good = args.report or measure(rows, args)
+    results = {r: kept()[r.key] for r in cases.rows() if r.key in kept()}
+    print(report.text(results))
+    if args.write or args.report or not filtered:
+        report.write(ROOT / "docs", results)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

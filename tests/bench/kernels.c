@@ -80,8 +80,7 @@ static Value *operand(Graph *g, const char *name, int slot, Shape shape, bool im
 static void set_window(const OpDesc *op, AttrValue *attr, const Layer *y)
 {
 	attr_set_pair(op, attr, "stride", y->stride, y->stride);
-	Pads *pads = &attr[attr_index(op, "pad")].pads;
-	for (int d = 0; d < 2; d++) pads->before[d] = pads->after[d] = y->pad[d];
+	attr_set_pads(op, attr, "pad", y->pad[0], y->pad[1]);
 	attr_set_int(op, attr, "groups", y->groups);
 }
 
@@ -447,18 +446,12 @@ static void run_layer(const Settings *set, const Target *target, const Layer *y,
 /* Says what the machine can do, and whether that is what its clock, lanes and ports make of it. */
 static void print_machine(Arena *a, const Target *t, const char *cc)
 {
-	Text text;
 	const char *error;
 	double flop = 0, clock = clock_rate();
-	Peak peak = NULL;
-	text_init(&text, a);
-	text_add(&text, includes);
-	emit_prelude(&text, &t, 1, false);
-	peak_text(t, false, &text);
-	Jit *jit = jit_cc(a, text.data, cc, &error);
-	if (jit) *(void **)&peak = jit_symbol(jit, "peak");
-	if (!peak) {
-		fprintf(stderr, "kernels: the peak loop: %s\n", jit ? "not found" : error);
+	Peak peak;
+	Jit *jit = peak_load(a, t, cc, &peak, &error);
+	if (!jit) {
+		fprintf(stderr, "kernels: the peak loop: %s\n", error);
 		exit(1);
 	}
 	for (int i = 0; i < 9; i++) flop = fmax(flop, peak_rate(peak, 2000000));

@@ -1,5 +1,6 @@
 /* machine: clock and name of the machine that the benchmarks run on. */
 #include "machine.h"
+#include "../../../compiler/emit/emit.h"
 
 #include <stdlib.h>
 
@@ -57,4 +58,21 @@ const char *processor(Arena *a)
 	}
 	if (f) fclose(f);
 	return name;
+}
+
+Jit *peak_load(Arena *a, const Target *t, const char *cc, Peak *peak, const char **error)
+{
+	Text text;
+	text_init(&text, a);
+	text_add(&text, "#include <math.h>\n#include <stddef.h>\n#include <stdint.h>\n"
+	                "#include <string.h>\n");
+	emit_prelude(&text, &t, 1, false);
+	peak_text(t, false, &text);
+	Jit *jit = jit_cc(a, text.data, cc, error);
+	if (!jit) return NULL;
+	*(void **)peak = jit_symbol(jit, "peak");
+	if (*peak) return jit;
+	*error = "peak is not there";
+	jit_free(jit);
+	return NULL;
 }

@@ -1,0 +1,48 @@
+"""What peers in Python have in common: they answer lines of the standard input, as tests/bench/step.c says."""
+import sys
+import time
+
+SHORT = 0.5  # a call that takes longer needs no other before it to be as fast as it can
+
+
+class Timer:
+    def __init__(self, call):
+        self.call, self.estimate = call, 0.0
+
+    def run(self, least):
+        """Seconds of wall clock and of processor time a call, means over calls of at least `least` seconds."""
+        call, clock = self.call, time.perf_counter
+        if self.estimate < SHORT:
+            start = clock()
+            call()
+            self.estimate = max(clock() - start, 1e-6)
+        calls = 0
+        start, cpu = clock(), time.process_time()
+        while True:
+            for _ in range(max(1, int(0.2 * least / self.estimate))):
+                call()
+                calls += 1
+            took = clock() - start
+            if took >= least:
+                break
+        cpu = time.process_time() - cpu
+        self.estimate = took / calls
+        return took / calls, cpu / calls
+
+
+def serve(info, check, call):
+    """`check` gives a numpy array of floats, `call` is what is timed."""
+    out, sys.stdout = sys.stdout, sys.stderr
+    timer = Timer(call)
+    for line in sys.stdin:
+        word, _, rest = line.strip().partition(" ")
+        if word == "info":
+            answer = info
+        elif word == "check":
+            check().astype("float32").tofile(rest)
+            answer = "ok"
+        elif word == "run":
+            answer = "{:.9g} {:.9g}".format(*timer.run(float(rest)))
+        else:
+            sys.exit(f"not understood: {line}")
+        print(answer, file=out, flush=True)

@@ -1,0 +1,168 @@
+"""The tables and the figure that tests/bench/bench.py makes of the rows it kept."""
+import math
+import re
+import statistics
+import sys
+
+import cases
+import plot
+
+TITLES = {"infer": "Inference", "train": "A training step"}
+MARKS = "<!-- networks: made by make bench -->\n", "<!-- end -->\n"
+
+
+class Result:
+    """A row and what was measured, with the numbers that the tables show."""
+
+    def __init__(self, row, found):
+        self.row, self.found = row, found
+        middle = lambda pairs, k: statistics.median(pair[k] for pair in pairs)
+        self.time = {name: middle(pairs, 0) for name, pairs in found["times"].items() if name != "peak"}
+        others = {name: t for name, t in self.time.items() if name != "cnnc"}
+        self.best = min(others, key=others.get) if others else None
+        self.ratio = others[self.best] / self.time["cnnc"] if others else None
+        peak = found["times"]["peak"]
+        rate = row.threads * 1e9 / middle(peak, 0)
+        self.share = found["flop"] / self.time["cnnc"] / rate
+        # A thread that multiplies and adds alone takes its processor whole, where there is nobody else.
+        self.quiet = statistics.median(cpu / wall / row.threads for wall, cpu in peak)
+        self.rate = rate
+        # On one thread others disturb processor time less than the wall clock.
+        cpu = {name: middle(pairs, 1) for name, pairs in found["times"].items() if name != "peak"}
+        alone = row.threads == 1 and others
+        self.cpu_ratio = min(cpu[n] for n in others) / cpu["cnnc"] if alone else None
+
+    def ratio_to(self, names):
+        there = [self.time[n] for n in names if n in self.time]
+        return min(there) / self.time["cnnc"] if there else None
+
+
+def milliseconds(seconds):
+    ms = seconds * 1e3
+    return f"{ms:.3f}" if ms < 10 else f"{ms:.1f}" if ms < 1000 else f"{ms:,.0f}"
+
+
+def line(row, found):
+    """A row in short."""
+    r = Result(row, found)
+    times = ", ".join(f"{name} {milliseconds(t)}" for name, t in r.time.items())
+    ratio = f"{r.ratio:.2f} x as fast as the best, " if r.best else ""
+    ratio += f"{r.cpu_ratio:.2f} by processor time, " if r.cpu_ratio else ""
+    return (f"{times} ms; cnnc is {ratio}{100 * r.share:.0f} % of {r.rate * 1e-9:.0f} GF/s; "
+            f"we had {100 * r.quiet:.0f} % of the processors, idle peers at most {100 * found['others']:.0f} %")
+
+
+def table(lines):
+    head, *rest = [[str(c) for c in cells] for cells in lines]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, *rest]).replace(
+        "|\n", "|\n|" + "-|" * len(head) + "\n", 1)
+
+
+def times_table(results):
+    there = [n for n in cases.PEERS if any(n in r.time for r in results)]
+    lines = [["network", "batch", "threads", "cnnc, ms", *(cases.PEERS[n][1] for n in there), "cnnc is", "of the peak",
+              "processors"]]
+    for r in results:
+        cells = [(f"**{milliseconds(r.time[n])}**" if n == r.best else milliseconds(r.time[n])) if n in r.time else "–"
+                 for n in there]
+        lines.append([r.row.of.title, r.row.batch, r.row.threads, milliseconds(r.time["cnnc"]), *cells,
+                      f"{r.ratio:.2f} ×" if r.best else "–", f"{100 * r.share:.0f} %", f"{100 * r.quiet:.0f} %"])
+    return table(lines)
+
+
+def mean(ratios):
+    return math.exp(statistics.mean(map(math.log, ratios)))
+
+
+def means(results):
+    """Geometric means: beside the best peer of each row, beside all of PyTorch, and beside each peer."""
+    torch = [n for n, (script, _) in cases.PEERS.items() if script == "torch_peer.py"]
+    groups = {"the best peer": list(cases.PEERS), "the best of PyTorch": torch}
+    groups |= {title: [n] for n, (_, title) in cases.PEERS.items()}
+    threads = sorted({r.row.threads for r in results})
+    lines = [["cnnc beside", *(f"{n} thread{'s' * (n > 1)}" for n in threads), "rows"]]
+    for title, names in groups.items():
+        cells, count = [], 0
+        for n in threads:
+            ratios = [r.ratio_to(names) for r in results if r.row.threads == n and r.ratio_to(names)]
+            cells.append(f"{mean(ratios):.2f} ×" if ratios else "–")
+            count += len(ratios)
+        if count:
+            lines.append([title, *cells, count])
+    cpu = [r.cpu_ratio for r in results if r.cpu_ratio]
+    if cpu:
+        cells = [f"{mean(cpu):.2f} ×" if n == 1 else "–" for n in threads]
+        lines.append(["the best peer, by processor time", *cells, len(cpu)])
+    return table(lines)
+
+
+def memory(results):
+    lines = [["network", "batch", "cnnc, bytes", "PyTorch's tensors, bytes", "cnnc takes"]]
+    seen = set()
+    for r in results:
+        at = r.row.network, r.row.batch
+        if at not in seen:
+            ours, theirs = r.found["bytes"], r.found["torch_bytes"]
+            lines.append([r.row.of.title, r.row.batch, f"{ours:,}", f"{theirs:,}", f"{100 * ours / theirs:.0f} %"])
+        seen.add(at)
+    return table(lines)
+
+
+def distinct(values):
+    return "; ".join(dict.fromkeys(values))
+
+
+def conditions(results):
+    """Where and with what, and how far it can be trusted."""
+    versions = distinct(v for r in results for k, v in r.found["versions"].items() if k != "peak")
+    quiet = sorted((r.quiet, r.row.key) for r in results)
+    lost = [f"{name} in {r.row.key}" for r in results for name in r.found["lost"]]
+    errors = [max(r.found["errors"].values()) for r in results if r.row.kind == "infer"]
+    losses = [max(r.found["errors"].values()) for r in results if r.row.kind == "train"]
+    rounds = sorted({len(r.found["times"]["cnnc"]) for r in results})
+    text = [f"Measured on {distinct(r.found['machine'] for r in results)}, with {versions}; "
+            f"cnnc's C by {distinct(r.found['cc'] for r in results)}. Medians of {' or '.join(map(str, rounds))} rounds."]
+    peaks = {n: [r.rate for r in results if r.row.threads == n] for n in sorted({r.row.threads for r in results})}
+    text += ["The machine's peak beside the rows: " + ", ".join(
+        f"{min(p) * 1e-9:.0f} to {max(p) * 1e-9:.0f} GF/s on {n} thread{'s' * (n > 1)}" for n, p in peaks.items()) +
+        f". We had {100 * quiet[0][0]:.0f} to {100 * quiet[-1][0]:.0f} % of the processors, the least in {quiet[0][1]}; "
+        f"peers that waited took at most {100 * max(r.found['others'] for r in results):.0f} % of one."]
+    if errors:
+        text += [f"Outputs are at most {max(errors):.1e} of the largest away from PyTorch's in double."]
+    if losses:
+        text += [f"Losses of the first {cases.FIRST_STEPS} steps differ by at most {max(losses):.1e} between peers."]
+    if lost:
+        text += [f"No answer came from {', '.join(lost)}."]
+    return "\n".join(text)
+
+
+def text(rows):
+    """All tables of {row: what was kept}."""
+    results = [Result(row, found) for row, found in rows.items()]
+    if not results:
+        return "No rows."
+    out = [conditions(results)]
+    for kind in cases.KINDS:
+        of = [r for r in results if r.row.kind == kind]
+        if of:
+            out += [f"### {TITLES[kind]}", times_table(of)]
+            out += ["Geometric means:", means(of)] if any(r.best for r in of) else []
+        if of and kind == "train":
+            out += ["### Memory of training", memory(of)]
+    return "\n\n".join(out) + "\n"
+
+
+def write(docs, rows):
+    """Rewrites the page and the figure."""
+    path = docs / "benchmarks.md"
+    page = path.read_text()
+    pattern = re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1])
+    if not re.search(pattern, page, re.S):
+        sys.exit(f"bench: {path} has no place for the tables")
+    body = MARKS[0] + text(rows) + MARKS[1]
+    path.write_text(re.sub(pattern, lambda _: body, page, count=1, flags=re.S))
+    groups = [(f"{TITLES[kind]}", [r for r in (Result(row, f) for row, f in rows.items()) if r.row.kind == kind and r.best])
+              for kind in cases.KINDS]
+    (docs / "benchmarks.svg").write_text(plot.bars([
+        (title, [(f"{r.row.of.title}, batch {r.row.batch}", r.row.threads, r.ratio) for r in of])
+        for title, of in groups if of]))

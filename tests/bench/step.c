@@ -1,0 +1,217 @@
+/* step: what cnnc emitted for a network, as one of the peers that tests/bench/bench.py times in
+ * turn.
+ *
+ *   step FOLDER DATA infer|train BATCH THREADS CLASSES
+ *
+ * FOLDER has net.so, its header net.h and the first weights, vars; DATA has the images x and the
+ * labels label. Answers lines of the standard input, one line each:
+ *
+ *   info           what it is
+ *   check PATH     writes floats to PATH: outputs, or the losses of the first steps; "ok"
+ *   run SECONDS    a call's seconds of wall clock and of processor time, means over calls that take
+ *                  at least SECONDS together, after one that is not timed where it is short
+ *
+ * A training step is forward, loss, backward and SGD with momentum. The network is any with one
+ * image, one output and, for training, one label. */
+#define _POSIX_C_SOURCE 200809L
+#include "../../compiler/cnnc.h"
+#include "../../runtime/pool.h"
+#include "common/machine.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+
+enum { FIRST_STEPS = 3, MOST_LOSSES = 8 };
+/* Of the first steps, and of those that are timed: they are to see the same numbers for ever. */
+static const float RATE = 0.001f, TIMED_RATE = 1e-7f, MOMENTUM = 0.9f, DECAY = 1e-4f;
+/* A call that takes longer needs no other before it to be as fast as it can. */
+static const double SHORT = 0.5;
+
+struct train {
+	float *vars, *slots;
+	uint64_t seed, step;
+	float rate, momentum, decay;
+};
+typedef int Step(struct train *t, const float *x, const int32_t *label, float *loss, float *scores,
+    void *work, const struct cnnc_pool *pool);
+typedef int Infer(
+    const void *packed, const float *x, float *scores, void *work, const struct cnnc_pool *pool);
+
+typedef struct {
+	Arena *arena;
+	const char *folder, *header;
+	void *library;
+	Step *step; /* one of the two */
+	Infer *infer;
+	struct train t;
+	struct cnnc_pool pool, *shared; /* NULL: one thread */
+	const float *x;
+	const int32_t *label;
+	float loss[MOST_LOSSES], *scores;
+	void *packed, *work;
+	size_t count; /* of scores */
+	int batch;
+} Peer;
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "step: %s\n", what);
+	exit(1);
+}
+
+static char *read_whole(const Peer *p, const char *folder, const char *name, size_t *size)
+{
+	char *data;
+	const char *path = arena_printf(p->arena, "%s/%s", folder, name);
+	const char *wrong = file_read(p->arena, path, SIZE_MAX / 2, &data, size);
+	if (wrong) fail(wrong);
+	return data;
+}
+
+/* A constant of the header. */
+static size_t constant(const Peer *p, const char *name)
+{
+	const char *line = arena_printf(p->arena, "#define NET_%s ", name);
+	const char *at = strstr(p->header, line);
+	if (!at) fail(arena_printf(p->arena, "no %s in net.h", name));
+	return (size_t)strtoull(at + strlen(line), NULL, 10);
+}
+
+static void *function(const Peer *p, const char *name)
+{
+	void *found = dlsym(p->library, name);
+	if (!found) fail(dlerror());
+	return found;
+}
+
+static void *memory(size_t count, size_t size)
+{
+	void *m = calloc(count ? count : 1, size);
+	if (!m) fail("out of memory");
+	return m;
+}
+
+static void load_weights(Peer *p)
+{
+	size_t size, vars = constant(p, "VARS");
+	p->t.vars = (float *)(void *)read_whole(p, p->folder, "vars", &size);
+	if (size != vars * sizeof *p->t.vars) fail("vars has another size than the network");
+}
+
+static void load_inference(Peer *p)
+{
+	void (*pack)(const float *vars, void *packed);
+	*(void **)&pack = function(p, "net_pack");
+	*(void **)&p->infer = function(p, arena_printf(p->arena, "net_infer_b%d", p->batch));
+	p->packed = memory(constant(p, "PACKED_BYTES"), 1);
+	p->work = memory(constant(p, arena_printf(p->arena, "INFER_B%d_WORK", p->batch)), 1);
+	pack(p->t.vars, p->packed);
+}
+
+static void load_training(Peer *p)
+{
+	*(void **)&p->step = function(p, arena_printf(p->arena, "net_step_b%d", p->batch));
+	p->work = memory(constant(p, arena_printf(p->arena, "STEP_B%d_WORK", p->batch)), 1);
+	p->t.slots = memory(constant(p, "SLOTS"), sizeof *p->t.slots);
+	p->t.seed = 1;
+	p->t.rate = RATE;
+	p->t.momentum = MOMENTUM;
+	p->t.decay = DECAY;
+}
+
+static void load(Peer *p, char **argument)
+{
+	size_t size;
+	int threads = atoi(argument[4]);
+	bool train = !strcmp(argument[2], "train");
+	p->folder = argument[0];
+	p->batch = atoi(argument[3]);
+	p->header = read_whole(p, p->folder, "net.h", &size);
+	p->library = dlopen(arena_printf(p->arena, "%s/net.so", p->folder), RTLD_NOW | RTLD_LOCAL);
+	if (!p->library) fail(dlerror());
+	p->x = (const float *)(void *)read_whole(p, argument[1], "x", &size);
+	p->label = (const int32_t *)(void *)read_whole(p, argument[1], "label", &size);
+	if (size / sizeof *p->label < (size_t)p->batch) fail("fewer labels than the batch");
+	p->count = (size_t)p->batch * (size_t)atoi(argument[5]);
+	p->scores = memory(p->count, sizeof *p->scores);
+	if (threads > 1) {
+		Pool *pool = pool_new(threads); /* until the end */
+		if (!pool) fail("no threads");
+		p->pool = pool_shared(pool);
+		p->shared = &p->pool;
+	}
+	load_weights(p);
+	if (train) load_training(p);
+	if (!train) load_inference(p);
+}
+
+static void call(Peer *p)
+{
+	int status = p->step ? p->step(&p->t, p->x, p->label, p->loss, p->scores, p->work, p->shared)
+	                     : p->infer(p->packed, p->x, p->scores, p->work, p->shared);
+	if (status != CNNC_OK) fail(arena_printf(p->arena, "a call returned %d", status));
+}
+
+static void check(Peer *p, const char *path)
+{
+	float losses[FIRST_STEPS];
+	for (int i = 0; i < (p->step ? FIRST_STEPS : 1); i++) {
+		call(p);
+		losses[i] = p->loss[0];
+	}
+	p->t.rate = TIMED_RATE;
+	const char *data = (const char *)(p->step ? losses : p->scores);
+	size_t size = p->step ? sizeof losses : p->count * sizeof *p->scores;
+	const char *wrong = file_write(p->arena, path, data, size, false);
+	if (wrong) fail(wrong);
+	printf("ok\n");
+}
+
+static void run(Peer *p, double least)
+{
+	static double estimate;
+	long calls = 0;
+	if (estimate < SHORT) {
+		double start = seconds();
+		call(p);
+		estimate = seconds() - start;
+	}
+	double start = seconds(), cpu = cpu_seconds(), took;
+	do {
+		call(p);
+		calls++;
+		took = seconds() - start;
+	} while (took < least);
+	cpu = cpu_seconds() - cpu;
+	estimate = took / (double)calls;
+	printf("%.9g %.9g\n", took / (double)calls, cpu / (double)calls);
+}
+
+static void serve(Peer *p)
+{
+	char line[4096], path[4096];
+	double least;
+	while (fgets(line, sizeof line, stdin)) {
+		if (!strcmp(line, "info\n"))
+			printf("cnnc %s\n", cnnc_version());
+		else if (sscanf(line, "check %4095[^\n]", path) == 1)
+			check(p, path);
+		else if (sscanf(line, "run %lf", &least) == 1)
+			run(p, least);
+		else
+			fail(arena_printf(p->arena, "not understood: %s", line));
+		fflush(stdout);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	jmp_buf out_of_memory;
+	Peer *p = calloc(1, sizeof *p);
+	if (argc != 7) fail("usage: step FOLDER DATA infer|train BATCH THREADS CLASSES");
+	if (!p || !(p->arena = arena_new(0)) || setjmp(out_of_memory)) fail("out of memory");
+	arena_guard(p->arena, &out_of_memory);
+	load(p, argv + 1);
+	serve(p);
+	return 0; /* the system takes back what lives until here */
+}
