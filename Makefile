@@ -84,7 +84,7 @@ deps:
 SUBMAKE   = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 # The test programs in one go; the recursion lets `deps` install what the build needs first.
-tests: $(CNNC) $(TESTS)
+tests: $(CNNC) $(TESTS) $(BENCHES)
 check: deps
 	@$(SUBMAKE) tests layers
 	@BUILD=$(BUILD) CC="$(CC)" sh tests/run.sh $(TESTS)

@@ -3,7 +3,7 @@
 
     python3 tests/bench/bench.py [--network resnet50,lenet] [--batch 1,16] [--threads 1,2] [--what infer,train]
                                  [--peers ort,eager] [--compile] [--rounds N] [--seconds S] [--cc COMMAND]
-                                 [--write | --report]
+                                 [--missing] [--realtime] [--write] [--report]
 
 Peers are processes that answer one at a time, in turn, on the same processors; so a clock that wanders is the
 same for all of them. All begin with the same weights and images. Before anything is timed, outputs are compared
@@ -12,8 +12,12 @@ agree to 1e-4 of the largest, or the row fails. A number is the median of the ro
 a round is calls for at least S seconds, the first warms up. The machine's peak of multiply-adds is one more
 peer: it says what there was to be had, and what part of the processors we got.
 
-Rows are kept in BUILD/bench/results.json, in the place of older ones, and printed. Without a filter, and with
---write, the tables and the figure in docs/ are made of all rows that were kept; --report does only that.
+Two threads wait for each other hundreds of times a call; where anything else runs on the machine, that
+multiplies, most of all for PyTorch. --realtime, as root, lets peers run before all other work. --missing measures
+only rows that have not been kept, or that had less than 90 % of the processors when they were.
+
+Rows are kept in BUILD/bench/results.json, in the place of older ones, and all that were kept are printed. Without a
+filter, and with --write, the tables and the figure in docs/ are made of them. --report measures nothing.
 BUILD is the build folder. PYTHON_BENCH names a Python with the peers' packages; without it one is made there.
 """
 import argparse
@@ -82,17 +86,20 @@ class Session:
 
     def __init__(self, row, python, data, meta, net, args):
         self.row, self.data, self.args, self.peers, self.lost = row, data, args, [], []
-        names = [n for n in cases.peers(row, args.compile) if not args.peers or n in args.peers]
-        self.add(peers.open_peak(BUILD, row.threads, args.cc))
-        self.add(peers.open_ours(BUILD, net, data, row, meta["classes"]))
-        for name in names:
+        own = BUILD / "bench"
+        self.open("peak", [own / "peak", row.threads, args.cc])
+        self.open("cnnc", [own / "step", net.folder, data, row.kind, row.batch, row.threads, meta["classes"]])
+        for name in cases.peers(row, args.compile):
             script = cases.PEERS[name][0]
+            if args.peers and name not in args.peers:
+                continue
             if script != "onnx_peer.py" or (data / f"b{row.batch}.onnx").exists():
-                self.add(peers.open_other(python, name, script, data, row, cases.ENVIRONMENT.get(name)))
+                self.open(name, [python, ROOT / "tests/bench" / script, name, row.network, data, row.kind, row.batch,
+                                 row.threads])
         self.versions, self.errors = {}, {}
 
-    def add(self, peer):
-        self.peers.append(peer)
+    def open(self, name, command):
+        self.peers.append(peers.Peer(name, command, self.row.threads, self.args.realtime, cases.ENVIRONMENT.get(name)))
 
     def lose(self, peer):
         if peer.name in ("peak", "cnnc"):
@@ -177,7 +184,7 @@ def measure_row(row, python, data, meta, net, args):
         session.close()
     found = {"times": times, "others": others, "lost": session.lost, "errors": session.errors, "versions": session.versions,
              "flop": meta["flop"][row.kind] * row.batch, "parameters": meta["parameters"], "machine": machine(),
-             "cc": f"{args.cc} ({emitted.version(args.cc)})", "seconds": args.seconds}
+             "cc": f"{args.cc} ({emitted.version(args.cc)})", "seconds": args.seconds, "realtime": args.realtime}
     if row.kind == "train":
         found |= {"bytes": net.bytes_of_step(row.batch), "torch_bytes": meta["peak"][str(row.batch)]}
     return found
@@ -212,6 +219,12 @@ def keep(row, found):
     part.rename(BENCH / "results.json")
 
 
+def settled(row):
+    """Whether a row was kept, and measured on a machine that had little else to do."""
+    found = kept().get(row.key)
+    return bool(found) and not found["lost"] and report.Result(row, found).quiet >= report.QUIET
+
+
 def measure(rows, args):
     """Measures all rows; returns whether all could be."""
     python, good, ready, made = peers.environment(BUILD), True, {}, {}
@@ -244,17 +257,21 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.15)
     parser.add_argument("--cc", default="cc -O2")
+    parser.add_argument("--missing", action="store_true", help="only rows not kept, or kept from a busy machine")
+    parser.add_argument("--realtime", action="store_true", help="peers run before all other work; as root")
     parser.add_argument("--write", action="store_true", help="the tables in docs/, whatever the filter")
-    parser.add_argument("--report", action="store_true", help="measure nothing, write the tables")
+    parser.add_argument("--report", action="store_true", help="measure nothing")
     args = parser.parse_args()
     rows = cases.rows(args.what, args.network, args.batch, args.threads)
     if not rows:
         parser.error("no row is left of the filter")
-    filtered = args.what or args.network or args.batch or args.threads or args.peers
+    filtered = args.what or args.network or args.batch or args.threads or args.peers or args.missing
+    if args.missing:
+        rows = [r for r in rows if not settled(r)]
     good = args.report or measure(rows, args)
     results = {r: kept()[r.key] for r in cases.rows() if r.key in kept()}
     print(report.text(results))
-    if args.write or args.report or not filtered:
+    if args.write or not filtered:
         report.write(ROOT / "docs", results)
     return 0 if good else 1
 

@@ -9,7 +9,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 # Without the first group nothing can be compared; each of the others is a peer less.
 NEEDED, WELCOME = ("torch", "torchvision", "numpy"), ("onnx", "onnxscript", "onnxruntime", "openvino")
 PATIENCE = 1800  # seconds for an answer; torch.compile takes minutes
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 def has(python, *modules):
@@ -42,6 +41,14 @@ def cores(threads):
     return set(mine[-threads:]) if mine and len(mine) >= threads else None
 
 
+def settle(where, realtime):
+    """What a peer does before it begins: it takes its processors and, as root, a turn before all others' work."""
+    if where:
+        os.sched_setaffinity(0, where)
+    if realtime:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+
 class Lost(Exception):
     """A peer that does not answer."""
 
@@ -49,13 +56,13 @@ class Lost(Exception):
 class Peer:
     """A process that answers a line with a line, as tests/bench/step.c says."""
 
-    def __init__(self, name, command, threads, extra=None):
+    def __init__(self, name, command, threads, realtime, extra=None):
         self.name = name
         env = {**os.environ, "OMP_NUM_THREADS": str(threads), **(extra or {})}
         where = cores(threads)
         self.process = subprocess.Popen(
             list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr, text=True,
-            env=env, preexec_fn=(lambda: os.sched_setaffinity(0, where)) if where else None)
+            env=env, preexec_fn=lambda: settle(where, realtime))
 
     def send(self, line):
         try:
@@ -77,12 +84,14 @@ class Peer:
         return self.receive()
 
     def processor_time(self):
-        """Seconds it has worked since it began."""
-        try:
-            words = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-            return (int(words[11]) + int(words[12])) / TICK
-        except (OSError, IndexError):
-            return 0.0
+        """Seconds that its threads have worked; 0 where the system does not tell."""
+        total = 0
+        for file in pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"):
+            try:
+                total += int(file.read_text().split()[0])
+            except (OSError, IndexError):
+                pass
+        return total * 1e-9
 
     def close(self):
         try:
@@ -91,17 +100,3 @@ class Peer:
         except (OSError, subprocess.TimeoutExpired):
             self.process.kill()
             self.process.wait()
-
-
-def open_peak(build, threads, cc):
-    return Peer("peak", [build / "bench/peak", threads, cc], threads)
-
-
-def open_ours(build, emitted, data, row, classes):
-    return Peer("cnnc", [build / "bench/step", emitted.folder, data, row.kind, row.batch, row.threads, classes],
-                row.threads)
-
-
-def open_other(python, name, script, data, row, extra):
-    return Peer(name, [python, HERE / script, name, row.network, data, row.kind, row.batch, row.threads],
-                row.threads, extra)

@@ -8,6 +8,7 @@ import cases
 import plot
 
 TITLES = {"infer": "Inference", "train": "A training step"}
+QUIET = 0.9  # of the processors; with less, a row is not to be trusted
 MARKS = "<!-- networks: made by make bench -->\n", "<!-- end -->\n"
 
 
@@ -120,8 +121,9 @@ def conditions(results):
     errors = [max(r.found["errors"].values()) for r in results if r.row.kind == "infer"]
     losses = [max(r.found["errors"].values()) for r in results if r.row.kind == "train"]
     rounds = sorted({len(r.found["times"]["cnnc"]) for r in results})
+    real = ", peers before all other work (--realtime)" if all(r.found["realtime"] for r in results) else ""
     text = [f"Measured on {distinct(r.found['machine'] for r in results)}, with {versions}; "
-            f"cnnc's C by {distinct(r.found['cc'] for r in results)}. Medians of {' or '.join(map(str, rounds))} rounds."]
+            f"cnnc's C by {distinct(r.found['cc'] for r in results)}. Medians of {' or '.join(map(str, rounds))} rounds{real}."]
     peaks = {n: [r.rate for r in results if r.row.threads == n] for n in sorted({r.row.threads for r in results})}
     text += ["The machine's peak beside the rows: " + ", ".join(
         f"{min(p) * 1e-9:.0f} to {max(p) * 1e-9:.0f} GF/s on {n} thread{'s' * (n > 1)}" for n, p in peaks.items()) +
@@ -159,7 +161,7 @@ def write(docs, rows):
     pattern = re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1])
     if not re.search(pattern, page, re.S):
         sys.exit(f"bench: {path} has no place for the tables")
-    body = MARKS[0] + text(rows) + MARKS[1]
+    body = f"{MARKS[0]}![Times of the best peers, divided by cnnc's](benchmarks.svg)\n\n{text(rows)}{MARKS[1]}"
     path.write_text(re.sub(pattern, lambda _: body, page, count=1, flags=re.S))
     groups = [(f"{TITLES[kind]}", [r for r in (Result(row, f) for row, f in rows.items()) if r.row.kind == kind and r.best])
               for kind in cases.KINDS]

@@ -44,7 +44,8 @@ typedef struct {
 	Step *step; /* one of the two */
 	Infer *infer;
 	struct train t;
-	struct cnnc_pool pool, *shared; /* NULL: one thread */
+	Pool *pool; /* NULL: one thread */
+	struct cnnc_pool tasks, *shared;
 	const float *x;
 	const int32_t *label;
 	float loss[MOST_LOSSES], *scores;
@@ -135,14 +136,24 @@ static void load(Peer *p, char **argument)
 	p->count = (size_t)p->batch * (size_t)atoi(argument[5]);
 	p->scores = memory(p->count, sizeof *p->scores);
 	if (threads > 1) {
-		Pool *pool = pool_new(threads); /* until the end */
-		if (!pool) fail("no threads");
-		p->pool = pool_shared(pool);
-		p->shared = &p->pool;
+		p->pool = pool_new(threads);
+		if (!p->pool) fail("no threads");
+		p->tasks = pool_shared(p->pool);
+		p->shared = &p->tasks;
 	}
 	load_weights(p);
 	if (train) load_training(p);
 	if (!train) load_inference(p);
+}
+
+static void unload(Peer *p)
+{
+	pool_free(p->pool);
+	free(p->t.slots);
+	free(p->packed);
+	free(p->work);
+	free(p->scores);
+	dlclose(p->library);
 }
 
 static void call(Peer *p)
@@ -213,5 +224,8 @@ int main(int argc, char **argv)
 	arena_guard(p->arena, &out_of_memory);
 	load(p, argv + 1);
 	serve(p);
-	return 0; /* the system takes back what lives until here */
+	unload(p);
+	arena_free(p->arena);
+	free(p);
+	return 0;
 }

@@ -1,0 +1,132 @@
+/* The programs behind `make bench` and `make bench-kernels`: they run, answer as bench.py expects,
+ * and find what is to be found. What they measure is nobody's business here. */
+#include "spawn.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define BENCH "$(dirname \"$(readlink .bin/cnnc)\")/bench/"
+
+static const char network[] =
+    "local x, label = image('x', 1, 4, 4), class('label', 3)\n"
+    "local y = x:conv(param.conv, 5, {kernel = 3, pad = 1}):relu():flatten():dense(param.fc, 3)\n"
+    "return network{output = {y = y}, loss = y:cross_entropy(label), optimizer = sgd{momentum = "
+    "0.9}}\n";
+
+static int setup(void **state)
+{
+	Spawn *s = malloc(sizeof *s);
+	*state = s;
+	return s && spawn_open(s) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	spawn_close(*state);
+	free(*state);
+	return 0;
+}
+
+static void expect(Spawn *s, int status)
+{
+	if (s->status != status)
+		fail_msg("status %d, expected %d\n%s%s", s->status, status, s->out, s->err);
+}
+
+/* All weights are zero, so that all scores are, and the loss is the logarithm of the classes. */
+static void load_zeros(Spawn *s)
+{
+	const char *header, *vars;
+	spawn_write(s, "net.lua", network);
+	spawn(s, "cnnc net.lua -b 2 --target generic -o net.c && cc -shared -fPIC net.c -lm -o net.so");
+	expect(s, 0);
+	header = spawn_read(s, "net.h");
+	vars = header ? strstr(header, "#define NET_VARS ") : NULL;
+	assert_non_null(vars);
+	spawn(s,
+	    "head -c %ld /dev/zero >vars && head -c 128 /dev/zero >x && head -c 8 /dev/zero >label",
+	    4 * strtol(vars + strlen("#define NET_VARS "), NULL, 10));
+	expect(s, 0);
+}
+
+/* The answers: who it is, "ok", and two times that are there. */
+static void answers(const Spawn *s)
+{
+	double wall = 0, cpu = 0;
+	char name[32];
+	if (sscanf(s->out, "cnnc %31s ok %lf %lf", name, &wall, &cpu) != 3 || wall <= 0 || cpu <= 0)
+		fail_msg("not the answers that were expected:\n%s%s", s->out, s->err);
+}
+
+static void an_emitted_network_is_a_peer(void **state)
+{
+	Spawn *s = *state;
+	load_zeros(s);
+	for (int threads = 1; threads <= 2; threads++) {
+		spawn(s, "printf 'info\\ncheck y\\nrun 0.01\\n' | " BENCH "step . . infer 2 %d 3", threads);
+		expect(s, 0);
+		answers(s);
+		spawn(s, "od -An -v -tf4 y");
+		assert_non_null(strstr(s->out, "0"));
+		assert_null(strpbrk(s->out, "123456789"));
+		spawn(s, "printf 'info\\ncheck loss\\nrun 0.01\\n' | " BENCH "step . . train 2 %d 3",
+		    threads);
+		expect(s, 0);
+		answers(s);
+		spawn(s, "od -An -N4 -tf4 loss");
+		assert_true(strtod(s->out, NULL) > 1.09860 && strtod(s->out, NULL) < 1.09862);
+	}
+}
+
+static void a_peer_refuses_what_does_not_fit(void **state)
+{
+	Spawn *s = *state;
+	load_zeros(s);
+	spawn(s, "echo 'run fast' | " BENCH "step . . infer 2 1 3");
+	expect(s, 1);
+	assert_non_null(strstr(s->err, "not understood: run fast"));
+	spawn(s, "echo info | " BENCH "step . . infer 3 1 3");
+	expect(s, 1);
+	spawn(s, "head -c 8 vars >few && mv few vars && echo info | " BENCH "step . . infer 2 1 3");
+	expect(s, 1);
+	assert_non_null(strstr(s->err, "vars has another size"));
+}
+
+static void the_peak_is_a_peer(void **state)
+{
+	Spawn *s = *state;
+	double wall = 0, cpu = 0;
+	char name[32];
+	for (int threads = 1; threads <= 2; threads++) {
+		spawn(s, "printf 'info\\nrun 0.01\\n' | " BENCH "peak %d", threads);
+		expect(s, 0);
+		assert_int_equal(sscanf(s->out, "%31s %lf %lf", name, &wall, &cpu), 3);
+		assert_true(wall > 0 && cpu > 0);
+	}
+}
+
+static void kernels_of_layers_are_right(void **state)
+{
+	Spawn *s = *state;
+	spawn(s, BENCH "kernels --filter lenet_c --batch 1");
+	expect(s, 0);
+	assert_non_null(strstr(s->out, "lenet_c1 "));
+	assert_non_null(strstr(s->out, "5 lines"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest test[] = {
+	    cmocka_unit_test_setup_teardown(an_emitted_network_is_a_peer, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_peer_refuses_what_does_not_fit, setup, teardown),
+	    cmocka_unit_test_setup_teardown(the_peak_is_a_peer, setup, teardown),
+	    cmocka_unit_test_setup_teardown(kernels_of_layers_are_right, setup, teardown),
+	};
+	return cmocka_run_group_tests(test, NULL, NULL);
+}
