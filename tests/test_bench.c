@@ -69,13 +69,14 @@ static void an_emitted_network_is_a_peer(void **state)
 	Spawn *s = *state;
 	load_zeros(s);
 	for (int threads = 1; threads <= 2; threads++) {
-		spawn(s, "printf 'info\\ncheck y\\nrun 0.01\\n' | " BENCH "step . . infer 2 %d 3", threads);
+		spawn(s, "printf 'info\\ncheck y\\nrun 0.01\\n' | " BENCH "step . . infer 2 %d 3 0.1",
+		    threads);
 		expect(s, 0);
 		answers(s);
 		spawn(s, "od -An -v -tf4 y");
 		assert_non_null(strstr(s->out, "0"));
 		assert_null(strpbrk(s->out, "123456789"));
-		spawn(s, "printf 'info\\ncheck loss\\nrun 0.01\\n' | " BENCH "step . . train 2 %d 3",
+		spawn(s, "printf 'info\\ncheck loss\\nrun 0.01\\n' | " BENCH "step . . train 2 %d 3 0.1",
 		    threads);
 		expect(s, 0);
 		answers(s);
@@ -88,12 +89,12 @@ static void a_peer_refuses_what_does_not_fit(void **state)
 {
 	Spawn *s = *state;
 	load_zeros(s);
-	spawn(s, "echo 'run fast' | " BENCH "step . . infer 2 1 3");
+	spawn(s, "echo 'run fast' | " BENCH "step . . infer 2 1 3 0.1");
 	expect(s, 1);
 	assert_non_null(strstr(s->err, "not understood: run fast"));
-	spawn(s, "echo info | " BENCH "step . . infer 3 1 3");
+	spawn(s, "echo info | " BENCH "step . . infer 3 1 3 0.1");
 	expect(s, 1);
-	spawn(s, "head -c 8 vars >few && mv few vars && echo info | " BENCH "step . . infer 2 1 3");
+	spawn(s, "head -c 8 vars >few && mv few vars && echo info | " BENCH "step . . infer 2 1 3 0.1");
 	expect(s, 1);
 	assert_non_null(strstr(s->err, "vars has another size"));
 }

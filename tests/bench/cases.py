@@ -12,6 +12,7 @@ class Network(typing.NamedTuple):
     train: tuple
     compiled: tuple = ()    # what torch.compile is tried for with --compile
     least_train: int = 1    # the smallest batch it trains with
+    rate: float = 1e-3      # of the steps that are compared: losses move, roundings do not grow beyond the gate
 
 
 # Names are torchvision's where it has the network. Inception v3's auxiliary classifier norms one number an
@@ -20,8 +21,8 @@ NETWORKS = {
     "lenet": Network("LeNet-5, modern", "lenet.lua variant=modern", (1, 64), (1, 64), ("infer", "train")),
     "resnet20": Network("ResNet-20", "resnet_cifar.lua", (), (64,), ("train",)),
     "alexnet": Network("AlexNet", "alexnet.lua variant=torchvision", (1, 16), (1, 16)),
-    "googlenet": Network("GoogLeNet", "googlenet.lua variant=torchvision", (1, 16), (1, 16)),
-    "inception_v3": Network("Inception v3", "inception_v3.lua", (1, 16), (2, 16), least_train=2),
+    "googlenet": Network("GoogLeNet", "googlenet.lua variant=torchvision", (1, 16), (1, 16), rate=1e-5),
+    "inception_v3": Network("Inception v3", "inception_v3.lua", (1, 16), (2, 16), least_train=2, rate=1e-5),
     "resnet18": Network("ResNet-18", "resnet.lua depth=18", (1, 16), (1, 16), ("infer", "train")),
     "resnet50": Network("ResNet-50", "resnet.lua depth=50", (1, 16), (1, 16)),
 }
@@ -40,7 +41,7 @@ PEERS = {
 # what it has: then PyTorch's step takes half the time.
 ENVIRONMENT = {"arena": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
                          "MALLOC_TOP_PAD_": str(1 << 28)}}
-RATE, TIMED_RATE, MOMENTUM, DECAY, FIRST_STEPS = 0.001, 1e-7, 0.9, 1e-4, 3  # as in step.c
+TIMED_RATE, MOMENTUM, DECAY, FIRST_STEPS = 1e-7, 0.9, 1e-4, 3  # as in step.c
 
 
 class Row(typing.NamedTuple):

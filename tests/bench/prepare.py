@@ -81,7 +81,7 @@ def peak(name, folder, batch):
     """Bytes of tensors at the worst moment of the second step, when there is momentum."""
     module, (x, label) = torch_networks.load(name, folder).train(), torch_networks.data(name, folder, batch)
     loss = torch_networks.loss_of(name, module)
-    optimizer = torch.optim.SGD(module.parameters(), lr=cases.RATE, momentum=cases.MOMENTUM,
+    optimizer = torch.optim.SGD(module.parameters(), lr=cases.TIMED_RATE, momentum=cases.MOMENTUM,
                                 weight_decay=cases.DECAY, fused=True)
 
     def step():

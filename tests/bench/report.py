@@ -61,11 +61,11 @@ def table(lines):
 
 def times_table(results):
     there = [n for n in cases.PEERS if any(n in r.time for r in results)]
-    lines = [["network", "batch", "threads", "cnnc, ms", *(cases.PEERS[n][1] for n in there), "cnnc is", "of the peak",
-              "processors"]]
+    lines = [["network", "batch", "threads", "cnnc, ms", *(cases.PEERS[n][1] for n in there), "cnnc is",
+              "of the peak", "processors"]]
     for r in results:
-        cells = [(f"**{milliseconds(r.time[n])}**" if n == r.best else milliseconds(r.time[n])) if n in r.time else "–"
-                 for n in there]
+        cells = [milliseconds(r.time[n]) if n in r.time else "–" for n in there]
+        cells = [f"**{cell}**" if n == r.best else cell for n, cell in zip(there, cells)]
         lines.append([r.row.of.title, r.row.batch, r.row.threads, milliseconds(r.time["cnnc"]), *cells,
                       f"{r.ratio:.2f} ×" if r.best else "–", f"{100 * r.share:.0f} %", f"{100 * r.quiet:.0f} %"])
     return table(lines)
@@ -114,28 +114,33 @@ def distinct(values):
 
 
 def conditions(results):
-    """Where and with what, and how far it can be trusted."""
+    """Where and with what."""
     versions = distinct(v for r in results for k, v in r.found["versions"].items() if k != "peak")
-    quiet = sorted((r.quiet, r.row.key) for r in results)
-    lost = [f"{name} in {r.row.key}" for r in results for name in r.found["lost"]]
-    errors = [max(r.found["errors"].values()) for r in results if r.row.kind == "infer"]
-    losses = [max(r.found["errors"].values()) for r in results if r.row.kind == "train"]
-    rounds = sorted({len(r.found["times"]["cnnc"]) for r in results})
+    rounds = " or ".join(map(str, sorted({len(r.found["times"]["cnnc"]) for r in results})))
     real = ", peers before all other work (--realtime)" if all(r.found["realtime"] for r in results) else ""
-    text = [f"Measured on {distinct(r.found['machine'] for r in results)}, with {versions}; "
-            f"cnnc's C by {distinct(r.found['cc'] for r in results)}. Medians of {' or '.join(map(str, rounds))} rounds{real}."]
-    peaks = {n: [r.rate for r in results if r.row.threads == n] for n in sorted({r.row.threads for r in results})}
-    text += ["The machine's peak beside the rows: " + ", ".join(
-        f"{min(p) * 1e-9:.0f} to {max(p) * 1e-9:.0f} GF/s on {n} thread{'s' * (n > 1)}" for n, p in peaks.items()) +
-        f". We had {100 * quiet[0][0]:.0f} to {100 * quiet[-1][0]:.0f} % of the processors, the least in {quiet[0][1]}; "
-        f"peers that waited took at most {100 * max(r.found['others'] for r in results):.0f} % of one."]
-    if errors:
-        text += [f"Outputs are at most {max(errors):.1e} of the largest away from PyTorch's in double."]
-    if losses:
-        text += [f"Losses of the first {cases.FIRST_STEPS} steps differ by at most {max(losses):.1e} between peers."]
-    if lost:
-        text += [f"No answer came from {', '.join(lost)}."]
-    return "\n".join(text)
+    return (f"Measured on {distinct(r.found['machine'] for r in results)}, with {versions}; cnnc's C by "
+            f"{distinct(r.found['cc'] for r in results)}. Medians of {rounds} rounds{real}.")
+
+
+def trust(results):
+    """How far it can be trusted."""
+    text = []
+    for n in sorted({r.row.threads for r in results}):
+        rates = [r.rate * 1e-9 for r in results if r.row.threads == n]
+        text += [f"The machine's peak beside the rows of {n} thread{'s' * (n > 1)} was {min(rates):.0f} to "
+                 f"{max(rates):.0f} GF/s."]
+    least, most = (f(results, key=lambda r: r.quiet) for f in (min, max))
+    idle = max(r.found["others"] for r in results)
+    text += [f"We had {100 * least.quiet:.0f} to {100 * most.quiet:.0f} % of the processors, the least in "
+             f"{least.row.key}; peers that waited took at most {100 * idle:.0f} % of one."]
+    worst = {kind: [max(r.found["errors"].values()) for r in results if r.row.kind == kind] for kind in cases.KINDS}
+    if worst["infer"]:
+        text += [f"Outputs are at most {max(worst['infer']):.1e} of the largest away from PyTorch's in double."]
+    if worst["train"]:
+        text += [f"Losses of the first {cases.FIRST_STEPS} steps differ by at most {max(worst['train']):.1e} of the "
+                 "largest between peers."]
+    lost = [f"{name} in {r.row.key}" for r in results for name in r.found["lost"]]
+    return "\n".join(text + ([f"No answer came from {', '.join(lost)}."] if lost else []))
 
 
 def text(rows):
@@ -143,7 +148,7 @@ def text(rows):
     results = [Result(row, found) for row, found in rows.items()]
     if not results:
         return "No rows."
-    out = [conditions(results)]
+    out = [conditions(results) + "\n" + trust(results)]
     for kind in cases.KINDS:
         of = [r for r in results if r.row.kind == kind]
         if of:
@@ -163,8 +168,7 @@ def write(docs, rows):
         sys.exit(f"bench: {path} has no place for the tables")
     body = f"{MARKS[0]}![Times of the best peers, divided by cnnc's](benchmarks.svg)\n\n{text(rows)}{MARKS[1]}"
     path.write_text(re.sub(pattern, lambda _: body, page, count=1, flags=re.S))
-    groups = [(f"{TITLES[kind]}", [r for r in (Result(row, f) for row, f in rows.items()) if r.row.kind == kind and r.best])
-              for kind in cases.KINDS]
-    (docs / "benchmarks.svg").write_text(plot.bars([
-        (title, [(f"{r.row.of.title}, batch {r.row.batch}", r.row.threads, r.ratio) for r in of])
-        for title, of in groups if of]))
+    results = [r for r in (Result(row, found) for row, found in rows.items()) if r.best]
+    groups = [(TITLES[kind], [(f"{r.row.of.title}, batch {r.row.batch}", r.row.threads, r.ratio)
+                              for r in results if r.row.kind == kind]) for kind in cases.KINDS]
+    (docs / "benchmarks.svg").write_text(plot.bars([g for g in groups if g[1]]))

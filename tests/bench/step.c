@@ -1,10 +1,11 @@
 /* step: what cnnc emitted for a network, as one of the peers that tests/bench/bench.py times in
  * turn.
  *
- *   step FOLDER DATA infer|train BATCH THREADS CLASSES
+ *   step FOLDER DATA infer|train BATCH THREADS CLASSES RATE
  *
  * FOLDER has net.so, its header net.h and the first weights, vars; DATA has the images x and the
- * labels label. Answers lines of the standard input, one line each:
+ * labels label; RATE is that of the steps that are compared. Answers lines of the standard input,
+ * one line each:
  *
  *   info           what it is
  *   check PATH     writes floats to PATH: outputs, or the losses of the first steps; "ok"
@@ -22,8 +23,8 @@
 #include <stdlib.h>
 
 enum { FIRST_STEPS = 3, MOST_LOSSES = 8 };
-/* Of the first steps, and of those that are timed: they are to see the same numbers for ever. */
-static const float RATE = 0.001f, TIMED_RATE = 1e-7f, MOMENTUM = 0.9f, DECAY = 1e-4f;
+/* The steps that are timed are to see the same numbers for ever. */
+static const float TIMED_RATE = 1e-7f, MOMENTUM = 0.9f, DECAY = 1e-4f;
 /* A call that takes longer needs no other before it to be as fast as it can. */
 static const double SHORT = 0.5;
 
@@ -109,13 +110,13 @@ static void load_inference(Peer *p)
 	pack(p->t.vars, p->packed);
 }
 
-static void load_training(Peer *p)
+static void load_training(Peer *p, float rate)
 {
 	*(void **)&p->step = function(p, arena_printf(p->arena, "net_step_b%d", p->batch));
 	p->work = memory(constant(p, arena_printf(p->arena, "STEP_B%d_WORK", p->batch)), 1);
 	p->t.slots = memory(constant(p, "SLOTS"), sizeof *p->t.slots);
 	p->t.seed = 1;
-	p->t.rate = RATE;
+	p->t.rate = rate;
 	p->t.momentum = MOMENTUM;
 	p->t.decay = DECAY;
 }
@@ -142,7 +143,7 @@ static void load(Peer *p, char **argument)
 		p->shared = &p->tasks;
 	}
 	load_weights(p);
-	if (train) load_training(p);
+	if (train) load_training(p, strtof(argument[6], NULL));
 	if (!train) load_inference(p);
 }
 
@@ -219,7 +220,7 @@ int main(int argc, char **argv)
 {
 	jmp_buf out_of_memory;
 	Peer *p = calloc(1, sizeof *p);
-	if (argc != 7) fail("usage: step FOLDER DATA infer|train BATCH THREADS CLASSES");
+	if (argc != 8) fail("usage: step FOLDER DATA infer|train BATCH THREADS CLASSES RATE");
 	if (!p || !(p->arena = arena_new(0)) || setjmp(out_of_memory)) fail("out of memory");
 	arena_guard(p->arena, &out_of_memory);
 	load(p, argv + 1);

@@ -51,8 +51,8 @@ class Training:
         self.loss = torch_networks.loss_of(name, module)
         if mode == "compile":
             self.loss = torch.compile(self.loss)
-        self.optimizer = torch.optim.SGD(module.parameters(), lr=cases.RATE, momentum=cases.MOMENTUM,
-                                         weight_decay=cases.DECAY, fused=True)
+        self.optimizer = torch.optim.SGD(module.parameters(), lr=cases.NETWORKS[name].rate,
+                                         momentum=cases.MOMENTUM, weight_decay=cases.DECAY, fused=True)
 
     def call(self):
         loss = self.loss(self.x, self.label)
