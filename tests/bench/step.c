@@ -184,15 +184,15 @@ static void run(Peer *p, double least)
 	static double estimate;
 	long calls = 0;
 	if (estimate < SHORT) {
-		double start = seconds();
+		double start = wall_seconds();
 		call(p);
-		estimate = seconds() - start;
+		estimate = wall_seconds() - start;
 	}
-	double start = seconds(), cpu = cpu_seconds(), took;
+	double start = wall_seconds(), cpu = cpu_seconds(), took;
 	do {
 		call(p);
 		calls++;
-		took = seconds() - start;
+		took = wall_seconds() - start;
 	} while (took < least);
 	cpu = cpu_seconds() - cpu;
 	estimate = took / (double)calls;
