@@ -8,10 +8,10 @@
 Peers are processes that answer one at a time, in turn, on the same processors; so a clock that wanders is the
 same for all of them. All begin with the same weights and images. Before anything is timed, outputs are compared
 with PyTorch's in double, and the losses of the first training steps with each other, dropout included: they must
-agree to 1e-4 of the largest, or the row fails. Losses may also differ by 5 % of what they have moved, since roundings
-let ReLUs change sides, and such gradients differ by a hundredth. A number is the median of the rounds, of the wall clock;
-a round is calls for at least S seconds, the first warms up. The machine's peak of multiply-adds is one more
-peer: it says what there was to be had, and what part of the processors we got.
+agree to 1e-4 of the largest, or the row fails. Losses may also differ by 5 % of what they have moved, since
+roundings let ReLUs change sides, and such gradients differ by a hundredth. A number is the median of the rounds,
+of the wall clock; a round is calls for at least S seconds, the first warms up. The machine's peak of
+multiply-adds is one more peer: it says what there was to be had, and what part of the processors we got.
 
 Two threads wait for each other hundreds of times a call; where anything else runs on the machine, that
 multiplies, most of all for PyTorch. --realtime, as root, lets peers run before all other work. --missing measures
