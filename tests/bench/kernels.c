@@ -79,8 +79,9 @@ static Value *operand(Graph *g, const char *name, int slot, Shape shape, bool im
 
 static void set_window(const OpDesc *op, AttrValue *attr, const Layer *y)
 {
+	Pads *pads = &attr[attr_index(op, "pad")].pads;
 	attr_set_pair(op, attr, "stride", y->stride, y->stride);
-	attr_set_pair(op, attr, "pad", y->pad[0], y->pad[1]);
+	for (int i = 0; i < 2; i++) pads->before[i] = pads->after[i] = y->pad[i];
 	attr_set_int(op, attr, "groups", y->groups);
 }
 
