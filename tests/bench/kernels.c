@@ -242,7 +242,7 @@ static void fill(float *x, int64_t n)
 	}
 }
 
-/* WORK lies in one arena as planned; all else has memory of its own. */
+/* WORK lies in one arena as planned; all else has memory of its own, so what gradients lent to it. */
 static void place_buffers(Job *j)
 {
 	const Part *p = j->part;
@@ -250,7 +250,7 @@ static void place_buffers(Job *j)
 	j->own = NEWS(j->arena, void *, p->buffer.n);
 	for (int i = 0; i < p->buffer.n; i++) {
 		const Buffer *b = p->buffer.at[i];
-		if (b->place == PLACE_WORK) continue;
+		if (b->place == PLACE_WORK && !b->lent) continue;
 		j->own[i] = memory(j, (size_t)b->size * sizeof(float));
 		fill(j->own[i], b->size);
 	}
