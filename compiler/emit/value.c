@@ -112,14 +112,26 @@ static void print_load(Point *p, const Loaded *l)
 	text_add(s->out, ";\n");
 }
 
+/* Another turn of the innermost loop asks for the same line: a window's taps pass over it. */
+static bool asked_by_turns(const Point *p, const Address *a)
+{
+	const Scope *s = p->s;
+	int64_t step = s->depth > s->outer ? affine_k(&a->key.form, s->depth - 1) : 0;
+	for (int i = 0; i < p->loads->n && step; i++) {
+		const Address *before = &p->loads->at[i].address;
+		if (key_same(&before->key, &a->key) && (before->c - a->c) % step == 0) return true;
+	}
+	return false;
+}
+
 /* Once for each cache line, at the load that begins it. */
 static void print_prefetch(Point *p, const Access *x, const Address *a)
 {
 	const Kernel *k = p->s->k;
 	int64_t line = k->target->cache_line / (k->is_double ? 8 : 4);
-	if (!x->prefetch || a->c % MAX(line, 1)) return;
+	if (!x->prefetch || a->c % MAX(line, 1) || asked_by_turns(p, a)) return;
 	print_indent(p->s);
-	text_add(p->s->out, "CNNC_PREFETCH(");
+	text_printf(p->s->out, "CNNC_PREFETCH%s(", x->far ? "_FAR" : "");
 	print_place(p->s, a, x->prefetch, ", ");
 	text_add(p->s->out, ");\n");
 }

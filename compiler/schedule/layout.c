@@ -111,10 +111,22 @@ static void lay_blocks(Buffer *b, const char *layout, int position)
 		buffer_layout(b, layout, LINE);
 }
 
-/* The reduced dim that should stand next to the lanes in weights: the channels that are summed. */
+/* Whether a pixel's images would stand apart by pixels: a sum over images and their pixels. */
+static bool sums_pixels(const Nest *n, int image)
+{
+	for (int d = 0; d < n->ndim; d++)
+		if (d != image && n->dim[d].reduce && n->dim[d].extent > 1) return true;
+	return false;
+}
+
+/* The reduced dim that should stand next to the lanes in weights: the channels that are summed.
+ * Images do where they have no pixels. Else an image's pixels would lie a block of images apart:
+ * gradients by weights were slower by a quarter. */
 static int second_position(const Nest *n, const Refined *r, int lane)
 {
+	int image = image_dim(n);
 	for (int d = 0; d < n->ndim; d++) {
+		if (d == image && sums_pixels(n, d)) continue;
 		int at =
 		    n->dim[d].reduce && n->dim[d].extent >= CHANNEL_BLOCK ? refined_position(r, d) : -1;
 		if (at >= 0 && at != lane && r->shape[at] % CHANNEL_BLOCK == 0 && at <= 1) return at;

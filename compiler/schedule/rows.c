@@ -5,7 +5,7 @@
  * by weights, images in a dense layer). */
 #include "internal.h"
 
-static void line(Choice *c, LineKind kind, int dim, int64_t by)
+void row_line(Choice *c, LineKind kind, int dim, int64_t by)
 {
 	if (c->s.n == SCHEDULE_LINES) {
 		c->full = true;
@@ -14,11 +14,11 @@ static void line(Choice *c, LineKind kind, int dim, int64_t by)
 	c->s.line[c->s.n++] = (Line){kind, dim, by};
 }
 
-static bool is_space(const Choice *c, int d)
+bool is_space(const Choice *c, int d)
 {
 	return !c->nest->dim[d].reduce && c->nest->dim[d].extent > 1;
 }
-static bool is_reduced(const Choice *c, int d)
+bool is_reduced(const Choice *c, int d)
 {
 	return c->nest->dim[d].reduce && c->nest->dim[d].extent > 1;
 }
@@ -75,7 +75,7 @@ static bool is_guarded(const Choice *c, int d)
 }
 
 /* The block in which dim d lies in memory anywhere, 1: in none. */
-static int64_t blocked(const Choice *c, int d)
+int64_t blocked(const Choice *c, int d)
 {
 	int64_t block = 1;
 	const Nest *n = c->nest;
@@ -97,10 +97,10 @@ static void plain_dims(Choice *c, bool reduce)
 		if (c->nest->dim[d].reduce != reduce || c->nest->dim[d].extent == 1) continue;
 		int64_t phases = phase_of(c, d);
 		if (is_masked(c, d))
-			line(c, LINE_PHASE, d, c->nest->dim[d].extent);
+			row_line(c, LINE_PHASE, d, c->nest->dim[d].extent);
 		else if (phases > 1)
-			line(c, LINE_PHASE, d, phases);
-		line(c, LINE_FOR, d, 1);
+			row_line(c, LINE_PHASE, d, phases);
+		row_line(c, LINE_FOR, d, 1);
 	}
 }
 
@@ -126,10 +126,10 @@ bool copy_row(Choice *c)
 	}
 	if (!blocks) return false;
 	for (int d = 0; d < n->ndim; d++)
-		if (is_space(c, d) && d != run) line(c, LINE_FOR, d, blocked(c, d));
+		if (is_space(c, d) && d != run) row_line(c, LINE_FOR, d, blocked(c, d));
 	for (int d = 0; d < n->ndim; d++)
-		if (is_space(c, d) && d != run && blocked(c, d) > 1) line(c, LINE_FOR, d, 1);
-	if (run >= 0) line(c, LINE_FOR, run, 1);
+		if (is_space(c, d) && d != run && blocked(c, d) > 1) row_line(c, LINE_FOR, d, 1);
+	if (run >= 0) row_line(c, LINE_FOR, run, 1);
 	return true;
 }
 
@@ -161,11 +161,11 @@ static bool unrolls(const Choice *c, int d)
 static void sum_over(Choice *c, int d)
 {
 	int64_t phases = phase_of(c, d);
-	if (phases > 1) line(c, LINE_PHASE, d, phases);
+	if (phases > 1) row_line(c, LINE_PHASE, d, phases);
 	if (c->nest->ordered) /* no cut may take its taps out of order */
-		line(c, unrolls(c, d) ? LINE_UNROLL : LINE_FOR, d, 1);
+		row_line(c, unrolls(c, d) ? LINE_UNROLL : LINE_FOR, d, 1);
 	else
-		line(c, is_guarded(c, d) ? LINE_CUT : LINE_FOR, d, 1);
+		row_line(c, is_guarded(c, d) ? LINE_CUT : LINE_FOR, d, 1);
 }
 
 /* Lines for reduction dims, channels in blocks outside, the rest, then a few channels unrolled. */
@@ -176,16 +176,16 @@ static void reductions(Choice *c)
 	for (int d = 0; d < n->ndim && !n->ordered && c->contraction.is; d++)
 		if (is_reduced(c, d) && !is_guarded(c, d) && blocked(c, d) == CHANNEL_BLOCK) channel = d;
 	if (channel >= 0 && n->dim[channel].extent > CHANNEL_BLOCK)
-		line(c, LINE_FOR, channel, CHANNEL_BLOCK);
+		row_line(c, LINE_FOR, channel, CHANNEL_BLOCK);
 	for (int d = 0; d < n->ndim; d++)
 		if (is_reduced(c, d) && d != channel) sum_over(c, d);
 	if (channel < 0) return;
-	line(c, LINE_FOR, channel, c->unroll);
-	if (c->unroll > 1) line(c, LINE_UNROLL, channel, 1);
+	row_line(c, LINE_FOR, channel, c->unroll);
+	if (c->unroll > 1) row_line(c, LINE_UNROLL, channel, 1);
 }
 
 /* The load that the lanes do not move, -1. */
-static int broadcast_load(const Choice *c)
+int broadcast_load(const Choice *c)
 {
 	for (int k = 0; k < 2 && c->contraction.is; k++)
 		if (!access_moves(&c->nest->load[c->contraction.load[k]], c->lane))
@@ -206,30 +206,65 @@ static bool shares(const Choice *c, int d)
 	return access_moves(&c->nest->load[x], d) && !access_moves(&c->nest->load[w], d);
 }
 
-typedef struct {
-	int dim;
-	int64_t by; /* instances */
-	bool whole; /* all of the dim */
-} Share;
-
-/* Instances from the innermost dim outwards until the registers are full. */
-static int choose_shares(const Choice *c, int64_t room, Share *share)
+/* Tiles over dim d of at most `most` instances, as even as they can be. */
+static Share share_of(const Choice *c, int d, int64_t most)
 {
-	int n = 0;
-	for (int d = c->nest->ndim - 1; d >= 0 && room > 1 && n < 2; d--) {
-		if (!shares(c, d)) continue;
-		int64_t extent = (c->nest->dim[d].extent - 1) / phase_of(c, d) + 1, block = blocked(c, d);
-		if (block > 1) extent = MIN(extent, block);
-		bool whole = extent <= room && block == 1;
-		int64_t by = MIN(extent, room), units = (extent - 1) / by + 1;
-		if (block > 1)
-			while (block % by) by--;
-		else
-			by = (extent - 1) / units + 1;
-		share[n++] = (Share){d, by, whole};
-		room /= by;
-		if (!whole) break;
-	}
+	int64_t extent = (c->nest->dim[d].extent - 1) / phase_of(c, d) + 1, block = blocked(c, d);
+	if (block > 1) extent = MIN(extent, block);
+	int64_t units = (extent - 1) / most + 1, by = (extent - 1) / units + 1;
+	return (Share){d, by, units == 1 && block == 1, extent, units};
+}
+
+/* Half cycles that a tile of so many instances takes for one product each: what the machine can
+ * multiply, at least the latency of an addition, and what it can load; one more for the loop. */
+static int64_t tile_cost(int64_t instances, int64_t vectors)
+{
+	enum { IN_FLIGHT = 8 };
+	return MAX(MAX(instances * vectors, IN_FLIGHT), instances + vectors) + 1;
+}
+
+/* Of all tiles over these dims; over all points of the two, if there are two. */
+static int64_t shares_cost(const Share *share, int n, int64_t instances, int64_t vectors)
+{
+	if (n == 0) return tile_cost(instances, vectors);
+	const Share *s = &share[n - 1];
+	int64_t large = s->extent - s->units * (s->by - 1);
+	int64_t cost = large * shares_cost(share, n - 1, instances * s->by, vectors);
+	if (large == s->units) return cost;
+	return cost + (s->units - large) * shares_cost(share, n - 1, instances * (s->by - 1), vectors);
+}
+
+/* The cost of a product of vectors, in thousandths of a half cycle. */
+static int64_t point_cost(const Share *share, int n, int64_t vectors)
+{
+	int64_t points = vectors;
+	for (int k = 0; k < n; k++) points *= share[k].extent;
+	return shares_cost(share, n, 1, vectors) * 1000 / points;
+}
+
+/* Instances over one dim or two, which fill the registers. From the innermost dim outwards, unless
+ * others are faster: a row of 7 pixels makes tiles of 4 and 3, which wait for additions, but 16
+ * images make 6, 5, 5; three taps leave room for two, but 16 channels fill it. */
+static int choose_shares(const Choice *c, int64_t room, int64_t vectors, Share *share)
+{
+	enum { MARGIN = 95 };
+	int dim[NEST_DIMS], ndim = 0, n = 0;
+	int64_t least = INT64_MAX;
+	for (int d = c->nest->ndim - 1; d >= 0; d--)
+		if (shares(c, d)) dim[ndim++] = d;
+	for (int i = 0; i < ndim && room > 1; i++)
+		for (int64_t most = room; most > 1; most--)
+			for (int j = i; j < ndim; j++) {
+				Share pair[2] = {share_of(c, dim[i], most)};
+				int count = 1;
+				if (j > i && room / pair[0].by < 2) break;
+				if (j > i) pair[count++] = share_of(c, dim[j], room / pair[0].by);
+				int64_t cost = point_cost(pair, count, vectors);
+				if (n && cost * 100 >= least * MARGIN) continue;
+				least = cost;
+				n = count;
+				memcpy(share, pair, sizeof pair);
+			}
 	return n;
 }
 
@@ -243,9 +278,14 @@ static void private_sums(Choice *c)
 	for (int d = n->ndim - 1; d >= 0; d--) {
 		int64_t extent = n->dim[d].extent;
 		if (!is_reduced(c, d) || extent < 8 || blocked(c, d) > 1) continue;
-		line(c, LINE_REG, d, (extent - 1) / 4 + 1);
+		row_line(c, LINE_REG, d, (extent - 1) / 4 + 1);
 		return;
 	}
+}
+
+int64_t lane_extent(const Choice *c)
+{
+	return c->s.extent[c->lane] ? c->s.extent[c->lane] : c->nest->dim[c->lane].extent;
 }
 
 /* Bytes of a vector-side operand that a tile runs through: decides whether blocks of lanes go
@@ -258,154 +298,47 @@ static int64_t lane_bytes(const Choice *c)
 	return 4 * c->nest->load[w].buffer->size;
 }
 
-/* The dim over images: leads in both operands of a sum over them. -1: none. */
-static int image_dim(const Choice *c)
-{
-	for (int d = 0; d < c->nest->ndim && c->contraction.is; d++) {
-		bool leads = is_reduced(c, d);
-		for (int k = 0; k < 2; k++)
-			leads &= access_position(&c->nest->load[c->contraction.load[k]], d) == 0;
-		if (leads) return d;
-	}
-	return -1;
-}
-
-/* The largest step that a summed dim makes in load x: a strided window passes over rows. */
-static int64_t stride_of(const Nest *n, int x)
-{
-	int64_t stride = 1;
-	for (int d = 0; d < n->ndim; d++)
-		for (int i = 0; i < n->load[x].buffer->rank && n->dim[d].reduce; i++)
-			stride = MAX(stride, affine_k(&n->load[x].at[i].a, d));
-	return MIN(stride, 8);
-}
-
-/* How a sum over many images is cut: `images` or, of one image, `rows` at a time. */
-typedef struct {
-	int image, row;
-	int64_t images, rows; /* rows 0: all of them */
-} Chunking;
-
-/* Chunks stay in the second-level cache: some rows of one image, or a few small images. A window
- * that steps passes over more than it counts. The accumulators wait in the result in between, so it
- * must be stored as it is. false: in one piece. */
-static bool find_chunks(const Choice *c, Chunking *k)
-{
-	enum { POINTS = 448, LEAST_BYTES = 400 * 1024 };
-	const Nest *n = c->nest;
-	int64_t points = 1, row_points = 1, bytes = 0;
-	*k = (Chunking){image_dim(c), -1, 0, 0};
-	if (k->image < 0 || n->nstore != 1 || n->store[0].value->kind != E_ACC) return false;
-	for (int i = 0; i < 2; i++) bytes += 4 * n->load[c->contraction.load[i]].buffer->size;
-	if (bytes < LEAST_BYTES) return false;
-	for (int d = k->image + 1; d < n->ndim; d++) {
-		if (!is_reduced(c, d)) continue;
-		if (k->row < 0)
-			k->row = d;
-		else
-			row_points *= n->dim[d].extent;
-		points *= n->dim[d].extent;
-	}
-	int x = broadcast_load(c);
-	int64_t stride = x < 0 ? 1 : stride_of(n, x);
-	int64_t most = stride > 1 ? MAX(POINTS / (2 * stride * stride), 1) : POINTS;
-	k->images = MAX(1, POINTS / points);
-	if (k->row >= 0 && points > 2 * most) k->rows = MAX(1, most / row_points);
-	return true;
-}
-
-static void chunks(Choice *c)
-{
-	Chunking k;
-	if (!find_chunks(c, &k)) return;
-	line(c, LINE_FOR, k.image, k.images);
-	if (k.rows) line(c, LINE_FOR, k.row, k.rows);
-}
-
-/* Lanes that one task sums: in chunks several blocks, so that what lies across the lanes is read
- * from far away once for all of them; four tasks are left for threads. */
-static int64_t task_lanes(const Choice *c, int64_t extent, int64_t lane_block)
-{
-	Chunking k;
-	int64_t blocks = (extent / 4 + lane_block - 1) / lane_block;
-	if (!find_chunks(c, &k) || extent % lane_block) return lane_block;
-	while (blocks > 1 && extent % (blocks * lane_block)) blocks--;
-	return MAX(blocks, 1) * lane_block;
-}
-
-/* What is read once from far away is asked for ahead: the operand that lanes do not run along in a
- * sum over images, weights larger than the second-level cache elsewhere. Distances were measured.
- */
-const Nest *ask_ahead(Arena *a, const Nest *n)
-{
-	enum {
-		AHEAD_IMAGES = 1024,
-		AHEAD_WEIGHTS = 512,
-		LEAST_IMAGES = 400 * 1024,
-		LEAST_WEIGHTS = 1 << 20
-	};
-	Choice c = {.nest = n, .contraction = contraction_of(n), .lane = lane_dim(n)};
-	int x = c.lane < 0 ? -1 : broadcast_load(&c);
-	if (x < 0) return n;
-	int w = c.contraction.load[0] == x ? c.contraction.load[1] : c.contraction.load[0];
-	bool images = image_dim(&c) >= 0;
-	int64_t bytes = 4 * (n->load[w].buffer->size + (images ? n->load[x].buffer->size : 0));
-	if (bytes < (images ? LEAST_IMAGES : LEAST_WEIGHTS)) return n;
-	Nest *copy = nest_copy(a, n);
-	copy->load[images ? x : w].prefetch =
-	    images ? AHEAD_IMAGES * (int)stride_of(n, x) : AHEAD_WEIGHTS;
-	return copy;
-}
-
 /* Whether d counts images in what is stored: weights are then read again for each of them. */
 static bool over_images(const Choice *c, int d)
 {
 	return access_position(&c->nest->store[0].to, d) == 0;
 }
 
-static bool is_shared(int d, const Share *share, int nshare)
+bool is_shared(int d, const Share *share, int nshare)
 {
 	for (int k = 0; k < nshare; k++)
 		if (share[k].dim == d) return true;
 	return false;
 }
 
-static void outer_loop(Choice *c, int d, bool shared)
+void outer_loop(Choice *c, int d, bool shared)
 {
 	int64_t phases = phase_of(c, d);
-	if (phases > 1) line(c, LINE_PHASE, d, phases);
+	if (phases > 1) row_line(c, LINE_PHASE, d, phases);
 	if (shared && blocked(c, d) == 1) return;
-	if (is_masked(c, d)) line(c, LINE_PHASE, d, c->nest->dim[d].extent);
-	line(c, LINE_FOR, d, shared ? blocked(c, d) : 1);
+	if (is_masked(c, d)) row_line(c, LINE_PHASE, d, c->nest->dim[d].extent);
+	row_line(c, LINE_FOR, d, shared ? blocked(c, d) : 1);
 }
 
 /* Outer loops: dims in order, phases where strides ask for them. The blocks of lanes come before
  * the pixels when what lies along the lanes is larger than a part of the second-level cache, else
- * last. */
+ * last. In a sum over images alone the result is largest, and written in order. */
 static void outer_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
 {
 	const Nest *n = c->nest;
-	int64_t extent = c->s.extent[c->lane] ? c->s.extent[c->lane] : n->dim[c->lane].extent;
-	bool blocks = extent > lane_block, lanes_first = lane_bytes(c) > 300 * 1024, chunked = false;
+	bool blocks = lane_extent(c) > lane_block, lanes_first = lane_bytes(c) > 300 * 1024;
+	bool in_order = image_dim(n) >= 0;
 	for (int d = 0; d < n->ndim; d++) {
 		if (!is_space(c, d) || d == c->lane) continue;
-		if (blocks && lanes_first && !over_images(c, d)) {
-			int64_t unit = task_lanes(c, extent, lane_block);
-			line(c, LINE_FOR, c->lane, unit);
-			chunks(c);
-			if (unit > lane_block) line(c, LINE_FOR, c->lane, lane_block);
+		if (blocks && (in_order ? d > c->lane : lanes_first && !over_images(c, d))) {
+			row_line(c, LINE_FOR, c->lane, lane_block);
 			blocks = false;
-			chunked = true;
 		}
 		outer_loop(c, d, is_shared(d, share, nshare));
-		if (!chunked && !blocks && c->s.n) {
-			chunks(c);
-			chunked = true;
-		}
 	}
 	for (int k = nshare - 1; k >= 0; k--)
-		if (!share[k].whole) line(c, LINE_TILE, share[k].dim, share[k].by);
-	if (blocks) line(c, LINE_FOR, c->lane, lane_block);
+		if (!share[k].whole) row_line(c, LINE_TILE, share[k].dim, share[k].by);
+	if (blocks) row_line(c, LINE_FOR, c->lane, lane_block);
 }
 
 /* Whether the last vector may be a whole one, `more` values longer: what it reads there is in the
@@ -439,17 +372,17 @@ static void limit_unroll(Choice *c, int64_t instances, const Share *share, int n
 void vector_row(Choice *c, int64_t lane_block, int64_t room)
 {
 	Share share[2];
-	int nshare = choose_shares(c, room, share);
+	int nshare = choose_shares(c, room, lane_block / c->lanes, share);
 	int64_t whole = c->nest->dim[c->lane].extent;
 	if (whole % c->lanes && has_room(c, c->lanes - whole % c->lanes))
 		c->s.extent[c->lane] = (whole + c->lanes - 1) / c->lanes * c->lanes;
 	limit_unroll(c, lane_block / c->lanes, share, nshare);
-	outer_loops(c, lane_block, share, nshare);
-	for (int k = nshare - 1; k >= 0; k--) line(c, LINE_REG, share[k].dim, 1);
+	if (!image_loops(c, lane_block, share, nshare)) outer_loops(c, lane_block, share, nshare);
+	for (int k = nshare - 1; k >= 0; k--) row_line(c, LINE_REG, share[k].dim, 1);
 	bool reduces = c->nest->nacc > 0;
 	if (reduces && !nshare && !c->contraction.is) private_sums(c);
-	if (lane_block > c->lanes) line(c, LINE_REG, c->lane, c->lanes);
-	line(c, LINE_VEC, c->lane, c->lanes);
+	if (lane_block > c->lanes) row_line(c, LINE_REG, c->lane, c->lanes);
+	row_line(c, LINE_VEC, c->lane, c->lanes);
 	reductions(c);
 }
 
@@ -462,14 +395,15 @@ static int sum_shares(const Choice *c, int64_t room, Share *share)
 		if (!is_space(c, d) || is_masked(c, d) || phase_of(c, d) > 1) continue;
 		bool few = n->dim[d].extent <= MIN(room, PLAIN_CHANNELS) && !over_images(c, d);
 		if (!count && few)
-			share[count++] = (Share){d, n->dim[d].extent, true};
+			share[count++] = (Share){.dim = d, .by = n->dim[d].extent, .whole = true};
 		else
 			innermost = d;
 	}
 	if (count) room /= share[0].by;
 	if (innermost < 0 || room < 2) return count;
 	int64_t extent = n->dim[innermost].extent, units = (extent + room - 1) / room;
-	share[count++] = (Share){innermost, (extent + units - 1) / units, units == 1};
+	share[count++] =
+	    (Share){.dim = innermost, .by = (extent + units - 1) / units, .whole = units == 1};
 	return count;
 }
 
@@ -482,11 +416,11 @@ void sum_row(Choice *c, int64_t lane_block, int64_t room)
 	for (int d = 0; d < n->ndim; d++)
 		if (is_space(c, d)) outer_loop(c, d, is_shared(d, share, nshare));
 	for (int k = 0; k < nshare; k++)
-		if (!share[k].whole) line(c, LINE_TILE, share[k].dim, share[k].by);
-	for (int k = 0; k < nshare; k++) line(c, LINE_REG, share[k].dim, 1);
-	if (lane_block > c->lanes) line(c, LINE_REG, c->lane, c->lanes);
-	line(c, LINE_VEC, c->lane, c->lanes);
-	if (n->dim[c->lane].extent > lane_block) line(c, LINE_FOR, c->lane, lane_block);
+		if (!share[k].whole) row_line(c, LINE_TILE, share[k].dim, share[k].by);
+	for (int k = 0; k < nshare; k++) row_line(c, LINE_REG, share[k].dim, 1);
+	if (lane_block > c->lanes) row_line(c, LINE_REG, c->lane, c->lanes);
+	row_line(c, LINE_VEC, c->lane, c->lanes);
+	if (n->dim[c->lane].extent > lane_block) row_line(c, LINE_FOR, c->lane, lane_block);
 	for (int d = 0; d < n->ndim; d++)
 		if (is_reduced(c, d) && d != c->lane) sum_over(c, d);
 }
@@ -513,9 +447,9 @@ bool flat_row(Choice *c)
 	bool vectors = dim == c->lane && c->block >= c->lanes && c->lanes > 1;
 	int64_t extent = n->dim[dim].extent;
 	int64_t chunk = flat_chunk(extent, MAX(MAX(c->lanes, 1), blocked(c, dim)));
-	if (chunk < extent) line(c, LINE_PAR, dim, chunk);
-	line(c, LINE_FOR, dim, vectors ? c->lanes : 1);
-	if (vectors) line(c, LINE_VEC, dim, c->lanes);
+	if (chunk < extent) row_line(c, LINE_PAR, dim, chunk);
+	row_line(c, LINE_FOR, dim, vectors ? c->lanes : 1);
+	if (vectors) row_line(c, LINE_VEC, dim, c->lanes);
 	return true;
 }
 

@@ -242,7 +242,8 @@ static void fill(float *x, int64_t n)
 	}
 }
 
-/* WORK lies in one arena as planned; all else has memory of its own, so what gradients lent to it. */
+/* WORK lies in one arena as planned; all else has memory of its own, so what gradients lent to it.
+ */
 static void place_buffers(Job *j)
 {
 	const Part *p = j->part;
