@@ -112,30 +112,6 @@ static void print_load(Point *p, const Loaded *l)
 	text_add(s->out, ";\n");
 }
 
-/* Another turn of the innermost loop asks for the same line: a window's taps pass over it. */
-static bool asked_by_turns(const Point *p, const Address *a)
-{
-	const Scope *s = p->s;
-	int64_t step = s->depth > s->outer ? affine_k(&a->key.form, s->depth - 1) : 0;
-	for (int i = 0; i < p->loads->n && step; i++) {
-		const Address *before = &p->loads->at[i].address;
-		if (key_same(&before->key, &a->key) && (before->c - a->c) % step == 0) return true;
-	}
-	return false;
-}
-
-/* Once for each cache line, at the load that begins it. */
-static void print_prefetch(Point *p, const Access *x, const Address *a)
-{
-	const Kernel *k = p->s->k;
-	int64_t line = k->target->cache_line / (k->is_double ? 8 : 4);
-	if (!x->prefetch || a->c % MAX(line, 1) || asked_by_turns(p, a)) return;
-	print_indent(p->s);
-	text_printf(p->s->out, "CNNC_PREFETCH%s(", x->far ? "_FAR" : "");
-	print_place(p->s, a, x->prefetch, ", ");
-	text_add(p->s->out, ");\n");
-}
-
 static void declare_load(Point *p, int id)
 {
 	Kernel *k = p->s->k;
@@ -148,7 +124,7 @@ static void declare_load(Point *p, int id)
 	int buffer = l.address.key.buffer;
 	l.form = l.address.lane ? VECTOR : SCALAR;
 	snprintf(l.name, sizeof l.name, "%s%d", k->array[buffer], p->counter[buffer]++);
-	print_prefetch(p, x, &l.address);
+	ask_at_load(p, x, &l.address);
 	print_load(p, &l);
 	p->load[id] = p->loads->n;
 	vec_push(k->arena, *p->loads, l);

@@ -146,21 +146,45 @@ static int distance(const Access *x, int d, int64_t steps)
 	return mul_fits(sum, steps, &sum) && sum < INT32_MAX / 4 ? (int)sum : 0;
 }
 
+/* Whole blocks of its channels lie side by side. */
+static bool is_blocked(const Access *x)
+{
+	const Component *last = &x->buffer->comp[x->buffer->ncomp - 1];
+	return x->buffer->ncomp && last->mod == CHANNEL_BLOCK;
+}
+
+/* The pixel of x that the innermost dim of space is at moves on by so many. */
+static int pixels_ahead(const Nest *n, const Access *x, int64_t pixels)
+{
+	for (int d = n->ndim - 1; d >= 0; d--)
+		if (!n->dim[d].reduce && n->dim[d].extent > 1 && access_moves(x, d))
+			return distance(x, d, pixels);
+	return 0;
+}
+
 /* What is read once from far away is asked for ahead: of a sum over images the next chunk, which
- * the second-level cache holds until it is due; elsewhere weights larger than that cache. Distances
- * were measured. */
+ * the second-level cache holds until it is due; elsewhere weights larger than that cache, and
+ * pixels: a tile takes a few of each block of channels, no stream that a processor would see.
+ * Distances were measured. */
 const Nest *ask_ahead(Arena *a, const Nest *n)
 {
-	enum { AHEAD_WEIGHTS = 512, LEAST_WEIGHTS = 1 << 20 };
+	enum {
+		AHEAD_WEIGHTS = 512,
+		LEAST_WEIGHTS = 1 << 20,
+		AHEAD_PIXELS = 8,
+		LEAST_PIXELS = 400 << 10
+	};
 	Choice c = {.nest = n, .contraction = contraction_of(n), .lane = lane_dim(n)};
 	int x = c.lane < 0 ? -1 : broadcast_load(&c);
 	if (x < 0) return n;
 	Chunking k;
 	bool images = find_chunks(&c, &k);
 	int w = other_load(&c, x);
-	if (!images && (image_dim(n) >= 0 || bytes_of(&c, w) < LEAST_WEIGHTS)) return n;
+	if (!images && image_dim(n) >= 0) return n;
 	Nest *copy = nest_copy(a, n);
-	if (!images) copy->load[w].prefetch = AHEAD_WEIGHTS;
+	if (!images && bytes_of(&c, w) >= LEAST_WEIGHTS) copy->load[w].prefetch = AHEAD_WEIGHTS;
+	if (!images && bytes_of(&c, x) >= LEAST_PIXELS && is_blocked(&n->load[x]))
+		copy->load[x].prefetch = pixels_ahead(n, &n->load[x], AHEAD_PIXELS);
 	for (int i = 0; i < 2 && images; i++) {
 		Access *y = &copy->load[c.contraction.load[i]];
 		y->prefetch = distance(y, k.rows ? k.row : k.image, k.rows ? k.rows : k.images);
