@@ -64,14 +64,17 @@ static bool all_fit(const Layout *l, const Buffer *b, int position, int64_t bloc
 }
 
 /* "a b/16 c d b%16": dim `lane` innermost, in blocks; `second`, when blocked too, just outside of
- * it. */
+ * it: "b/16 a/16 c d a%16 b%16", as all that one block of lanes sums over lies together. It is read
+ * again and again, and its pieces must not fall on a few sets of the caches. */
 static const char *blocked_text(Arena *a, int rank, int lane, int64_t block, int second)
 {
 	Text t;
 	const int64_t second_block = CHANNEL_BLOCK;
 	text_init(&t, a);
+	if (second >= 0) text_printf(&t, "%c/%lld ", 'a' + lane, (long long)block);
 	for (int d = 0; d < rank; d++) {
 		int64_t by = d == lane ? block : d == second ? second_block : 1;
+		if (d == lane && second >= 0) continue;
 		text_printf(&t, "%c", 'a' + d);
 		if (by > 1) text_printf(&t, "/%lld", (long long)by);
 		text_add(&t, " ");

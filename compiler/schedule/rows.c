@@ -247,7 +247,7 @@ static int64_t point_cost(const Share *share, int n, int64_t vectors)
  * images make 6, 5, 5; three taps leave room for two, but 16 channels fill it. */
 static int choose_shares(const Choice *c, int64_t room, int64_t vectors, Share *share)
 {
-	enum { MARGIN = 95 };
+	enum { MARGIN = 97 };
 	int dim[NEST_DIMS], ndim = 0, n = 0;
 	int64_t least = INT64_MAX;
 	for (int d = c->nest->ndim - 1; d >= 0; d--)
