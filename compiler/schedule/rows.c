@@ -139,11 +139,17 @@ void plain_row(Choice *c)
 	plain_dims(c, true);
 }
 
-/* The outermost space dim may run its iterations at once, when they are worth a thread's while. */
+/* The outermost space dim may run its iterations at once, when they are worth a thread's while; in
+ * a contraction the next one, too, where these are few. */
 void make_parallel(Choice *c)
 {
-	Line *first = &c->s.line[0];
-	if (c->s.n && first->kind == LINE_FOR && is_space(c, first->dim)) first->kind = LINE_PAR;
+	enum { FEW = 8 };
+	for (int i = 0; i < MIN(c->s.n, c->contraction.is ? 2 : 1); i++) {
+		Line *l = &c->s.line[i];
+		if (l->kind != LINE_FOR || !is_space(c, l->dim)) return;
+		l->kind = LINE_PAR;
+		if ((c->nest->dim[l->dim].extent - 1) / MAX(l->by, 1) + 1 >= FEW) return;
+	}
 }
 
 /* --- vectors ------------------------------------------------------------------------------- */
@@ -320,6 +326,20 @@ void outer_loop(Choice *c, int d, bool shared)
 	row_line(c, LINE_FOR, d, shared ? blocked(c, d) : 1);
 }
 
+/* Where tiles share images, so many of these go through all lanes before others come, as the
+ * second-level cache holds; else each block of lanes would fetch all of them again. What lies along
+ * the lanes is then fetched for each such part. 0: in one part. */
+static int64_t near_images(const Choice *c, const Share *s, int64_t lane_block)
+{
+	enum { BYTES = 800 * 1024 };
+	int x = broadcast_load(c);
+	if (x < 0 || !over_images(c, s->dim) || access_position(&c->nest->load[x], s->dim)) return 0;
+	int64_t extent = c->nest->dim[s->dim].extent, bytes = 4 * c->nest->load[x].buffer->size;
+	int64_t images = MAX(BYTES / (bytes / extent + 1) / s->by, 1) * s->by;
+	int64_t parts = (extent - 1) / images + 1, passes = lane_extent(c) / lane_block;
+	return parts > 1 && parts * lane_bytes(c) < passes * bytes ? images : 0;
+}
+
 /* Outer loops: dims in order, phases where strides ask for them. The blocks of lanes come before
  * the pixels when what lies along the lanes is larger than a part of the second-level cache, else
  * last. In a sum over images alone the result is largest, and written in order. */
@@ -328,6 +348,10 @@ static void outer_loops(Choice *c, int64_t lane_block, const Share *share, int n
 	const Nest *n = c->nest;
 	bool blocks = lane_extent(c) > lane_block, lanes_first = lane_bytes(c) > 300 * 1024;
 	bool in_order = image_dim(n) >= 0;
+	for (int k = 0; k < nshare; k++) {
+		int64_t images = near_images(c, &share[k], lane_block);
+		if (images) row_line(c, LINE_FOR, share[k].dim, images);
+	}
 	for (int d = 0; d < n->ndim; d++) {
 		if (!is_space(c, d) || d == c->lane) continue;
 		if (blocks && (in_order ? d > c->lane : lanes_first && !over_images(c, d))) {
