@@ -360,6 +360,10 @@ static void outer_loops(Choice *c, int64_t lane_block, const Share *share, int n
 		}
 		outer_loop(c, d, is_shared(d, share, nshare));
 	}
+	if (blocks && lanes_first && !in_order && nshare) { /* dense: images share tiles */
+		row_line(c, LINE_FOR, c->lane, lane_block);
+		blocks = false;
+	}
 	for (int k = nshare - 1; k >= 0; k--)
 		if (!share[k].whole) row_line(c, LINE_TILE, share[k].dim, share[k].by);
 	if (blocks) row_line(c, LINE_FOR, c->lane, lane_block);
