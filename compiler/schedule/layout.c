@@ -287,7 +287,8 @@ static bool is_worth_copies(const Nest *n)
 	return stores_use(n, E_CALL);
 }
 
-/* The copy would be the same numbers in the same order. */
+/* A copy would be the same numbers in the same order; or, with a second dim in blocks, of weights
+ * of a dense layer, which are used so seldom that it costs more than it gains. */
 static bool lies_so(const Buffer *b, const Refined *r, int position, int64_t block)
 {
 	return r->rank == b->rank && b->shape[position] % block == 0 && buffer_run(b, position) > 1;
@@ -328,7 +329,7 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 	int second = contraction_of(n).is && moves && load_in_update(n, k)
 	                 ? second_position(n, &r, position)
 	                 : -1;
-	if (second < 0 && lies_so(b, &r, position, block)) return;
+	if ((second < 0 || b->rank == 2) && lies_so(b, &r, position, block)) return;
 	const char *layout = blocked_text(l->arena, r.rank, position, block, second);
 	if (b->rank > 1 && !is_worth_copies(n) && !copy_there(l, b, &r, layout, *step)) return;
 	access_put(l->arena, x, copied(l, b, &r, layout, step), r.at);

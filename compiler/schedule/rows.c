@@ -340,6 +340,26 @@ static int64_t near_images(const Choice *c, const Share *s, int64_t lane_block)
 	return parts > 1 && parts * lane_bytes(c) < passes * bytes ? images : 0;
 }
 
+/* A sum of whole rows of weights, which lie as the user has them: of a part of their columns some
+ * rows at a time, since a block of lanes alone would take a line from each page. */
+static void sum_of_rows(Choice *c, int64_t lane_block)
+{
+	enum { ROWS = 64, TASKS = 4 };
+	const Nest *n = c->nest;
+	int x = broadcast_load(c), row = -1;
+	if (x < 0 || n->inplace || n->nstore != 1 || nest_load_of(n, n->store[0].to.buffer) >= 0)
+		return;
+	const Access *w = &n->load[c->contraction.load[c->contraction.load[0] == x]];
+	int at = access_position(w, c->lane);
+	if (at < 1 || buffer_run(w->buffer, at) <= CHANNEL_BLOCK) return;
+	for (int d = 0; d < n->ndim; d++)
+		if (is_reduced(c, d) && access_position(w, d) == at - 1) row = d;
+	if (row < 0 || n->dim[row].extent <= ROWS) return;
+	int64_t blocks = (lane_extent(c) - 1) / (TASKS * lane_block) + 1;
+	row_line(c, LINE_FOR, c->lane, blocks * lane_block);
+	row_line(c, LINE_FOR, row, ROWS);
+}
+
 /* Outer loops: dims in order, phases where strides ask for them. The blocks of lanes come before
  * the pixels when what lies along the lanes is larger than a part of the second-level cache, else
  * last. In a sum over images alone the result is largest, and written in order. */
@@ -360,7 +380,8 @@ static void outer_loops(Choice *c, int64_t lane_block, const Share *share, int n
 		}
 		outer_loop(c, d, is_shared(d, share, nshare));
 	}
-	if (blocks && lanes_first && !in_order && nshare) { /* dense: images share tiles */
+	if (blocks && lanes_first && !in_order) { /* dense: images share tiles */
+		sum_of_rows(c, lane_block);
 		row_line(c, LINE_FOR, c->lane, lane_block);
 		blocks = false;
 	}
