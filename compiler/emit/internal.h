@@ -231,6 +231,10 @@ void find_shared(Kernel *k);
 
 enum { BIND_NONE, BIND_OR, BIND_AND, BIND_COMPARE, BIND_ADD, BIND_MUL, BIND_UNARY };
 
+/* --- ahead.c: prefetches; below, of what a tile's innermost loop will walk along ------------ */
+
+void ask_at_load(Point *p, const Access *x, const Address *a);
+
 /* --- tile.c, leaf.c ------------------------------------------------------------------------ */
 
 /* A tile being printed. In scalar text its lanes are instances like the others. */
@@ -254,6 +258,7 @@ void partial_end(Scope *s, const Tile *t);
 void tile_print(Scope *s, const Tree *tile, bool alone);
 void accumulator_name(const Tile *t, int acc, int instance, char room[48]);
 void print_reduction(Scope *s, const Tile *t);
+void ask_before_loop(Scope *s, const Tile *t, const Tree *loop); /* ahead.c */
 
 /* --- unique.c: the kernels of a program, equal ones once ----------------------------------- */
 

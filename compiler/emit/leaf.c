@@ -436,6 +436,7 @@ static void print_node(
 		print_leaf(s, t, node, given, alone);
 		return;
 	}
+	ask_before_loop(s, t, node);
 	LoopText loop = loop_begin(s, node, NULL);
 	bool apart = partial_at(t, node);
 	if (apart) partial_begin(s, t);

@@ -51,6 +51,9 @@ static const char macros[] =
     "/* As a number, since it may lie beyond the array, where no pointer may point. */\n"
     "#define CNNC_PREFETCH(array, at) \\\n"
     "\t__builtin_prefetch((const void *)((uintptr_t)(array) + sizeof *(array) * (size_t)(at)))\n"
+    "#define CNNC_PREFETCH_FAR(array, at) /* past the first-level cache */ \\\n"
+    "\t__builtin_prefetch((const void *)((uintptr_t)(array) + sizeof *(array) * (size_t)(at)), 0, "
+    "2)\n"
     "/* What is read at this offset is not known any more: keeps values out of registers that the\n"
     " * accumulators need. */\n"
     "#define CNNC_KEEP(offset) __asm__(\"\" : \"+r\"(offset))\n"
@@ -59,6 +62,7 @@ static const char macros[] =
     "#define CNNC_TILE\n"
     "#define CNNC_RESTRICT\n"
     "#define CNNC_PREFETCH(array, at)\n"
+    "#define CNNC_PREFETCH_FAR(array, at)\n"
     "#define CNNC_KEEP(offset)\n"
     "#endif\n";
 

@@ -112,18 +112,6 @@ static void print_load(Point *p, const Loaded *l)
 	text_add(s->out, ";\n");
 }
 
-/* Once for each cache line, at the load that begins it. */
-static void print_prefetch(Point *p, const Access *x, const Address *a)
-{
-	const Kernel *k = p->s->k;
-	int64_t line = k->target->cache_line / (k->is_double ? 8 : 4);
-	if (!x->prefetch || a->c % MAX(line, 1)) return;
-	print_indent(p->s);
-	text_add(p->s->out, "CNNC_PREFETCH(");
-	print_place(p->s, a, x->prefetch, ", ");
-	text_add(p->s->out, ");\n");
-}
-
 static void declare_load(Point *p, int id)
 {
 	Kernel *k = p->s->k;
@@ -136,7 +124,7 @@ static void declare_load(Point *p, int id)
 	int buffer = l.address.key.buffer;
 	l.form = l.address.lane ? VECTOR : SCALAR;
 	snprintf(l.name, sizeof l.name, "%s%d", k->array[buffer], p->counter[buffer]++);
-	print_prefetch(p, x, &l.address);
+	ask_at_load(p, x, &l.address);
 	print_load(p, &l);
 	p->load[id] = p->loads->n;
 	vec_push(k->arena, *p->loads, l);

@@ -202,6 +202,7 @@ typedef struct {
 	const char *as; /* its name in the kernel: x, w, dy */
 	Index *at;      /* [buffer->rank]; no two accesses share theirs */
 	int prefetch;   /* elements ahead, 0: none */
+	bool far;       /* into the second-level cache alone, as what is needed much later */
 } Access;
 
 typedef enum { GUARD_RANGE, GUARD_DIVIDES, GUARD_MASK } GuardKind;

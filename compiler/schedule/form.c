@@ -56,10 +56,23 @@ int access_position(const Access *x, int dim)
 	return found;
 }
 
+int image_dim(const Nest *n)
+{
+	Contraction c = contraction_of(n);
+	for (int d = 0; d < n->ndim && c.is; d++) {
+		bool leads = n->dim[d].reduce;
+		for (int k = 0; k < 2; k++) leads &= access_position(&n->load[c.load[k]], d) == 0;
+		if (leads) return d;
+	}
+	return -1;
+}
+
 int64_t buffer_run(const Buffer *b, int position)
 {
-	if (b->ncomp == 0) return 1;
-	const Component *c = &b->comp[b->ncomp - 1];
+	int last = b->ncomp - 1;
+	while (last >= 0 && b->comp[last].dim != position && b->room[b->comp[last].dim] == 1) last--;
+	if (last < 0) return 1;
+	const Component *c = &b->comp[last];
 	if (c->dim != position || c->div != 1) return 1;
 	return c->mod ? c->mod : b->room[position];
 }
@@ -157,8 +170,18 @@ static bool is_blocked_at(const Buffer *b, int position)
 	return c && c->mod && c->dim == position;
 }
 
+/* Whole blocks of the dim lie side by side where the user wants them: no copy brings them there. */
+static bool stores_blocks(const Nest *n, int d)
+{
+	const Access *to = &n->store[0].to;
+	int at = access_position(to, d);
+	return at >= 0 && to->buffer->fixed && n->dim[d].extent % CHANNEL_BLOCK == 0 &&
+	       to->buffer->shape[at] % CHANNEL_BLOCK == 0 && buffer_run(to->buffer, at) > 1;
+}
+
 /* Channels are dim 1 of what leads with a batch. In a gradient by weights two dims are channels:
- * the outputs, dim 0 of the store, are preferred, unless they leave more of the last vector empty.
+ * the outputs, dim 0 of the store, are preferred, unless they leave more of the last vector empty,
+ * or there are no taps and weights of an output lie side by side.
  */
 static int channel_votes(const Nest *n, int d)
 {
@@ -173,6 +196,7 @@ static int channel_votes(const Nest *n, int d)
 		channel |= one;
 	}
 	votes += 8 * is_blocked_at(to->buffer, at); /* laid out already */
+	votes += 3 * (channel && stores_blocks(n, d));
 	votes += 4 * channel - 3 * (10 * extent < 7 * room);
 	return extent <= PLAIN_CHANNELS ? votes - 100 : votes;
 }

@@ -35,6 +35,8 @@ Contraction contraction_of(const Nest *n);
 bool access_moves(const Access *x, int dim);
 /* The position in x whose index is dim alone (times 1), else -1; other dims may add to it. */
 int access_position(const Access *x, int dim);
+/* The dim over images: leads in both operands of a sum over them; perhaps of one. -1: none. */
+int image_dim(const Nest *n);
 /* The old buffer's row-major numbers as digits; false: too many dims. */
 bool refine(const Nest *n, const Access *x, Refined *r);
 /* Which digit of the refined index is dim d alone, -1: none. */
@@ -69,6 +71,31 @@ typedef struct {
 	bool full; /* more lines than a schedule holds */
 } Choice;
 
+/* Instances of a tile along one dim. */
+typedef struct {
+	int dim;
+	int64_t by;            /* instances */
+	bool whole;            /* all of the dim */
+	int64_t extent, units; /* of the dim, or of a block of it: in so many tiles */
+} Share;
+
+/* images.c: the outer loops of a sum over images; false: it is none, or a small one. */
+bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
+/* n, with prefetches where they pay. */
+const Nest *ask_ahead(Arena *a, const Nest *n);
+
+/* rows.c: parts of a schedule. */
+void row_line(Choice *c, LineKind kind, int dim, int64_t by);
+void outer_loop(Choice *c, int d, bool shared); /* over d, unless tiles share all of it */
+bool is_shared(int d, const Share *share, int nshare);
+bool is_space(const Choice *c, int d); /* of more than one value, and not joined */
+bool is_reduced(const Choice *c, int d);
+bool is_guarded(const Choice *c, int d);
+/* The last vector may be a whole one, where there is room behind what counts. */
+void fill_lanes(Choice *c);
+int64_t blocked(const Choice *c, int d); /* the block in which d lies in memory anywhere, 1: none */
+int64_t lane_extent(const Choice *c);    /* padded */
+int broadcast_load(const Choice *c);     /* the load that the lanes do not move, -1 */
 /* rows.c: each writes the lines of one candidate. */
 void plain_row(Choice *c); /* loops in order, phases where guards ask for them */
 /* Residues of the reduction dims in each of the space dims': pieces that phases make, 0: none. */
@@ -79,11 +106,10 @@ bool copy_row(Choice *c); /* a map into or out of blocks; false: it is none */
 void sum_row(Choice *c, int64_t lane_block, int64_t room);
 void vector_row(
     Choice *c, int64_t lane_block, int64_t room); /* room: instances that share vectors */
-/* A small constant matrix times vectors, and the row for it. */
+/* transform.c: a small constant matrix times vectors, and the row for it. */
 bool is_transform(const Choice *c);
 void transform_row(Choice *c, int64_t lane_block, int64_t room);
-void choice_begin(Choice *c); /* the first lines of all rows */
-const Nest *ask_ahead(Arena *a, const Nest *n);   /* n, with prefetches where they pay */
+void choice_begin(Choice *c);           /* the first lines of all rows */
 void make_parallel(Choice *c);          /* the outermost loop, when it is of a space dim */
 int64_t register_room(const Choice *c); /* accumulators that fit beside the operands */
 

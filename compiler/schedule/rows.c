@@ -5,7 +5,7 @@
  * by weights, images in a dense layer). */
 #include "internal.h"
 
-static void line(Choice *c, LineKind kind, int dim, int64_t by)
+void row_line(Choice *c, LineKind kind, int dim, int64_t by)
 {
 	if (c->s.n == SCHEDULE_LINES) {
 		c->full = true;
@@ -15,11 +15,11 @@ static void line(Choice *c, LineKind kind, int dim, int64_t by)
 }
 
 /* Joined dims have their lines: see choice_begin. */
-static bool is_space(const Choice *c, int d)
+bool is_space(const Choice *c, int d)
 {
 	return d >= c->nest->join && !c->nest->dim[d].reduce && c->nest->dim[d].extent > 1;
 }
-static bool is_reduced(const Choice *c, int d)
+bool is_reduced(const Choice *c, int d)
 {
 	return c->nest->dim[d].reduce && c->nest->dim[d].extent > 1;
 }
@@ -68,7 +68,7 @@ static bool is_masked(const Choice *c, int d)
 	return false;
 }
 
-static bool is_guarded(const Choice *c, int d)
+bool is_guarded(const Choice *c, int d)
 {
 	for (int g = 0; g < c->nest->nguard; g++)
 		if (affine_k(&c->nest->guard[g].e[0].a, d)) return true;
@@ -76,7 +76,7 @@ static bool is_guarded(const Choice *c, int d)
 }
 
 /* The block in which dim d lies in memory anywhere, 1: in none. */
-static int64_t blocked(const Choice *c, int d)
+int64_t blocked(const Choice *c, int d)
 {
 	int64_t block = 1;
 	const Nest *n = c->nest;
@@ -98,10 +98,10 @@ static void plain_dims(Choice *c, bool reduce)
 		if (!(reduce ? is_reduced(c, d) : is_space(c, d))) continue;
 		int64_t phases = phase_of(c, d);
 		if (is_masked(c, d))
-			line(c, LINE_PHASE, d, c->nest->dim[d].extent);
+			row_line(c, LINE_PHASE, d, c->nest->dim[d].extent);
 		else if (phases > 1)
-			line(c, LINE_PHASE, d, phases);
-		line(c, LINE_FOR, d, 1);
+			row_line(c, LINE_PHASE, d, phases);
+		row_line(c, LINE_FOR, d, 1);
 	}
 }
 
@@ -127,10 +127,10 @@ bool copy_row(Choice *c)
 	}
 	if (!blocks) return false;
 	for (int d = 0; d < n->ndim; d++)
-		if (is_space(c, d) && d != run) line(c, LINE_FOR, d, blocked(c, d));
+		if (is_space(c, d) && d != run) row_line(c, LINE_FOR, d, blocked(c, d));
 	for (int d = 0; d < n->ndim; d++)
-		if (is_space(c, d) && d != run && blocked(c, d) > 1) line(c, LINE_FOR, d, 1);
-	if (run >= 0) line(c, LINE_FOR, run, 1);
+		if (is_space(c, d) && d != run && blocked(c, d) > 1) row_line(c, LINE_FOR, d, 1);
+	if (run >= 0) row_line(c, LINE_FOR, run, 1);
 	return true;
 }
 
@@ -144,15 +144,21 @@ void plain_row(Choice *c)
 void choice_begin(Choice *c)
 {
 	for (int d = 0; d < c->nest->join; d++)
-		if (c->nest->dim[d].extent > 1) line(c, LINE_PAR, d, 1);
+		if (c->nest->dim[d].extent > 1) row_line(c, LINE_PAR, d, 1);
 }
 
-/* The outermost space dim may run its iterations at once, when they are worth a thread's while. */
+/* The outermost space dim may run its iterations at once, when they are worth a thread's while; in
+ * a contraction the next one, too, where these are few. */
 void make_parallel(Choice *c)
 {
-	Line *first = &c->s.line[0];
+	enum { FEW = 8 };
 	if (c->nest->join) return;
-	if (c->s.n && first->kind == LINE_FOR && is_space(c, first->dim)) first->kind = LINE_PAR;
+	for (int i = 0; i < MIN(c->s.n, c->contraction.is ? 2 : 1); i++) {
+		Line *l = &c->s.line[i];
+		if (l->kind != LINE_FOR || !is_space(c, l->dim)) return;
+		l->kind = LINE_PAR;
+		if ((c->nest->dim[l->dim].extent - 1) / MAX(l->by, 1) + 1 >= FEW) return;
+	}
 }
 
 /* --- vectors ------------------------------------------------------------------------------- */
@@ -170,11 +176,11 @@ static bool unrolls(const Choice *c, int d)
 static void sum_over(Choice *c, int d)
 {
 	int64_t phases = phase_of(c, d);
-	if (phases > 1) line(c, LINE_PHASE, d, phases);
+	if (phases > 1) row_line(c, LINE_PHASE, d, phases);
 	if (c->nest->ordered) /* no cut may take its taps out of order */
-		line(c, unrolls(c, d) ? LINE_UNROLL : LINE_FOR, d, 1);
+		row_line(c, unrolls(c, d) ? LINE_UNROLL : LINE_FOR, d, 1);
 	else
-		line(c, is_guarded(c, d) ? LINE_CUT : LINE_FOR, d, 1);
+		row_line(c, is_guarded(c, d) ? LINE_CUT : LINE_FOR, d, 1);
 }
 
 /* Lines for reduction dims, channels in blocks outside, the rest, then a few channels unrolled. */
@@ -185,16 +191,16 @@ static void reductions(Choice *c)
 	for (int d = 0; d < n->ndim && !n->ordered && c->contraction.is; d++)
 		if (is_reduced(c, d) && !is_guarded(c, d) && blocked(c, d) == CHANNEL_BLOCK) channel = d;
 	if (channel >= 0 && n->dim[channel].extent > CHANNEL_BLOCK)
-		line(c, LINE_FOR, channel, CHANNEL_BLOCK);
+		row_line(c, LINE_FOR, channel, CHANNEL_BLOCK);
 	for (int d = 0; d < n->ndim; d++)
 		if (is_reduced(c, d) && d != channel) sum_over(c, d);
 	if (channel < 0) return;
-	line(c, LINE_FOR, channel, c->unroll);
-	if (c->unroll > 1) line(c, LINE_UNROLL, channel, 1);
+	row_line(c, LINE_FOR, channel, c->unroll);
+	if (c->unroll > 1) row_line(c, LINE_UNROLL, channel, 1);
 }
 
 /* The load that the lanes do not move, -1. */
-static int broadcast_load(const Choice *c)
+int broadcast_load(const Choice *c)
 {
 	for (int k = 0; k < 2 && c->contraction.is; k++)
 		if (!access_moves(&c->nest->load[c->contraction.load[k]], c->lane))
@@ -215,30 +221,65 @@ static bool shares(const Choice *c, int d)
 	return access_moves(&c->nest->load[x], d) && !access_moves(&c->nest->load[w], d);
 }
 
-typedef struct {
-	int dim;
-	int64_t by; /* instances */
-	bool whole; /* all of the dim */
-} Share;
-
-/* Instances from the innermost dim outwards until the registers are full. */
-static int choose_shares(const Choice *c, int64_t room, Share *share)
+/* Tiles over dim d of at most `most` instances, as even as they can be. */
+static Share share_of(const Choice *c, int d, int64_t most)
 {
-	int n = 0;
-	for (int d = c->nest->ndim - 1; d >= 0 && room > 1 && n < 2; d--) {
-		if (!shares(c, d)) continue;
-		int64_t extent = (c->nest->dim[d].extent - 1) / phase_of(c, d) + 1, block = blocked(c, d);
-		if (block > 1) extent = MIN(extent, block);
-		bool whole = extent <= room && block == 1;
-		int64_t by = MIN(extent, room), units = (extent - 1) / by + 1;
-		if (block > 1)
-			while (block % by) by--;
-		else
-			by = (extent - 1) / units + 1;
-		share[n++] = (Share){d, by, whole};
-		room /= by;
-		if (!whole) break;
-	}
+	int64_t extent = (c->nest->dim[d].extent - 1) / phase_of(c, d) + 1, block = blocked(c, d);
+	if (block > 1) extent = MIN(extent, block);
+	int64_t units = (extent - 1) / most + 1, by = (extent - 1) / units + 1;
+	return (Share){d, by, units == 1 && block == 1, extent, units};
+}
+
+/* Half cycles that a tile of so many instances takes for one product each: what the machine can
+ * multiply, at least the latency of an addition, and what it can load; one more for the loop. */
+static int64_t tile_cost(int64_t instances, int64_t vectors)
+{
+	enum { IN_FLIGHT = 8 };
+	return MAX(MAX(instances * vectors, IN_FLIGHT), instances + vectors) + 1;
+}
+
+/* Of all tiles over these dims; over all points of the two, if there are two. */
+static int64_t shares_cost(const Share *share, int n, int64_t instances, int64_t vectors)
+{
+	if (n == 0) return tile_cost(instances, vectors);
+	const Share *s = &share[n - 1];
+	int64_t large = s->extent - s->units * (s->by - 1);
+	int64_t cost = large * shares_cost(share, n - 1, instances * s->by, vectors);
+	if (large == s->units) return cost;
+	return cost + (s->units - large) * shares_cost(share, n - 1, instances * (s->by - 1), vectors);
+}
+
+/* The cost of a product of vectors, in thousandths of a half cycle. */
+static int64_t point_cost(const Share *share, int n, int64_t vectors)
+{
+	int64_t points = vectors;
+	for (int k = 0; k < n; k++) points *= share[k].extent;
+	return shares_cost(share, n, 1, vectors) * 1000 / points;
+}
+
+/* Instances over one dim or two, which fill the registers. From the innermost dim outwards, unless
+ * others are faster: a row of 7 pixels makes tiles of 4 and 3, which wait for additions, but 16
+ * images make 6, 5, 5; three taps leave room for two, but 16 channels fill it. */
+static int choose_shares(const Choice *c, int64_t room, int64_t vectors, Share *share)
+{
+	enum { MARGIN = 97 };
+	int dim[NEST_DIMS], ndim = 0, n = 0;
+	int64_t least = INT64_MAX;
+	for (int d = c->nest->ndim - 1; d >= 0; d--)
+		if (shares(c, d)) dim[ndim++] = d;
+	for (int i = 0; i < ndim && room > 1; i++)
+		for (int64_t most = room; most > 1; most--)
+			for (int j = i; j < ndim; j++) {
+				Share pair[2] = {share_of(c, dim[i], most)};
+				int count = 1;
+				if (j > i && room / pair[0].by < 2) break;
+				if (j > i) pair[count++] = share_of(c, dim[j], room / pair[0].by);
+				int64_t cost = point_cost(pair, count, vectors);
+				if (n && cost * 100 >= least * MARGIN) continue;
+				least = cost;
+				n = count;
+				memcpy(share, pair, sizeof pair);
+			}
 	return n;
 }
 
@@ -252,7 +293,7 @@ static void private_sums(Choice *c)
 	for (int d = n->ndim - 1; d >= 0; d--) {
 		int64_t extent = n->dim[d].extent;
 		if (!is_reduced(c, d) || extent < 8 || blocked(c, d) > 1) continue;
-		line(c, LINE_REG, d, (extent - 1) / 4 + 1);
+		row_line(c, LINE_REG, d, (extent - 1) / 4 + 1);
 		return;
 	}
 }
@@ -262,6 +303,11 @@ static const Access *lane_load(const Choice *c)
 {
 	int x = broadcast_load(c);
 	return &c->nest->load[c->contraction.load[c->contraction.load[0] == x]];
+}
+
+int64_t lane_extent(const Choice *c)
+{
+	return c->s.extent[c->lane] ? c->s.extent[c->lane] : c->nest->dim[c->lane].extent;
 }
 
 /* Bytes of a vector-side operand that a tile runs through: decides whether blocks of lanes go
@@ -277,154 +323,91 @@ static int64_t lane_bytes(const Choice *c)
 	return bytes;
 }
 
-/* The dim over images: leads in both operands of a sum over them. -1: none. */
-static int image_dim(const Choice *c)
-{
-	for (int d = 0; d < c->nest->ndim && c->contraction.is; d++) {
-		bool leads = is_reduced(c, d);
-		for (int k = 0; k < 2; k++)
-			leads &= access_position(&c->nest->load[c->contraction.load[k]], d) == 0;
-		if (leads) return d;
-	}
-	return -1;
-}
-
-/* The largest step that a summed dim makes in load x: a strided window passes over rows. */
-static int64_t stride_of(const Nest *n, int x)
-{
-	int64_t stride = 1;
-	for (int d = 0; d < n->ndim; d++)
-		for (int i = 0; i < n->load[x].buffer->rank && n->dim[d].reduce; i++)
-			stride = MAX(stride, affine_k(&n->load[x].at[i].a, d));
-	return MIN(stride, 8);
-}
-
-/* How a sum over many images is cut: `images` or, of one image, `rows` at a time. */
-typedef struct {
-	int image, row;
-	int64_t images, rows; /* rows 0: all of them */
-} Chunking;
-
-/* Chunks stay in the second-level cache: some rows of one image, or a few small images. A window
- * that steps passes over more than it counts. The accumulators wait in the result in between, so it
- * must be stored as it is. false: in one piece. */
-static bool find_chunks(const Choice *c, Chunking *k)
-{
-	enum { POINTS = 448, LEAST_BYTES = 400 * 1024 };
-	const Nest *n = c->nest;
-	int64_t points = 1, row_points = 1, bytes = 0;
-	*k = (Chunking){image_dim(c), -1, 0, 0};
-	if (k->image < 0 || n->nstore != 1 || n->store[0].value->kind != E_ACC) return false;
-	for (int i = 0; i < 2; i++) bytes += 4 * n->load[c->contraction.load[i]].buffer->size;
-	if (bytes < LEAST_BYTES) return false;
-	for (int d = k->image + 1; d < n->ndim; d++) {
-		if (!is_reduced(c, d)) continue;
-		if (k->row < 0)
-			k->row = d;
-		else
-			row_points *= n->dim[d].extent;
-		points *= n->dim[d].extent;
-	}
-	int x = broadcast_load(c);
-	int64_t stride = x < 0 ? 1 : stride_of(n, x);
-	int64_t most = stride > 1 ? MAX(POINTS / (2 * stride * stride), 1) : POINTS;
-	k->images = MAX(1, POINTS / points);
-	if (k->row >= 0 && points > 2 * most) k->rows = MAX(1, most / row_points);
-	return true;
-}
-
-static void chunks(Choice *c)
-{
-	Chunking k;
-	if (!find_chunks(c, &k)) return;
-	line(c, LINE_FOR, k.image, k.images);
-	if (k.rows) line(c, LINE_FOR, k.row, k.rows);
-}
-
-/* Lanes that one task sums: in chunks several blocks, so that what lies across the lanes is read
- * from far away once for all of them; four tasks are left for threads. */
-static int64_t task_lanes(const Choice *c, int64_t extent, int64_t lane_block)
-{
-	Chunking k;
-	int64_t blocks = (extent / 4 + lane_block - 1) / lane_block;
-	if (!find_chunks(c, &k) || extent % lane_block) return lane_block;
-	while (blocks > 1 && extent % (blocks * lane_block)) blocks--;
-	return MAX(blocks, 1) * lane_block;
-}
-
-/* What is read once from far away is asked for ahead: the operand that lanes do not run along in a
- * sum over images, weights larger than the second-level cache elsewhere. Distances were measured.
- */
-const Nest *ask_ahead(Arena *a, const Nest *n)
-{
-	enum {
-		AHEAD_IMAGES = 1024,
-		AHEAD_WEIGHTS = 512,
-		LEAST_IMAGES = 400 * 1024,
-		LEAST_WEIGHTS = 1 << 20
-	};
-	Choice c = {.nest = n, .contraction = contraction_of(n), .lane = lane_dim(n)};
-	int x = c.lane < 0 ? -1 : broadcast_load(&c);
-	if (x < 0) return n;
-	int w = c.contraction.load[0] == x ? c.contraction.load[1] : c.contraction.load[0];
-	bool images = image_dim(&c) >= 0;
-	int64_t bytes = 4 * (n->load[w].buffer->size + (images ? n->load[x].buffer->size : 0));
-	if (bytes < (images ? LEAST_IMAGES : LEAST_WEIGHTS)) return n;
-	Nest *copy = nest_copy(a, n);
-	copy->load[images ? x : w].prefetch =
-	    images ? AHEAD_IMAGES * (int)stride_of(n, x) : AHEAD_WEIGHTS;
-	return copy;
-}
-
 /* Whether d counts images in what is stored: weights are then read again for each of them. */
 static bool over_images(const Choice *c, int d)
 {
 	return access_position(&c->nest->store[0].to, d) == 0;
 }
 
-static bool is_shared(int d, const Share *share, int nshare)
+bool is_shared(int d, const Share *share, int nshare)
 {
 	for (int k = 0; k < nshare; k++)
 		if (share[k].dim == d) return true;
 	return false;
 }
 
-static void outer_loop(Choice *c, int d, bool shared)
+void outer_loop(Choice *c, int d, bool shared)
 {
 	int64_t phases = phase_of(c, d);
-	if (phases > 1) line(c, LINE_PHASE, d, phases);
+	if (phases > 1) row_line(c, LINE_PHASE, d, phases);
 	if (shared && blocked(c, d) == 1) return;
-	if (is_masked(c, d)) line(c, LINE_PHASE, d, c->nest->dim[d].extent);
-	line(c, LINE_FOR, d, shared ? blocked(c, d) : 1);
+	if (is_masked(c, d)) row_line(c, LINE_PHASE, d, c->nest->dim[d].extent);
+	row_line(c, LINE_FOR, d, shared ? blocked(c, d) : 1);
+}
+
+/* Where tiles share images, so many of these go through all lanes before others come, as the
+ * second-level cache holds; else each block of lanes would fetch all of them again. What lies along
+ * the lanes is then fetched for each such part. 0: in one part. */
+static int64_t near_images(const Choice *c, const Share *s, int64_t lane_block)
+{
+	enum { BYTES = 800 * 1024 };
+	int x = broadcast_load(c);
+	if (x < 0 || !over_images(c, s->dim) || access_position(&c->nest->load[x], s->dim)) return 0;
+	int64_t extent = c->nest->dim[s->dim].extent, bytes = 4 * c->nest->load[x].buffer->size;
+	int64_t images = MAX(BYTES / (bytes / extent + 1) / s->by, 1) * s->by;
+	int64_t parts = (extent - 1) / images + 1, passes = lane_extent(c) / lane_block;
+	return parts > 1 && parts * lane_bytes(c) < passes * bytes ? images : 0;
+}
+
+/* A sum of whole rows of weights, which lie as the user has them: of a part of their columns some
+ * rows at a time, since a block of lanes alone would take a line from each page. */
+static void sum_of_rows(Choice *c, int64_t lane_block)
+{
+	enum { ROWS = 64, TASKS = 4 };
+	const Nest *n = c->nest;
+	int x = broadcast_load(c), row = -1;
+	if (x < 0 || n->inplace || n->nstore != 1 || nest_load_of(n, n->store[0].to.buffer) >= 0)
+		return;
+	const Access *w = &n->load[c->contraction.load[c->contraction.load[0] == x]];
+	int at = access_position(w, c->lane);
+	if (at < 1 || buffer_run(w->buffer, at) <= CHANNEL_BLOCK) return;
+	for (int d = 0; d < n->ndim; d++)
+		if (is_reduced(c, d) && access_position(w, d) == at - 1) row = d;
+	if (row < 0 || n->dim[row].extent <= ROWS) return;
+	int64_t blocks = (lane_extent(c) - 1) / (TASKS * lane_block) + 1;
+	row_line(c, LINE_FOR, c->lane, blocks * lane_block);
+	row_line(c, LINE_FOR, row, ROWS);
 }
 
 /* Outer loops: dims in order, phases where strides ask for them. The blocks of lanes come before
  * the pixels when what lies along the lanes is larger than a part of the second-level cache, else
- * last. */
+ * last. In a sum over images alone the result is largest, and written in order. */
 static void outer_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
 {
 	const Nest *n = c->nest;
-	int64_t extent = c->s.extent[c->lane] ? c->s.extent[c->lane] : n->dim[c->lane].extent;
-	bool blocks = extent > lane_block, lanes_first = lane_bytes(c) > 300 * 1024, chunked = false;
+	bool blocks = lane_extent(c) > lane_block, lanes_first = lane_bytes(c) > 300 * 1024;
+	bool in_order = image_dim(n) >= 0;
+	for (int k = 0; k < nshare; k++) {
+		int64_t images = near_images(c, &share[k], lane_block);
+		if (images) row_line(c, LINE_FOR, share[k].dim, images);
+	}
 	for (int d = 0; d < n->ndim; d++) {
 		if (!is_space(c, d) || d == c->lane) continue;
-		if (blocks && lanes_first && !over_images(c, d) && !access_moves(lane_load(c), d)) {
-			int64_t unit = task_lanes(c, extent, lane_block);
-			line(c, LINE_FOR, c->lane, unit);
-			chunks(c);
-			if (unit > lane_block) line(c, LINE_FOR, c->lane, lane_block);
+		bool near = lanes_first && !over_images(c, d) && !access_moves(lane_load(c), d);
+		if (blocks && (in_order ? d > c->lane : near)) {
+			row_line(c, LINE_FOR, c->lane, lane_block);
 			blocks = false;
-			chunked = true;
 		}
 		outer_loop(c, d, is_shared(d, share, nshare));
-		if (!chunked && !blocks && c->s.n) {
-			chunks(c);
-			chunked = true;
-		}
+	}
+	if (blocks && lanes_first && !in_order) { /* dense: images share tiles */
+		sum_of_rows(c, lane_block);
+		row_line(c, LINE_FOR, c->lane, lane_block);
+		blocks = false;
 	}
 	for (int k = nshare - 1; k >= 0; k--)
-		if (!share[k].whole) line(c, LINE_TILE, share[k].dim, share[k].by);
-	if (blocks) line(c, LINE_FOR, c->lane, lane_block);
+		if (!share[k].whole) row_line(c, LINE_TILE, share[k].dim, share[k].by);
+	if (blocks) row_line(c, LINE_FOR, c->lane, lane_block);
 }
 
 /* Whether the last vector may be a whole one, `more` values longer: what it reads there is in the
@@ -445,6 +428,13 @@ static bool has_room(const Choice *c, int64_t more)
 	return true;
 }
 
+void fill_lanes(Choice *c)
+{
+	int64_t rest = c->nest->dim[c->lane].extent % c->lanes;
+	if (rest && has_room(c, c->lanes - rest))
+		c->s.extent[c->lane] = c->nest->dim[c->lane].extent + c->lanes - rest;
+}
+
 /* A tile of that many accumulators keeps the machine busy by itself: channels need not be unrolled,
  * which was measured to gain nothing then, and was the larger part of the text. */
 static void limit_unroll(Choice *c, int64_t instances, const Share *share, int nshare)
@@ -458,89 +448,16 @@ static void limit_unroll(Choice *c, int64_t instances, const Share *share, int n
 void vector_row(Choice *c, int64_t lane_block, int64_t room)
 {
 	Share share[2];
-	int nshare = choose_shares(c, room, share);
-	int64_t whole = c->nest->dim[c->lane].extent;
-	if (whole % c->lanes && has_room(c, c->lanes - whole % c->lanes))
-		c->s.extent[c->lane] = (whole + c->lanes - 1) / c->lanes * c->lanes;
+	int nshare = choose_shares(c, room, lane_block / c->lanes, share);
+	fill_lanes(c);
 	limit_unroll(c, lane_block / c->lanes, share, nshare);
-	outer_loops(c, lane_block, share, nshare);
-	for (int k = nshare - 1; k >= 0; k--) line(c, LINE_REG, share[k].dim, 1);
+	if (!image_loops(c, lane_block, share, nshare)) outer_loops(c, lane_block, share, nshare);
+	for (int k = nshare - 1; k >= 0; k--) row_line(c, LINE_REG, share[k].dim, 1);
 	bool reduces = c->nest->nacc > 0;
 	if (reduces && !nshare && !c->contraction.is) private_sums(c);
-	if (lane_block > c->lanes) line(c, LINE_REG, c->lane, c->lanes);
-	line(c, LINE_VEC, c->lane, c->lanes);
+	if (lane_block > c->lanes) row_line(c, LINE_REG, c->lane, c->lanes);
+	row_line(c, LINE_VEC, c->lane, c->lanes);
 	reductions(c);
-}
-
-/* --- sums with constant factors ------------------------------------------------------------ */
-
-typedef struct {
-	const Choice *c;
-	int dim;
-	bool found;
-} TableLook;
-
-static bool look_table(void *self, const Expr *e)
-{
-	TableLook *l = self;
-	if (e->kind == E_TABLE)
-		for (int i = 0; i < 2; i++) l->found |= affine_k(&e->index[i], l->dim) != 0;
-	return true;
-}
-
-/* A table asks for dim d: its value must be known in the text. */
-static bool is_tabled(const Choice *c, int d)
-{
-	TableLook l = {c, d, false};
-	for (int k = 0; k < c->nest->nacc; k++) expr_visit(c->nest->acc[k].update, look_table, &l);
-	return l.found;
-}
-
-bool is_transform(const Choice *c)
-{
-	bool space = false, summed = false;
-	for (int d = 0; d < c->nest->ndim && c->nest->nacc == 1; d++) {
-		space |= is_space(c, d) && is_tabled(c, d);
-		summed |= is_reduced(c, d) && is_tabled(c, d);
-	}
-	return space && summed;
-}
-
-/* The guards of d are decided by it and by what is summed. */
-static bool decides_guards(const Choice *c, int d)
-{
-	for (int g = 0; g < c->nest->nguard; g++) {
-		const Affine *e = &c->nest->guard[g].e[0].a;
-		for (int t = 0; t < e->n && affine_k(e, d); t++) {
-			int v = e->t[t].var;
-			if (v != d && !is_reduced(c, v) && c->nest->dim[v].extent > 1) return false;
-		}
-	}
-	return is_guarded(c, d);
-}
-
-/* A row for a small constant matrix times a row of vectors: all that it makes in registers, each
- * term in straight text. */
-void transform_row(Choice *c, int64_t lane_block, int64_t room)
-{
-	const Nest *n = c->nest;
-	int64_t whole = n->dim[c->lane].extent;
-	if (whole % c->lanes && has_room(c, c->lanes - whole % c->lanes))
-		c->s.extent[c->lane] = (whole + c->lanes - 1) / c->lanes * c->lanes;
-	line(c, LINE_FOR, c->lane, lane_block);
-	for (int d = 0; d < n->ndim; d++) {
-		if (!is_space(c, d) || d == c->lane) continue;
-		if (!is_tabled(c, d))
-			line(c, decides_guards(c, d) ? LINE_TILE : LINE_FOR, d, 1);
-		else if ((room /= n->dim[d].extent) < 1)
-			c->full = true;
-	}
-	for (int d = 0; d < n->ndim; d++)
-		if (is_space(c, d) && is_tabled(c, d)) line(c, LINE_REG, d, 1);
-	if (lane_block > c->lanes) line(c, LINE_REG, c->lane, c->lanes);
-	line(c, LINE_VEC, c->lane, c->lanes);
-	for (int d = 0; d < n->ndim; d++)
-		if (is_reduced(c, d)) line(c, LINE_UNROLL, d, 1);
 }
 
 /* Few channels, all of them, and from the innermost dim what there is room for. */
@@ -552,14 +469,15 @@ static int sum_shares(const Choice *c, int64_t room, Share *share)
 		if (!is_space(c, d) || is_masked(c, d) || phase_of(c, d) > 1) continue;
 		bool few = n->dim[d].extent <= MIN(room, PLAIN_CHANNELS) && !over_images(c, d);
 		if (!count && few)
-			share[count++] = (Share){d, n->dim[d].extent, true};
+			share[count++] = (Share){.dim = d, .by = n->dim[d].extent, .whole = true};
 		else
 			innermost = d;
 	}
 	if (count) room /= share[0].by;
 	if (innermost < 0 || room < 2) return count;
 	int64_t extent = n->dim[innermost].extent, units = (extent + room - 1) / room;
-	share[count++] = (Share){innermost, (extent + units - 1) / units, units == 1};
+	share[count++] =
+	    (Share){.dim = innermost, .by = (extent + units - 1) / units, .whole = units == 1};
 	return count;
 }
 
@@ -572,11 +490,11 @@ void sum_row(Choice *c, int64_t lane_block, int64_t room)
 	for (int d = 0; d < n->ndim; d++)
 		if (is_space(c, d)) outer_loop(c, d, is_shared(d, share, nshare));
 	for (int k = 0; k < nshare; k++)
-		if (!share[k].whole) line(c, LINE_TILE, share[k].dim, share[k].by);
-	for (int k = 0; k < nshare; k++) line(c, LINE_REG, share[k].dim, 1);
-	if (lane_block > c->lanes) line(c, LINE_REG, c->lane, c->lanes);
-	line(c, LINE_VEC, c->lane, c->lanes);
-	if (n->dim[c->lane].extent > lane_block) line(c, LINE_FOR, c->lane, lane_block);
+		if (!share[k].whole) row_line(c, LINE_TILE, share[k].dim, share[k].by);
+	for (int k = 0; k < nshare; k++) row_line(c, LINE_REG, share[k].dim, 1);
+	if (lane_block > c->lanes) row_line(c, LINE_REG, c->lane, c->lanes);
+	row_line(c, LINE_VEC, c->lane, c->lanes);
+	if (n->dim[c->lane].extent > lane_block) row_line(c, LINE_FOR, c->lane, lane_block);
 	for (int d = 0; d < n->ndim; d++)
 		if (is_reduced(c, d) && d != c->lane) sum_over(c, d);
 }
@@ -603,9 +521,9 @@ bool flat_row(Choice *c)
 	bool vectors = dim == c->lane && c->block >= c->lanes && c->lanes > 1;
 	int64_t extent = n->dim[dim].extent;
 	int64_t chunk = flat_chunk(extent, MAX(MAX(c->lanes, 1), blocked(c, dim)));
-	if (chunk < extent) line(c, LINE_PAR, dim, chunk);
-	line(c, LINE_FOR, dim, vectors ? c->lanes : 1);
-	if (vectors) line(c, LINE_VEC, dim, c->lanes);
+	if (chunk < extent) row_line(c, LINE_PAR, dim, chunk);
+	row_line(c, LINE_FOR, dim, vectors ? c->lanes : 1);
+	if (vectors) row_line(c, LINE_VEC, dim, c->lanes);
 	return true;
 }
 

@@ -166,6 +166,8 @@ int tiny_update(struct tiny_train *t, const float *grads);
 /* As a number, since it may lie beyond the array, where no pointer may point. */
 #define CNNC_PREFETCH(array, at) \
 	__builtin_prefetch((const void *)((uintptr_t)(array) + sizeof *(array) * (size_t)(at)))
+#define CNNC_PREFETCH_FAR(array, at) /* past the first-level cache */ \
+	__builtin_prefetch((const void *)((uintptr_t)(array) + sizeof *(array) * (size_t)(at)), 0, 2)
 /* What is read at this offset is not known any more: keeps values out of registers that the
  * accumulators need. */
 #define CNNC_KEEP(offset) __asm__("" : "+r"(offset))
@@ -174,6 +176,7 @@ int tiny_update(struct tiny_train *t, const float *grads);
 #define CNNC_TILE
 #define CNNC_RESTRICT
 #define CNNC_PREFETCH(array, at)
+#define CNNC_PREFETCH_FAR(array, at)
 #define CNNC_KEEP(offset)
 #endif
 #if defined __GNUC__ && !defined __clang__ && !defined __TINYC__
@@ -443,28 +446,28 @@ static CNNC_TILE void conv_tile0_generic(const float *x, const float *w, const f
 	y[y_0] = max_f32(0.0f, a + b0);
 }
 
-/* conv_2x4x4_3x3_6ada: 288 multiply-adds a call, called 3 times:
+/* conv_2x4x4_3x3_9fd0: 288 multiply-adds a call, called 3 times:
  *   conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4
- * par oc 1 | oh 1 | ow 1 | kh 1 | kw 1
- * tiles 1, functions 1, blocks 2, text 1,212 bytes */
-static CNNC_UNUSED void conv_2x4x4_3x3_6ada_generic(const void *const *arg, size_t block)
+ * par oc 1 | par oh 1 | ow 1 | kh 1 | kw 1
+ * tiles 1, functions 1, blocks 8, text 1,243 bytes */
+static CNNC_UNUSED void conv_2x4x4_3x3_9fd0_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	const float *w = (const float *)arg[1];
 	const float *b = (const float *)arg[2];
 	float *y = (float *)arg[3];
-	const ptrdiff_t oc = (ptrdiff_t)block;
+	const ptrdiff_t oc = (ptrdiff_t)(block / 4);
 	ptrdiff_t y_2 = 16 * oc;
 	ptrdiff_t w_0 = 9 * oc;
 	ptrdiff_t b_0 = oc;
-	for (ptrdiff_t oh = 0; oh < 4; oh++) {
-		ptrdiff_t x_1 = 4 * oh;
-		ptrdiff_t y_1 = y_2 + 4 * oh;
-		for (ptrdiff_t ow = 0; ow < 4; ow++) {
-			ptrdiff_t x_0 = x_1 + ow;
-			ptrdiff_t y_0 = y_1 + ow;
-			conv_tile0_generic(x, w, b, y, oh - 1, ow - 1, w_0, x_0 - 5, b_0, y_0);
-		}
+	const size_t rest_1 = block % 4;
+	const ptrdiff_t oh = (ptrdiff_t)rest_1;
+	ptrdiff_t x_1 = 4 * oh;
+	ptrdiff_t y_1 = y_2 + 4 * oh;
+	for (ptrdiff_t ow = 0; ow < 4; ow++) {
+		ptrdiff_t x_0 = x_1 + ow;
+		ptrdiff_t y_0 = y_1 + ow;
+		conv_tile0_generic(x, w, b, y, oh - 1, ow - 1, w_0, x_0 - 5, b_0, y_0);
 	}
 }
 
@@ -741,26 +744,26 @@ static CNNC_TILE void dense_dx_tile7_generic(const float *dy, const float *w,
 	dx[dx_0] = a;
 }
 
-/* dense_dx_2x2x2_2_c1d5: 16 multiply-adds a call, called 1 times:
+/* dense_dx_2x2x2_2_7dfb: 16 multiply-adds a call, called 1 times:
  *   fc: dense_dx 1x2 -> 1x2x2x2
- * par ic 1 | ih 1 | iw 1 | oc 1
- * tiles 1, functions 1, blocks 2, text 834 bytes */
-static CNNC_UNUSED void dense_dx_2x2x2_2_c1d5_generic(const void *const *arg, size_t block)
+ * par ic 1 | par ih 1 | iw 1 | oc 1
+ * tiles 1, functions 1, blocks 4, text 865 bytes */
+static CNNC_UNUSED void dense_dx_2x2x2_2_7dfb_generic(const void *const *arg, size_t block)
 {
 	const float *dy = (const float *)arg[0];
 	const float *w = (const float *)arg[1];
 	float *dx = (float *)arg[2];
-	const ptrdiff_t ic = (ptrdiff_t)block;
+	const ptrdiff_t ic = (ptrdiff_t)(block / 2);
 	ptrdiff_t w_2 = 4 * ic;
 	ptrdiff_t dx_2 = 4 * ic;
-	for (ptrdiff_t ih = 0; ih < 2; ih++) {
-		ptrdiff_t w_1 = w_2 + 2 * ih;
-		ptrdiff_t dx_1 = dx_2 + 2 * ih;
-		for (ptrdiff_t iw = 0; iw < 2; iw++) {
-			ptrdiff_t w_0 = w_1 + iw;
-			ptrdiff_t dx_0 = dx_1 + iw;
-			dense_dx_tile7_generic(dy, w, dx, w_0, 0, dx_0);
-		}
+	const size_t rest_1 = block % 2;
+	const ptrdiff_t ih = (ptrdiff_t)rest_1;
+	ptrdiff_t w_1 = w_2 + 2 * ih;
+	ptrdiff_t dx_1 = dx_2 + 2 * ih;
+	for (ptrdiff_t iw = 0; iw < 2; iw++) {
+		ptrdiff_t w_0 = w_1 + iw;
+		ptrdiff_t dx_0 = dx_1 + iw;
+		dense_dx_tile7_generic(dy, w, dx, w_0, 0, dx_0);
 	}
 }
 
@@ -884,26 +887,26 @@ static CNNC_TILE void conv_dw_tile8_generic(const float *x, const float *dy,
 	dw[dw_0] = a;
 }
 
-/* conv_dw_2x3x3_4x4_25aa: 288 multiply-adds a call, called 1 times:
+/* conv_dw_2x3x3_4x4_7aca: 288 multiply-adds a call, called 1 times:
  *   conv: conv_dw 1x1x4x4 -> 2x1x3x3
- * par oc 1 | kh 1 | kw 1 | oh 1 | ow 1
- * tiles 1, functions 1, blocks 2, text 1,094 bytes */
-static CNNC_UNUSED void conv_dw_2x3x3_4x4_25aa_generic(const void *const *arg, size_t block)
+ * par oc 1 | par kh 1 | kw 1 | oh 1 | ow 1
+ * tiles 1, functions 1, blocks 6, text 1,125 bytes */
+static CNNC_UNUSED void conv_dw_2x3x3_4x4_7aca_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	const float *dy = (const float *)arg[1];
 	float *dw = (float *)arg[2];
-	const ptrdiff_t oc = (ptrdiff_t)block;
+	const ptrdiff_t oc = (ptrdiff_t)(block / 3);
 	ptrdiff_t dw_2 = 9 * oc;
 	ptrdiff_t dy_0 = 16 * oc;
-	for (ptrdiff_t kh = 0; kh < 3; kh++) {
-		ptrdiff_t x_1 = 4 * kh;
-		ptrdiff_t dw_1 = dw_2 + 3 * kh;
-		for (ptrdiff_t kw = 0; kw < 3; kw++) {
-			ptrdiff_t x_0 = x_1 + kw;
-			ptrdiff_t dw_0 = dw_1 + kw;
-			conv_dw_tile8_generic(x, dy, dw, kh - 1, kw - 1, dy_0, x_0 - 5, dw_0);
-		}
+	const size_t rest_1 = block % 3;
+	const ptrdiff_t kh = (ptrdiff_t)rest_1;
+	ptrdiff_t x_1 = 4 * kh;
+	ptrdiff_t dw_1 = dw_2 + 3 * kh;
+	for (ptrdiff_t kw = 0; kw < 3; kw++) {
+		ptrdiff_t x_0 = x_1 + kw;
+		ptrdiff_t dw_0 = dw_1 + kw;
+		conv_dw_tile8_generic(x, dy, dw, kh - 1, kw - 1, dy_0, x_0 - 5, dw_0);
 	}
 }
 
@@ -981,7 +984,7 @@ struct kernels {
 	struct kernel copy_2x3x3_29f1;
 	struct kernel copy_2_4eef;
 	struct kernel copy_2x8_8ab1;
-	struct kernel conv_2x4x4_3x3_6ada;
+	struct kernel conv_2x4x4_3x3_9fd0;
 	struct kernel max_pool_2x2x2_2x2_bdc7;
 	struct kernel dense_2_2x2x2_ae26;
 	struct kernel row_max_2_7ca5;
@@ -990,11 +993,11 @@ struct kernels {
 	struct kernel max_pool_2x2x2_2x2_ff55;
 	struct kernel row_loss_2_8c39;
 	struct kernel cross_entropy_dx_2_9da3;
-	struct kernel dense_dx_2x2x2_2_c1d5;
+	struct kernel dense_dx_2x2x2_2_7dfb;
 	struct kernel dense_dw_2x2x2x2_1b7f;
 	struct kernel channel_sum_2_9661;
 	struct kernel max_pool_dx_2x2x2x2x2_66c1;
-	struct kernel conv_dw_2x3x3_4x4_25aa;
+	struct kernel conv_dw_2x3x3_4x4_7aca;
 	struct kernel channel_sum_2_4x4_a9af;
 	struct kernel sgd_38_1c89;
 };
@@ -1010,7 +1013,7 @@ static const struct kernels kernels_generic = {
 	{copy_2x3x3_29f1_generic, 2},
 	{copy_2_4eef_generic, 1},
 	{copy_2x8_8ab1_generic, 2},
-	{conv_2x4x4_3x3_6ada_generic, 2},
+	{conv_2x4x4_3x3_9fd0_generic, 8},
 	{max_pool_2x2x2_2x2_bdc7_generic, 2},
 	{dense_2_2x2x2_ae26_generic, 2},
 	{row_max_2_7ca5_generic, 1},
@@ -1019,11 +1022,11 @@ static const struct kernels kernels_generic = {
 	{max_pool_2x2x2_2x2_ff55_generic, 2},
 	{row_loss_2_8c39_generic, 1},
 	{cross_entropy_dx_2_9da3_generic, 1},
-	{dense_dx_2x2x2_2_c1d5_generic, 2},
+	{dense_dx_2x2x2_2_7dfb_generic, 4},
 	{dense_dw_2x2x2x2_1b7f_generic, 2},
 	{channel_sum_2_9661_generic, 2},
 	{max_pool_dx_2x2x2x2x2_66c1_generic, 2},
-	{conv_dw_2x3x3_4x4_25aa_generic, 2},
+	{conv_dw_2x3x3_4x4_7aca_generic, 6},
 	{channel_sum_2_4x4_a9af_generic, 2},
 	{sgd_38_1c89_generic, 1},
 };
@@ -1194,7 +1197,7 @@ int tiny_infer_b1(const void *packed, const float *x, float *y, void *work,
 	float *m = (float *)aligned(work);
 	{
 		const void *const a[] = {x, p, p + 32, m};
-		run(pool, &k->conv_2x4x4_3x3_6ada, a);
+		run(pool, &k->conv_2x4x4_3x3_9fd0, a);
 	} /* conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4 */
 	{
 		const void *const a[] = {m, m + 32};
@@ -1216,7 +1219,7 @@ int tiny_eval_b1(const float *vars, const float *x, const int32_t *label, float 
 	if (!labels_fit(label, 1, 2)) return CNNC_BAD_LABEL;
 	{
 		const void *const a[] = {x, vars, vars + 18, m};
-		run(pool, &k->conv_2x4x4_3x3_6ada, a);
+		run(pool, &k->conv_2x4x4_3x3_9fd0, a);
 	} /* conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4 */
 	{
 		const void *const a[] = {m, m + 32};
@@ -1255,7 +1258,7 @@ int tiny_gradients_b1(float *vars, uint64_t seed, uint64_t step, const float *x,
 	if (!labels_fit(label, 1, 2)) return CNNC_BAD_LABEL;
 	{
 		const void *const a[] = {x, vars, vars + 18, m};
-		run(pool, &k->conv_2x4x4_3x3_6ada, a);
+		run(pool, &k->conv_2x4x4_3x3_9fd0, a);
 	} /* conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4 */
 	{
 		const void *const a[] = {m, m + 48, m + 32};
@@ -1283,7 +1286,7 @@ int tiny_gradients_b1(float *vars, uint64_t seed, uint64_t step, const float *x,
 	} /* cross_entropy_dx 1x2 -> 1x2 */
 	{
 		const void *const a[] = {m + 64, vars + 20, m + 80};
-		run(pool, &k->dense_dx_2x2x2_2_c1d5, a);
+		run(pool, &k->dense_dx_2x2x2_2_7dfb, a);
 	} /* fc: dense_dx 1x2 -> 1x2x2x2 */
 	{
 		const void *const a[] = {m + 48, m + 64, grads + 20};
@@ -1299,7 +1302,7 @@ int tiny_gradients_b1(float *vars, uint64_t seed, uint64_t step, const float *x,
 	} /* max_pool_dx 1x2x2x2 -> 1x2x4x4 + map_grad 1x2x4x4 -> 1x2x4x4 */
 	{
 		const void *const a[] = {x, m + 48, grads};
-		run(pool, &k->conv_dw_2x3x3_4x4_25aa, a);
+		run(pool, &k->conv_dw_2x3x3_4x4_7aca, a);
 	} /* conv: conv_dw 1x1x4x4 -> 2x1x3x3 */
 	{
 		const void *const a[] = {m + 48, grads + 18};

@@ -56,7 +56,7 @@ struct cnnc_pool {
 #define VECTOR_INFER_B1_WORK 2751
 #define VECTOR_INFER_WORK 2751
 /* Of stack, in each thread, at most, when compiled with optimisation. */
-#define VECTOR_STACK_BYTES 2112
+#define VECTOR_STACK_BYTES 2432
 /* Changes when vars or slots are laid out otherwise. */
 #define VECTOR_HASH UINT64_C(0xb809db2055807b58)
 
@@ -107,6 +107,8 @@ int vector_infer(size_t n, const void *packed, const float *x, float *y, void *w
 /* As a number, since it may lie beyond the array, where no pointer may point. */
 #define CNNC_PREFETCH(array, at) \
 	__builtin_prefetch((const void *)((uintptr_t)(array) + sizeof *(array) * (size_t)(at)))
+#define CNNC_PREFETCH_FAR(array, at) /* past the first-level cache */ \
+	__builtin_prefetch((const void *)((uintptr_t)(array) + sizeof *(array) * (size_t)(at)), 0, 2)
 /* What is read at this offset is not known any more: keeps values out of registers that the
  * accumulators need. */
 #define CNNC_KEEP(offset) __asm__("" : "+r"(offset))
@@ -115,6 +117,7 @@ int vector_infer(size_t n, const void *packed, const float *x, float *y, void *w
 #define CNNC_TILE
 #define CNNC_RESTRICT
 #define CNNC_PREFETCH(array, at)
+#define CNNC_PREFETCH_FAR(array, at)
 #define CNNC_KEEP(offset)
 #endif
 #if defined __GNUC__ && !defined __clang__ && !defined __TINYC__
@@ -262,82 +265,104 @@ static CNNC_UNUSED CNNC_AVX2 void copy_16_7728_avx2(const void *const *arg, size
 static CNNC_TILE CNNC_AVX2 void conv_tile0_avx2(const float *x, const float *w, const float *b,
 	float *CNNC_RESTRICT y, ptrdiff_t w_0, ptrdiff_t x_0, ptrdiff_t b_0, ptrdiff_t y_0)
 {
-	f32x8 a0_0 = {0}, a0_1 = {0}, a1_0 = {0}, a1_1 = {0}, a2_0 = {0}, a2_1 = {0}, a3_0 = {0},
-		a3_1 = {0};
+	f32x8 a0_0_0 = {0}, a0_0_1 = {0}, a0_1_0 = {0}, a0_1_1 = {0}, a0_2_0 = {0}, a0_2_1 = {0},
+		a1_0_0 = {0}, a1_0_1 = {0}, a1_1_0 = {0}, a1_1_1 = {0}, a1_2_0 = {0}, a1_2_1 = {0};
 	for (ptrdiff_t ic = 0; ic < 16; ic++) {
 		ptrdiff_t w_1 = w_0 + 16 * ic;
 		ptrdiff_t x_1 = x_0 + 42 * ic;
 		const f32x8 w0 = *(const f32x8 *)&w[w_1];
 		const float x0 = x[x_1];
-		a0_0 += w0 * x0;
+		a0_0_0 += w0 * x0;
 		const f32x8 w1 = *(const f32x8 *)&w[w_1 + 8];
-		a0_1 += w1 * x0;
+		a0_0_1 += w1 * x0;
 		const float x1 = x[x_1 + 1];
-		a1_0 += w0 * x1;
-		a1_1 += w1 * x1;
+		a0_1_0 += w0 * x1;
+		a0_1_1 += w1 * x1;
 		const float x2 = x[x_1 + 2];
-		a2_0 += w0 * x2;
-		a2_1 += w1 * x2;
-		const float x3 = x[x_1 + 3];
-		a3_0 += w0 * x3;
-		a3_1 += w1 * x3;
+		a0_2_0 += w0 * x2;
+		a0_2_1 += w1 * x2;
+		const float x3 = x[x_1 + 7];
+		a1_0_0 += w0 * x3;
+		a1_0_1 += w1 * x3;
+		const float x4 = x[x_1 + 8];
+		a1_1_0 += w0 * x4;
+		a1_1_1 += w1 * x4;
+		const float x5 = x[x_1 + 9];
+		a1_2_0 += w0 * x5;
+		a1_2_1 += w1 * x5;
 	}
 	const f32x8 b0 = *(const f32x8 *)&b[b_0];
-	*(f32x8 *)&y[y_0] = max_f32x8(splat_f32x8(0.0f), a0_0 + b0);
+	*(f32x8 *)&y[y_0] = max_f32x8(splat_f32x8(0.0f), a0_0_0 + b0);
 	const f32x8 b1 = *(const f32x8 *)&b[b_0 + 8];
-	*(f32x8 *)&y[y_0 + 8] = max_f32x8(splat_f32x8(0.0f), a0_1 + b1);
-	*(f32x8 *)&y[y_0 + 16] = max_f32x8(splat_f32x8(0.0f), a1_0 + b0);
-	*(f32x8 *)&y[y_0 + 24] = max_f32x8(splat_f32x8(0.0f), a1_1 + b1);
-	*(f32x8 *)&y[y_0 + 32] = max_f32x8(splat_f32x8(0.0f), a2_0 + b0);
-	*(f32x8 *)&y[y_0 + 40] = max_f32x8(splat_f32x8(0.0f), a2_1 + b1);
-	*(f32x8 *)&y[y_0 + 48] = max_f32x8(splat_f32x8(0.0f), a3_0 + b0);
-	*(f32x8 *)&y[y_0 + 56] = max_f32x8(splat_f32x8(0.0f), a3_1 + b1);
+	*(f32x8 *)&y[y_0 + 8] = max_f32x8(splat_f32x8(0.0f), a0_0_1 + b1);
+	*(f32x8 *)&y[y_0 + 16] = max_f32x8(splat_f32x8(0.0f), a0_1_0 + b0);
+	*(f32x8 *)&y[y_0 + 24] = max_f32x8(splat_f32x8(0.0f), a0_1_1 + b1);
+	*(f32x8 *)&y[y_0 + 32] = max_f32x8(splat_f32x8(0.0f), a0_2_0 + b0);
+	*(f32x8 *)&y[y_0 + 40] = max_f32x8(splat_f32x8(0.0f), a0_2_1 + b1);
+	*(f32x8 *)&y[y_0 + 112] = max_f32x8(splat_f32x8(0.0f), a1_0_0 + b0);
+	*(f32x8 *)&y[y_0 + 120] = max_f32x8(splat_f32x8(0.0f), a1_0_1 + b1);
+	*(f32x8 *)&y[y_0 + 128] = max_f32x8(splat_f32x8(0.0f), a1_1_0 + b0);
+	*(f32x8 *)&y[y_0 + 136] = max_f32x8(splat_f32x8(0.0f), a1_1_1 + b1);
+	*(f32x8 *)&y[y_0 + 144] = max_f32x8(splat_f32x8(0.0f), a1_2_0 + b0);
+	*(f32x8 *)&y[y_0 + 152] = max_f32x8(splat_f32x8(0.0f), a1_2_1 + b1);
 }
 
 static CNNC_TILE CNNC_AVX2 void conv_tile1_avx2(const float *x, const float *w, const float *b,
 	float *CNNC_RESTRICT y, ptrdiff_t w_0, ptrdiff_t x_0, ptrdiff_t b_0, ptrdiff_t y_0)
 {
-	f32x8 a0_0 = {0}, a0_1 = {0}, a1_0 = {0}, a1_1 = {0}, a2_0 = {0}, a2_1 = {0};
+	f32x8 a0_0_0 = {0}, a0_0_1 = {0}, a0_1_0 = {0}, a0_1_1 = {0}, a1_0_0 = {0}, a1_0_1 = {0},
+		a1_1_0 = {0}, a1_1_1 = {0};
 	for (ptrdiff_t ic = 0; ic < 16; ic++) {
 		ptrdiff_t w_1 = w_0 + 16 * ic;
 		ptrdiff_t x_1 = x_0 + 42 * ic;
 		const f32x8 w0 = *(const f32x8 *)&w[w_1];
 		const float x0 = x[x_1];
-		a0_0 += w0 * x0;
+		a0_0_0 += w0 * x0;
 		const f32x8 w1 = *(const f32x8 *)&w[w_1 + 8];
-		a0_1 += w1 * x0;
+		a0_0_1 += w1 * x0;
 		const float x1 = x[x_1 + 1];
-		a1_0 += w0 * x1;
-		a1_1 += w1 * x1;
-		const float x2 = x[x_1 + 2];
-		a2_0 += w0 * x2;
-		a2_1 += w1 * x2;
+		a0_1_0 += w0 * x1;
+		a0_1_1 += w1 * x1;
+		const float x2 = x[x_1 + 7];
+		a1_0_0 += w0 * x2;
+		a1_0_1 += w1 * x2;
+		const float x3 = x[x_1 + 8];
+		a1_1_0 += w0 * x3;
+		a1_1_1 += w1 * x3;
 	}
 	const f32x8 b0 = *(const f32x8 *)&b[b_0];
-	*(f32x8 *)&y[y_0] = max_f32x8(splat_f32x8(0.0f), a0_0 + b0);
+	*(f32x8 *)&y[y_0] = max_f32x8(splat_f32x8(0.0f), a0_0_0 + b0);
 	const f32x8 b1 = *(const f32x8 *)&b[b_0 + 8];
-	*(f32x8 *)&y[y_0 + 8] = max_f32x8(splat_f32x8(0.0f), a0_1 + b1);
-	*(f32x8 *)&y[y_0 + 16] = max_f32x8(splat_f32x8(0.0f), a1_0 + b0);
-	*(f32x8 *)&y[y_0 + 24] = max_f32x8(splat_f32x8(0.0f), a1_1 + b1);
-	*(f32x8 *)&y[y_0 + 32] = max_f32x8(splat_f32x8(0.0f), a2_0 + b0);
-	*(f32x8 *)&y[y_0 + 40] = max_f32x8(splat_f32x8(0.0f), a2_1 + b1);
+	*(f32x8 *)&y[y_0 + 8] = max_f32x8(splat_f32x8(0.0f), a0_0_1 + b1);
+	*(f32x8 *)&y[y_0 + 16] = max_f32x8(splat_f32x8(0.0f), a0_1_0 + b0);
+	*(f32x8 *)&y[y_0 + 24] = max_f32x8(splat_f32x8(0.0f), a0_1_1 + b1);
+	*(f32x8 *)&y[y_0 + 112] = max_f32x8(splat_f32x8(0.0f), a1_0_0 + b0);
+	*(f32x8 *)&y[y_0 + 120] = max_f32x8(splat_f32x8(0.0f), a1_0_1 + b1);
+	*(f32x8 *)&y[y_0 + 128] = max_f32x8(splat_f32x8(0.0f), a1_1_0 + b0);
+	*(f32x8 *)&y[y_0 + 136] = max_f32x8(splat_f32x8(0.0f), a1_1_1 + b1);
 }
 
-/* conv_16x6x7_16_5553: 10,752 multiply-adds a call, called 1 times:
+/* conv_16x6x7_16_5dfb: 10,752 multiply-adds a call, called 1 times:
  *   conv: conv 1x16x6x7 -> 1x16x6x7 + relu 1x16x6x7 -> 1x16x6x7
- * par oh 1 | tile ow 4 | reg ow 1 | reg oc 8 | vec oc 8 | ic 1
- * tiles 2, functions 2, blocks 6, text 2,829 bytes */
-static CNNC_UNUSED CNNC_AVX2 void conv_16x6x7_16_5553_avx2(const void *const *arg, size_t block)
+ * tile oh 2 | tile ow 3 | reg oh 1 | reg ow 1 | reg oc 8 | vec oc 8 | ic 1
+ * tiles 2, functions 2, blocks 1, text 3,775 bytes */
+static CNNC_UNUSED CNNC_AVX2 void conv_16x6x7_16_5dfb_avx2(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	const float *w = (const float *)arg[1];
 	const float *b = (const float *)arg[2];
 	float *y = (float *)arg[3];
-	const ptrdiff_t oh = (ptrdiff_t)block;
-	ptrdiff_t x_0 = 7 * oh;
-	ptrdiff_t y_0 = 112 * oh;
-	conv_tile0_avx2(x, w, b, y, 0, x_0, 0, y_0);
-	conv_tile1_avx2(x, w, b, y, 0, x_0 + 4, 0, y_0 + 64);
+	(void)block;
+	for (ptrdiff_t oh = 0; oh < 3; oh++) {
+		ptrdiff_t x_0 = 14 * oh;
+		ptrdiff_t y_0 = 224 * oh;
+		conv_tile0_avx2(x, w, b, y, 0, x_0, 0, y_0);
+		for (ptrdiff_t ow = 0; ow < 2; ow++) {
+			ptrdiff_t x_1 = x_0 + 2 * ow;
+			ptrdiff_t y_1 = y_0 + 32 * ow;
+			conv_tile1_avx2(x, w, b, y, 0, x_1 + 3, 0, y_1 + 48);
+		}
+	}
 }
 
 /* unpack_16x6x7_0ad3: 0 multiply-adds a call, called 1 times:
@@ -378,7 +403,7 @@ struct kernels {
 	struct kernel init_16_a451;
 	struct kernel pack_16x16_4a41;
 	struct kernel copy_16_7728;
-	struct kernel conv_16x6x7_16_5553;
+	struct kernel conv_16x6x7_16_5dfb;
 	struct kernel unpack_16x6x7_0ad3;
 };
 
@@ -389,7 +414,7 @@ static const struct kernels kernels_avx2 = {
 	{init_16_a451_avx2, 1},
 	{pack_16x16_4a41_avx2, 1},
 	{copy_16_7728_avx2, 1},
-	{conv_16x6x7_16_5553_avx2, 6},
+	{conv_16x6x7_16_5dfb_avx2, 1},
 	{unpack_16x6x7_0ad3_avx2, 1},
 };
 #endif
@@ -505,7 +530,7 @@ int vector_infer_b1(const void *packed, const float *x, float *y, void *work,
 	float *m = (float *)aligned(work);
 	{
 		const void *const a[] = {x, p + 16, p, m};
-		run(pool, &k->conv_16x6x7_16_5553, a);
+		run(pool, &k->conv_16x6x7_16_5dfb, a);
 	} /* conv: conv 1x16x6x7 -> 1x16x6x7 + relu 1x16x6x7 -> 1x16x6x7 */
 	{
 		const void *const a[] = {m, y};

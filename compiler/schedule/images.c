@@ -1,0 +1,194 @@
+/* images: the loops of sums over images and their pixels, which gradients by weights are.
+ *
+ * Both operands are large and come from memory, the result is small:
+ *
+ *   par oc 64 | n 1 | oh 4 | oc 16 | ic 16 | tile ic 6 | ...
+ *   task        chunk        both blocks of a chunk stay in the first-level cache
+ *
+ * A task has a part of the channels of the larger operand and reads all of the smaller one. It goes
+ * through a chunk of pixels once for all its blocks of channels, and asks for the next chunk in the
+ * meantime. The accumulators wait in the result between chunks. */
+#include "internal.h"
+
+/* Which pixels a chunk has: `images` or, of one image, `rows`. */
+typedef struct {
+	int image, row;
+	int64_t images, rows; /* rows 0: all of them */
+} Chunking;
+
+/* The largest step that a summed dim makes in an operand: a strided window passes over rows. */
+static int64_t stride_of(const Choice *c)
+{
+	int64_t stride = 1;
+	for (int k = 0; k < 2; k++) {
+		const Access *x = &c->nest->load[c->contraction.load[k]];
+		for (int d = 0; d < c->nest->ndim; d++)
+			for (int i = 0; i < x->buffer->rank && c->nest->dim[d].reduce; i++)
+				stride = MAX(stride, affine_k(&x->at[i].a, d));
+	}
+	return MIN(stride, 8);
+}
+
+static int other_load(const Choice *c, int x)
+{
+	return c->contraction.load[0] == x ? c->contraction.load[1] : c->contraction.load[0];
+}
+
+static int64_t bytes_of(const Choice *c, int load) { return 4 * c->nest->load[load].buffer->size; }
+
+/* A block of channels of each operand fits the first-level cache; windows that step pass over more
+ * pixels of one than there are of the other. What is summed must be stored as it is. false: one
+ * chunk is all, or the second-level cache holds it anyway. */
+static bool find_chunks(const Choice *c, Chunking *k)
+{
+	enum { POINTS = 224, LEAST_BYTES = 400 * 1024 };
+	const Nest *n = c->nest;
+	int x = broadcast_load(c);
+	int64_t points = 1, row_points = 1;
+	*k = (Chunking){image_dim(n), -1, 0, 0};
+	if (k->image < 0 || x < 0 || n->nstore != 1 || n->store[0].value->kind != E_ACC) return false;
+	if (bytes_of(c, x) + bytes_of(c, other_load(c, x)) < LEAST_BYTES) return false;
+	for (int d = k->image + 1; d < n->ndim; d++) {
+		if (!is_reduced(c, d)) continue;
+		if (k->row < 0)
+			k->row = d;
+		else
+			row_points *= n->dim[d].extent;
+		points *= n->dim[d].extent;
+	}
+	int64_t stride = stride_of(c), most = MAX(2 * POINTS / (1 + stride * stride), 1);
+	k->images = MIN(MAX(1, most / points), n->dim[k->image].extent);
+	if (k->row >= 0 && points > 2 * most) k->rows = MAX(1, most / row_points);
+	return k->rows || k->images < n->dim[k->image].extent;
+}
+
+/* --- tasks --------------------------------------------------------------------------------- */
+
+/* Four tasks are left for threads; whole blocks. */
+static int64_t task_unit(int64_t extent, int64_t block)
+{
+	int64_t blocks = (extent / 4 + block - 1) / block;
+	if (extent % block) return block;
+	while (blocks > 1 && extent % (blocks * block)) blocks--;
+	return MAX(blocks, 1) * block;
+}
+
+/* The channels of the operand that lanes do not run along. -1: none. */
+static int across_dim(const Choice *c, int x)
+{
+	int best = -1;
+	for (int d = 0; d < c->nest->ndim; d++) {
+		if (!is_space(c, d) || blocked(c, d) == 1) continue;
+		if (d != c->lane && access_position(&c->nest->load[x], d) == 1) best = d;
+	}
+	return best;
+}
+
+static bool moves_both(const Choice *c, int d)
+{
+	return access_moves(&c->nest->load[c->contraction.load[0]], d) &&
+	       access_moves(&c->nest->load[c->contraction.load[1]], d);
+}
+
+/* The loop over tasks: parts of the larger operand's channels; where there is but one block of
+ * these, what comes first of channels and taps. Returns that dim, if its loop is over and done; -1.
+ */
+static int task_loop(Choice *c, int64_t lane_block, const Share *share, int nshare)
+{
+	int x = broadcast_load(c), across = across_dim(c, x);
+	bool lanes = lane_extent(c) > lane_block;
+	if (across >= 0 && (!lanes || bytes_of(c, x) > bytes_of(c, other_load(c, x)))) {
+		int64_t extent = c->nest->dim[across].extent, block = blocked(c, across);
+		if (extent > block) {
+			row_line(c, LINE_FOR, across, task_unit(extent, block));
+			return -1;
+		}
+	}
+	if (lanes) {
+		row_line(c, LINE_FOR, c->lane, task_unit(lane_extent(c), lane_block));
+		return -1;
+	}
+	for (int d = 0; d < c->nest->ndim; d++) {
+		if (!is_space(c, d) || d == c->lane || moves_both(c, d) || blocked(c, d) > 1) continue;
+		if (is_shared(d, share, nshare)) continue;
+		outer_loop(c, d, false);
+		return d;
+	}
+	return -1;
+}
+
+bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
+{
+	Chunking k;
+	if (!find_chunks(c, &k)) return false;
+	for (int d = 0; d < c->nest->ndim; d++)
+		if (is_space(c, d) && moves_both(c, d)) outer_loop(c, d, false);
+	int done = task_loop(c, lane_block, share, nshare);
+	if (c->nest->dim[k.image].extent > 1) row_line(c, LINE_FOR, k.image, k.images);
+	if (k.rows) row_line(c, LINE_FOR, k.row, k.rows);
+	if (lane_extent(c) > lane_block) row_line(c, LINE_FOR, c->lane, lane_block);
+	for (int d = 0; d < c->nest->ndim; d++)
+		if (is_space(c, d) && d != c->lane && d != done && !moves_both(c, d))
+			outer_loop(c, d, is_shared(d, share, nshare));
+	for (int s = nshare - 1; s >= 0; s--)
+		if (!share[s].whole) row_line(c, LINE_TILE, share[s].dim, share[s].by);
+	return true;
+}
+
+/* --- prefetches ---------------------------------------------------------------------------- */
+
+/* Elements by which an operand moves with so many steps of dim d; 0: not known, or too many. */
+static int distance(const Access *x, int d, int64_t steps)
+{
+	int64_t sum = 0;
+	for (int i = 0; i < x->buffer->rank; i++)
+		sum += affine_k(&x->at[i].a, d) * buffer_stride(x->buffer, i);
+	return mul_fits(sum, steps, &sum) && sum < INT32_MAX / 4 ? (int)sum : 0;
+}
+
+/* Whole blocks of its channels lie side by side. */
+static bool is_blocked(const Access *x)
+{
+	const Component *last = &x->buffer->comp[x->buffer->ncomp - 1];
+	return x->buffer->ncomp && last->mod == CHANNEL_BLOCK;
+}
+
+/* The pixel of x that the innermost dim of space is at moves on by so many. */
+static int pixels_ahead(const Nest *n, const Access *x, int64_t pixels)
+{
+	for (int d = n->ndim - 1; d >= 0; d--)
+		if (!n->dim[d].reduce && n->dim[d].extent > 1 && access_moves(x, d))
+			return distance(x, d, pixels);
+	return 0;
+}
+
+/* What is read once from far away is asked for ahead: of a sum over images the next chunk, which
+ * the second-level cache holds until it is due; elsewhere weights larger than that cache, and
+ * pixels: a tile takes a few of each block of channels, no stream that a processor would see.
+ * Distances were measured. */
+const Nest *ask_ahead(Arena *a, const Nest *n)
+{
+	enum {
+		AHEAD_WEIGHTS = 512,
+		LEAST_WEIGHTS = 1 << 20,
+		AHEAD_PIXELS = 8,
+		LEAST_PIXELS = 400 << 10
+	};
+	Choice c = {.nest = n, .contraction = contraction_of(n), .lane = lane_dim(n)};
+	int x = c.lane < 0 ? -1 : broadcast_load(&c);
+	if (x < 0) return n;
+	Chunking k;
+	bool images = find_chunks(&c, &k);
+	int w = other_load(&c, x);
+	if (!images && image_dim(n) >= 0) return n;
+	Nest *copy = nest_copy(a, n);
+	if (!images && bytes_of(&c, w) >= LEAST_WEIGHTS) copy->load[w].prefetch = AHEAD_WEIGHTS;
+	if (!images && bytes_of(&c, x) >= LEAST_PIXELS && is_blocked(&n->load[x]))
+		copy->load[x].prefetch = pixels_ahead(n, &n->load[x], AHEAD_PIXELS);
+	for (int i = 0; i < 2 && images; i++) {
+		Access *y = &copy->load[c.contraction.load[i]];
+		y->prefetch = distance(y, k.rows ? k.row : k.image, k.rows ? k.rows : k.images);
+		y->far = true;
+	}
+	return copy;
+}

@@ -1,0 +1,70 @@
+/* transform: schedules of small constant matrices times vectors, as Winograd's method has them: a
+ * sum whose factors are a table's entries, with space and summed dims among its indices. */
+#include "internal.h"
+
+typedef struct {
+	const Choice *c;
+	int dim;
+	bool found;
+} TableLook;
+
+static bool look_table(void *self, const Expr *e)
+{
+	TableLook *l = self;
+	if (e->kind == E_TABLE)
+		for (int i = 0; i < 2; i++) l->found |= affine_k(&e->index[i], l->dim) != 0;
+	return true;
+}
+
+/* A table asks for dim d: its value must be known in the text. */
+static bool is_tabled(const Choice *c, int d)
+{
+	TableLook l = {c, d, false};
+	for (int k = 0; k < c->nest->nacc; k++) expr_visit(c->nest->acc[k].update, look_table, &l);
+	return l.found;
+}
+
+bool is_transform(const Choice *c)
+{
+	bool space = false, summed = false;
+	for (int d = 0; d < c->nest->ndim && c->nest->nacc == 1; d++) {
+		space |= is_space(c, d) && is_tabled(c, d);
+		summed |= is_reduced(c, d) && is_tabled(c, d);
+	}
+	return space && summed;
+}
+
+/* The guards of d are decided by it and by what is summed. */
+static bool decides_guards(const Choice *c, int d)
+{
+	for (int g = 0; g < c->nest->nguard; g++) {
+		const Affine *e = &c->nest->guard[g].e[0].a;
+		for (int t = 0; t < e->n && affine_k(e, d); t++) {
+			int v = e->t[t].var;
+			if (v != d && !is_reduced(c, v) && c->nest->dim[v].extent > 1) return false;
+		}
+	}
+	return is_guarded(c, d);
+}
+
+/* A row for a small constant matrix times a row of vectors: all that it makes in registers, each
+ * term in straight text. */
+void transform_row(Choice *c, int64_t lane_block, int64_t room)
+{
+	const Nest *n = c->nest;
+	fill_lanes(c);
+	row_line(c, LINE_FOR, c->lane, lane_block);
+	for (int d = 0; d < n->ndim; d++) {
+		if (!is_space(c, d) || d == c->lane) continue;
+		if (!is_tabled(c, d))
+			row_line(c, decides_guards(c, d) ? LINE_TILE : LINE_FOR, d, 1);
+		else if ((room /= n->dim[d].extent) < 1)
+			c->full = true;
+	}
+	for (int d = 0; d < n->ndim; d++)
+		if (is_space(c, d) && is_tabled(c, d)) row_line(c, LINE_REG, d, 1);
+	if (lane_block > c->lanes) row_line(c, LINE_REG, c->lane, c->lanes);
+	row_line(c, LINE_VEC, c->lane, c->lanes);
+	for (int d = 0; d < n->ndim; d++)
+		if (is_reduced(c, d)) row_line(c, LINE_UNROLL, d, 1);
+}
