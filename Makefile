@@ -114,7 +114,8 @@ fuzz: $(CNNC) $(FUZZERS)
 # Whole networks beside other engines: rewrites tables and figure in docs/; BENCH="--network resnet50 --batch 1
 # --threads 1 --what infer" measures a part, see tests/bench/bench.py. Single layers, as shares of the
 # machine's peak: KERNELS="--filter 3x3 --batch 1".
-bench: $(CNNC) $(BENCHES)
+bench: deps
+	@$(SUBMAKE) $(CNNC) $(BENCHES)
 	@BUILD=$(BUILD) python3 tests/bench/bench.py $(BENCH)
 bench-kernels: $(BUILD)/bench/kernels
 	@$< $(KERNELS)
