@@ -190,12 +190,19 @@ def measure_row(row, python, data, meta, net, args):
         return None
     finally:
         session.close()
+    session.versions["cnnc"] += commit()
     found = {"times": times, "others": others, "lost": session.lost, "errors": session.errors,
              "versions": session.versions, "flop": meta["flop"][row.kind] * row.batch, "machine": machine(),
              "cc": f"{args.cc} ({emitted.version(args.cc)})", "seconds": args.seconds, "realtime": args.realtime}
     if row.kind == "train":
         found |= {"bytes": net.bytes_of_step(row.batch), "torch_bytes": meta["peak"][str(row.batch)]}
     return found
+
+
+def commit():
+    """Which text of cnnc it was, where git knows."""
+    git = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return "" if git.returncode else f" ({git.stdout.strip()})"
 
 
 def machine():
