@@ -34,13 +34,14 @@ PEERS = {
     "openvino": ("onnx_peer.py", "OpenVINO"),
     "eager": ("torch_peer.py", "PyTorch eager"),
     "channels_last": ("torch_peer.py", "PyTorch channels_last"),
-    "arena": ("torch_peer.py", "PyTorch eager, malloc tuned"),
+    "tuned": ("torch_peer.py", "eager, malloc tuned"),
+    "tuned_last": ("torch_peer.py", "channels_last, malloc tuned"),
     "compile": ("torch_peer.py", "torch.compile"),
 }
-# AlexNet's gradients are large enough to be mapped anew from the system in each step, unless malloc is told to keep
-# what it has: then PyTorch's step takes half the time.
-ENVIRONMENT = {"arena": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-                         "MALLOC_TOP_PAD_": str(1 << 28)}}
+# What a training step frees goes back to the system, and is mapped anew in the next one, unless malloc is told to keep
+# it: then PyTorch is faster, most of all with AlexNet's gradients.
+KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 28)}
+ENVIRONMENT = {"tuned": KEEP, "tuned_last": KEEP}
 TIMED_RATE, MOMENTUM, DECAY, FIRST_STEPS = 1e-7, 0.9, 1e-4, 3  # as in step.c
 
 
@@ -72,5 +73,5 @@ def peers(row, compiled=False):
     """Who else is asked for this row."""
     names = ["ort", "openvino"] if row.kind == "infer" else []
     names += ["eager", "channels_last"]
-    names += ["arena"] if row.network == "alexnet" and row.kind == "train" else []
+    names += ["tuned", "tuned_last"] if row.kind == "train" and row.network != "lenet" else []
     return names + (["compile"] if compiled and row.kind in row.of.compiled else [])

@@ -79,6 +79,7 @@ def means(results):
     """Geometric means: beside the best peer of each row, beside all of PyTorch, and beside each peer."""
     torch = [n for n, (script, _) in cases.PEERS.items() if script == "torch_peer.py"]
     groups = {"the best peer": list(cases.PEERS), "the best of PyTorch": torch}
+    groups |= {"the best of PyTorch without tuned malloc": [n for n in torch if n not in cases.ENVIRONMENT]}
     groups |= {title: [n] for n, (_, title) in cases.PEERS.items()}
     threads = sorted({r.row.threads for r in results})
     lines = [["cnnc beside", *(f"{n} thread{'s' * (n > 1)}" for n in threads), "rows"]]

@@ -2,8 +2,8 @@
 
     python3 torch_peer.py MODE NETWORK DATA infer|train BATCH THREADS
 
-MODE: eager, channels_last, arena (eager; malloc is told by the environment to keep its memory) or
-compile (torch.compile; for inference with its `freezing`).
+MODE: eager, channels_last, the same as tuned and tuned_last, for which the environment tells malloc to keep its
+memory, or compile (torch.compile; for inference with its `freezing`).
 """
 import pathlib
 import sys
@@ -93,7 +93,7 @@ def main():
     torch.set_num_threads(int(threads))
     folder = pathlib.Path(folder)
     module, (x, label) = torch_networks.load(name, folder), torch_networks.data(name, folder, int(batch))
-    if mode == "channels_last":
+    if mode.endswith("last"):
         module, x = (t.to(memory_format=torch.channels_last) for t in (module, x))
     peer = Training(mode, name, module, x, label) if kind == "train" else Inference(mode, module, x)
     answer.serve(f"PyTorch {torch.__version__}", peer.check, peer.call)
