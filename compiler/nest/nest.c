@@ -118,7 +118,8 @@ void nest_store(Nest *n, const char *as, Buffer *b, const Affine *at, Expr *valu
 {
 	want_room(n, n->nstore, NEST_STORES, "stores");
 	Store *s = &n->store[n->nstore++];
-	*s = (Store){.to = {b, as, NEWS(n->arena, Index, b->rank), 0}, .value = value};
+	*s = (Store){
+	    .to = {.buffer = b, .as = as, .at = NEWS(n->arena, Index, b->rank)}, .value = value};
 	for (int i = 0; i < b->rank; i++) s->to.at[i] = index_of(at[i]);
 }
 
