@@ -97,6 +97,7 @@ static Scheduled *try_vectors(
 			int64_t most = c.target->registers > 16 ? 2 * CHANNEL_BLOCK : CHANNEL_BLOCK;
 			if (width > most || (width > c.block && c.block < CHANNEL_BLOCK)) continue;
 			if (width > CHANNEL_BLOCK && (extent % width || !c.contraction.is)) continue;
+			if (width - lanes >= extent) continue; /* registers for pixels, not for padding */
 			c.unroll = unroll;
 			int64_t room = MAX(register_room(&c) / vectors[v], 1);
 			if (n->dim[c.lane].reduce)
