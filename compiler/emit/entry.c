@@ -116,27 +116,36 @@ bool has_groups(const Program *p)
 	return false;
 }
 
-/* By the bits, so that no option of the compiler can argue it away. */
-static const char finite_text[] = "static CNNC_UNUSED int all_finite(const %s *x, size_t n)\n"
-                                  "{\n"
-                                  "\tconst %s limit = %s;\n"
-                                  "\t%s bits, bad = 0;\n"
-                                  "\tfor (size_t i = 0; i < n; i++) {\n"
-                                  "\t\tmemcpy(&bits, &x[i], sizeof bits);\n"
-                                  "\t\tbad |= (%s)((bits & limit) == limit);\n"
-                                  "\t}\n"
-                                  "\treturn !bad;\n"
-                                  "}\n"
-                                  "\n";
+/* By the bits, so that no option of the compiler can argue it away; in words of 64, since every loop
+ * of one number at a time is slower than memory. */
+static const char finite_text[] =
+    "/* Of an infinity or NaN the exponent is all ones, and one more carries into the sign. */\n"
+    "static CNNC_UNUSED int all_finite(const %s *x, size_t n)\n"
+    "{\n"
+    "\tconst uint64_t exponent = UINT64_C(%s), sign = UINT64_C(%s);\n"
+    "\tuint64_t word[4] = {0, 0, 0, 0}, carried = 0;\n"
+    "\tsize_t i = 0;\n"
+    "\tfor (; n - i >= %d; i += %d) {\n"
+    "\t\tmemcpy(word, &x[i], sizeof word);\n"
+    "\t\tcarried |= ((word[0] & ~sign) + exponent) | ((word[1] & ~sign) + exponent) |\n"
+    "\t\t\t((word[2] & ~sign) + exponent) | ((word[3] & ~sign) + exponent);\n"
+    "\t}\n"
+    "\tfor (; i < n; i++) {\n"
+    "\t\tword[0] = 0;\n"
+    "\t\tmemcpy(word, &x[i], sizeof *x);\n"
+    "\t\tcarried |= (word[0] & ~sign) + exponent;\n"
+    "\t}\n"
+    "\treturn !(carried & sign);\n"
+    "}\n"
+    "\n";
 
 void print_runtime(const Emission *e, Text *out)
 {
 	bool wide = e->program->is_double;
-	const char *bits = wide ? "uint64_t" : "uint32_t";
-	const char *limit = wide ? "UINT64_C(0x7ff0000000000000)" : "UINT32_C(0x7f800000)";
 	text_add(out, run_text);
 	if (has_groups(e->program)) text_add(out, group_text);
-	text_printf(out, finite_text, e->real, bits, limit, bits, bits);
+	text_printf(out, finite_text, e->real, wide ? "0x0010000000000000" : "0x0080000000800000",
+	    wide ? "0x8000000000000000" : "0x8000000080000000", wide ? 4 : 8, wide ? 4 : 8);
 }
 
 /* --- calls --------------------------------------------------------------------------------- */

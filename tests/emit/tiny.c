@@ -1081,15 +1081,23 @@ static CNNC_UNUSED int labels_fit(const int32_t *label, size_t n, int32_t classe
 	return 1;
 }
 
+/* Of an infinity or NaN the exponent is all ones, and one more carries into the sign. */
 static CNNC_UNUSED int all_finite(const float *x, size_t n)
 {
-	const uint32_t limit = UINT32_C(0x7f800000);
-	uint32_t bits, bad = 0;
-	for (size_t i = 0; i < n; i++) {
-		memcpy(&bits, &x[i], sizeof bits);
-		bad |= (uint32_t)((bits & limit) == limit);
+	const uint64_t exponent = UINT64_C(0x0080000000800000), sign = UINT64_C(0x8000000080000000);
+	uint64_t word[4] = {0, 0, 0, 0}, carried = 0;
+	size_t i = 0;
+	for (; n - i >= 8; i += 8) {
+		memcpy(word, &x[i], sizeof word);
+		carried |= ((word[0] & ~sign) + exponent) | ((word[1] & ~sign) + exponent) |
+			((word[2] & ~sign) + exponent) | ((word[3] & ~sign) + exponent);
 	}
-	return !bad;
+	for (; i < n; i++) {
+		word[0] = 0;
+		memcpy(word, &x[i], sizeof *x);
+		carried |= (word[0] & ~sign) + exponent;
+	}
+	return !(carried & sign);
 }
 
 const struct cnnc_tensor tiny_tensors[TINY_TENSORS] = {
