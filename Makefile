@@ -42,7 +42,7 @@ BENCHES  := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/bench/%)
 FUZZERS  := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 ALL_SRC  := $(LIB_SRC) compiler/main.c $(RT_SRC) $(TEST_SRC) $(HELP_SRC) $(BENCH_SRC) $(BENCH_HELP) $(FUZZ_SRC)
 
-.PHONY: all tests deps demo check check-full check-san fuzz bench bench-kernels golden fmt lint layers \
+.PHONY: all tests deps demo check check-full check-san fuzz benches bench bench-kernels golden fmt lint layers \
 	install clean
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -114,8 +114,9 @@ fuzz: $(CNNC) $(FUZZERS)
 # Whole networks beside other engines: rewrites tables and figure in docs/; BENCH="--network resnet50 --batch 1
 # --threads 1 --what infer" measures a part, see tests/bench/bench.py. Single layers, as shares of the
 # machine's peak: KERNELS="--filter 3x3 --batch 1".
+benches: $(CNNC) $(BENCHES)
 bench: deps
-	@$(SUBMAKE) $(CNNC) $(BENCHES)
+	@$(SUBMAKE) benches
 	@BUILD=$(BUILD) python3 tests/bench/bench.py $(BENCH)
 bench-kernels: $(BUILD)/bench/kernels
 	@$< $(KERNELS)
