@@ -304,6 +304,25 @@ static void large_weights_are_asked_for_ahead(void **state)
 	expect(s, 0, "cc -std=c11 -Wall -Wextra -Wconversion -Wsign-conversion -Werror -c net.c");
 }
 
+/* A sum over images asks for both operands' next chunk, a convolution for pixels, once a line. */
+static void large_images_are_asked_for_ahead(void **state)
+{
+	Spawn *s = *state;
+	spawn_write(s, "net.lua",
+	    "local x, label = image('x', 64, 40, 40), class('label', 64)\n"
+	    "local y = x:conv(param.a, 64, {kernel = 1}):relu()\n"
+	    "local z = y:conv(param.b, 64, {kernel = 1}):relu():global_avg_pool():flatten()\n"
+	    "return network{output = {z = z}, loss = z:cross_entropy(label), "
+	    "optimizer = sgd{momentum = 0.9}}\n");
+	expect(s, 0, "cnnc net.lua -b 4 --target=avx2 && grep 'CNNC_PREFETCH_FAR(x, ' net.c | wc -l");
+	assert_true(atoi(s->out) > 0);
+	expect(s, 0, "grep 'CNNC_PREFETCH_FAR(dy, ' net.c | wc -l");
+	assert_true(atoi(s->out) > 0);
+	expect(s, 0, "grep 'CNNC_PREFETCH(x, ' net.c | wc -l");
+	assert_true(atoi(s->out) > 0);
+	expect(s, 0, "cc -std=c11 -Wall -Wextra -Wconversion -Wsign-conversion -Werror -c net.c");
+}
+
 /* A network that cannot learn from one image says how to go on. */
 static void training_on_too_few_says_what_to_do(void **state)
 {
@@ -537,6 +556,7 @@ int main(void)
 	    TEST(a_summary_is_printed_and_nothing_written),
 	    TEST(every_stage_can_be_dumped),
 	    TEST(large_weights_are_asked_for_ahead),
+	    TEST(large_images_are_asked_for_ahead),
 	    TEST(training_on_too_few_says_what_to_do),
 	    TEST(bad_decisions_are_told_with_their_line),
 	    TEST(mistakes_are_told_with_their_line),

@@ -63,7 +63,28 @@ static int check_part(const char *file, const Program *program, const Part *p)
 	return seen;
 }
 
-static int check_network(const char *file, const char *target)
+/* A gradient by weights finds the pixels of an image side by side, not those of 16 images. */
+static int check_images(const char *file, const Program *program, const Part *p)
+{
+	int seen = 0;
+	(void)program;
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		if (strcmp(n->name, "conv_dw") != 0) continue;
+		for (int k = 0; k < n->nload; k++) {
+			const Buffer *b = n->load[k].buffer;
+			for (int i = 0; i < b->ncomp; i++)
+				if (b->comp[i].dim == 0 && b->comp[i].mod)
+					fail_msg("%s: %s has images in blocks", file, b->name);
+			seen++;
+		}
+	}
+	return seen;
+}
+
+typedef int Check(const char *file, const Program *program, const Part *p);
+
+static int check_network(const char *file, const char *target, int64_t batch, Check *check)
 {
 	jmp_buf out_of_memory;
 	Arena *a = arena_new(0);
@@ -71,7 +92,7 @@ static int check_network(const char *file, const char *target)
 	Text said;
 	Options o = {.file = file, .target = target, .infer_batches = 1, .train_batches = 1};
 	o.infer_batch[0] = 1;
-	o.train_batch[0] = 2;
+	o.train_batch[0] = batch;
 	if (!a || setjmp(out_of_memory)) fail_msg("out of memory");
 	arena_guard(a, &out_of_memory);
 	diag_init(&d, a);
@@ -80,8 +101,7 @@ static int check_network(const char *file, const char *target)
 	diag_print(&d, &said);
 	if (!program) fail_msg("%s: %s", file, said.data);
 	int seen = 0;
-	for (int i = 0; i < program->part.n; i++)
-		seen += check_part(file, program, program->part.at[i]);
+	for (int i = 0; i < program->part.n; i++) seen += check(file, program, program->part.at[i]);
 	arena_free(a);
 	return seen;
 }
@@ -93,9 +113,16 @@ static void contractions_run_in_vectors(void **state)
 	(void)state;
 	assert_int_equal(glob("networks/*.lua", 0, NULL, &found), 0);
 	assert_int_equal(glob("tests/networks/*.lua", GLOB_APPEND, NULL, &found), 0);
-	for (size_t i = 0; i < found.gl_pathc; i++) seen += check_network(found.gl_pathv[i], "auto");
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		seen += check_network(found.gl_pathv[i], "auto", 2, check_part);
 	globfree(&found);
 	assert_true(seen > 20);
+}
+
+static void images_lie_one_after_the_other(void **state)
+{
+	(void)state;
+	assert_true(check_network("networks/resnet_cifar.lua", "avx2", 16, check_images) > 20);
 }
 
 /* A mask is decided when scheduled, pair by pair, and there are limits to that. */
@@ -151,7 +178,7 @@ static void rows_of_any_length_are_copied(void **state)
 			    "%d)}, loss = y:mean(), optimizer = sgd{}}\n",
 			    sizes[i], sizes[i]);
 			close(fd);
-			check_network(file, targets[t]);
+			check_network(file, targets[t], 2, check_part);
 			remove(file);
 		}
 }
@@ -159,6 +186,7 @@ static void rows_of_any_length_are_copied(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(contractions_run_in_vectors),
+	    cmocka_unit_test(images_lie_one_after_the_other),
 	    cmocka_unit_test(rows_of_any_length_are_copied),
 	    cmocka_unit_test(a_nest_past_the_limits_is_reported_at_its_line)};
 	return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
