@@ -22,7 +22,7 @@ NETWORKS = {
     "resnet20": Network("ResNet-20", "resnet_cifar.lua", (), (64,), ("train",)),
     "alexnet": Network("AlexNet", "alexnet.lua variant=torchvision", (1, 16), (1, 16)),
     "googlenet": Network("GoogLeNet", "googlenet.lua variant=torchvision", (1, 16), (1, 16), rate=1e-5),
-    "inception_v3": Network("Inception v3", "inception_v3.lua", (1, 16), (2, 16), least_train=2, rate=3e-6),
+    "inception_v3": Network("Inception v3", "inception_v3.lua", (1, 16), (2, 16), least_train=2, rate=1e-6),
     "resnet18": Network("ResNet-18", "resnet.lua depth=18", (1, 16), (1, 16), ("infer", "train")),
     "resnet50": Network("ResNet-50", "resnet.lua depth=50", (1, 16), (1, 16), rate=1e-5),
 }
