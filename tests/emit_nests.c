@@ -338,6 +338,8 @@ const NestCase nest_cases[] = {
     {"undecided", conv_small, "n | oc | oh | ow 3 | reg ow | ic | kh | kw", NULL, false},
     {"undecided_rows", conv_small, "par oc 2 | n | oh 2 | ow | reg oh | reg oc | ic | kh | kw",
         NULL, false},
+    {"ragged_blocks", conv_small,
+        "par oc 3 | par oh 3 | par ow 2 | n | oc | oh | ow | ic | kh | kw", NULL, false},
     {"taps_outside", conv_small, "n | oc | oh | ow 2 | reg ow | kw | kh | unroll ic", NULL, false},
     {"columns", conv_columns, "n | oh 2 | ow V | reg oh | reg oc | vec ow V | ic | kh | unroll kw",
         "n | oh | ow 5 | reg ow | reg oc | ic | kh | unroll kw", false},

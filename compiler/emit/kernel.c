@@ -149,7 +149,7 @@ static void print_block_piece(Scope *s, const Tree *node, const char *block, int
 	int64_t inner = blocks_in(node->kid.at, node->kid.n);
 	const char *rest = block;
 	if (!is_loop(node)) {
-		print_blocks(s, node->kid.at, node->kid.n, block, level);
+		print_blocks(s, node->kid.at, node->kid.n, block, level + 1);
 		return;
 	}
 	const char *value = block;
