@@ -116,8 +116,8 @@ bool has_groups(const Program *p)
 	return false;
 }
 
-/* By the bits, so that no option of the compiler can argue it away; in words of 64, since every loop
- * of one number at a time is slower than memory. */
+/* By the bits, so that no option of the compiler can argue it away; in words of 64, since every
+ * loop of one number at a time is slower than memory. */
 static const char finite_text[] =
     "/* Of an infinity or NaN the exponent is all ones, and one more carries into the sign. */\n"
     "static CNNC_UNUSED int all_finite(const %s *x, size_t n)\n"
