@@ -6,65 +6,31 @@
  *   y = A' ((G g) * (B' d)),   d: m + r - 1 inputs, * element by element,
  *
  * which on images, a side at a time, takes m + r - 1 = 6 by 6 products for m by m outputs: F(4x4,
- * 3x3) a quarter of the plain convolution's, F(2x2, 5x5) 1/2.8. The points are 0, 1, -1, 2, -2 and
- * infinity. With x from tiles of 6x6 pixels that overlap by r - 1, t numbering tiles, the steps are
+ * 3x3) a quarter of the plain convolution's, F(2x2, 5x5) 1/2.8. With x from tiles of 6x6 pixels
+ * that overlap by r - 1, t numbering tiles, the steps are
  *
- *   F[a,oc,ic,kw] = sum over kh of G[a,kh] w[oc,ic,kh,kw];   U[a b,oc,ic] = sum over kw of G[b,kw]
- * F R[a,row,iw,ic] = sum over r of B[a,r] x[n,ic,m row + r - pad,iw]           row: of tiles V[a
- * b,t,ic] = sum over s of B[b,s] R[a,row,m tw + s - pad,ic] M[a b,t,oc] = sum over ic of U[a
- * b,oc,ic] V[a b,t,ic]                 36 contractions Z[a,row,m tw + j,oc] = sum over b of A[j,b]
- * M[a b,t,oc] y[n,oc,m row + k,ow] = sum over a of A[k,a] Z[a,row,ow,oc], and the convolution's own
- * epilogue
+ *   F[a,oc,ic,kw] = sum over kh of G[a,kh] w[oc,ic,kh,kw]
+ *   U[ab,oc,ic] = sum over kw of G[b,kw] F[a,oc,ic,kw]
+ *   R[a,row,iw,ic] = sum over r of B[a,r] x[n,ic,m row + r - pad,iw]      row: of tiles
+ *   V[ab,t,ic] = sum over s of B[b,s] R[a,row,m tw + s - pad,ic]
+ *   M[ab,t,oc] = sum over ic of U[ab,oc,ic] V[ab,t,ic]                    36 contractions
+ *   Z[a,row,m tw + j,oc] = sum over b of A[j,b] M[ab,t,oc]
+ *   y[n,oc,m row + k,ow] = sum over a of A[k,a] Z[a,row,ow,oc]            and what was fused
  *
  * From R on they are a group: a few rows of tiles, or the tiles of a few images, go through all of
  * them before the next ones do, so that R, V, M and Z stay in the cache. F and U depend on weights
  * alone and go to `pack` in inference.
  *
- * Rounding. The transforms' rows add up, by absolute values, to at most 10 (B), 1/2 (G) and 10 (A,
- * m = 4) a side, so that errors of one rounding grow by some 10^2 over the plain sum in the worst
- * case; measured on photographs and He's weights they are 3 to 8 times those of the plain
- * convolution, 1e-6 to 1e-5 of the largest output. So it is for float alone.
+ * Rounding. The rows of B, G and A (m = 4) add up, by absolute values, to at most 5.3, 1.4 and 8.2
+ * a side; a rounding of V or M may so grow by some 10^2 in the worst case. Over many products the
+ * errors average: outputs have twice the error of the plain sums' (128 channels, 8.5e-7 against
+ * 4.3e-7 in L2). So it is for float alone.
  *
  * needs: maps are fused, nothing is laid out.  effect: steps of the above in place of a step whose
  * nest has that form and gains by it.  checked by: verify_groups and all that holds for nests. */
 #include "internal.h"
 
-enum { POINTS = 6, SIDES = 2 };
-
-/* --- the matrices -------------------------------------------------------------------------- */
-
-static const double input_matrix[POINTS * POINTS] = {4, 0, -5, 0, 1, 0, 0, -4, -4, 1, 1, 0, 0, 4,
-    -4, -1, 1, 0, 0, -2, -1, 2, 1, 0, 0, 2, -1, -2, 1, 0, 0, 4, 0, -5, 0, 1};
-
-static const double output_4[4 * POINTS] = {
-    1, 1, 1, 1, 1, 0, 0, 1, -1, 2, -2, 0, 0, 1, 1, 4, 4, 0, 0, 1, -1, 8, -8, 1};
-static const double output_2[2 * POINTS] = {1, 1, 1, 1, 1, 0, 0, 1, -1, 2, -2, 1};
-
-static const double filter_3[POINTS * 3] = {1. / 4, 0, 0, -1. / 6, -1. / 6, -1. / 6, -1. / 6,
-    1. / 6, -1. / 6, 1. / 24, 1. / 12, 1. / 6, 1. / 24, -1. / 12, 1. / 6, 0, 0, 1};
-static const double filter_5[POINTS * 5] = {1. / 4, 0, 0, 0, 0, -1. / 6, -1. / 6, -1. / 6, -1. / 6,
-    -1. / 6, -1. / 6, 1. / 6, -1. / 6, 1. / 6, -1. / 6, 1. / 24, 1. / 12, 1. / 6, 1. / 3, 2. / 3,
-    1. / 24, -1. / 12, 1. / 6, -1. / 3, 2. / 3, 0, 0, 0, 0, 1};
-
-/* A matrix, and where it is not 0. */
-typedef struct {
-	const double *at;
-	const uint8_t *mask;
-	int cols;
-} Matrix;
-
-/* `turned`: columns from right to left. */
-static Matrix matrix_of(Arena *a, const double *from, int rows, int cols, bool turned)
-{
-	double *at = NEWS(a, double, rows *cols);
-	uint8_t *mask = NEWS(a, uint8_t, rows * cols);
-	for (int r = 0; r < rows; r++)
-		for (int c = 0; c < cols; c++) {
-			at[r * cols + c] = from[r * cols + (turned ? cols - 1 - c : c)];
-			mask[r * cols + c] = at[r * cols + c] != 0;
-		}
-	return (Matrix){at, mask, cols};
-}
+enum { POINTS = WINOGRAD_POINTS, SIDES = 2 };
 
 /* --- nests of that form -------------------------------------------------------------------- */
 
@@ -527,13 +493,10 @@ static void put_output(Winograd *w)
 
 static void make_matrices(Winograd *w)
 {
-	bool five = w->f.taps == 5;
-	int m = POINTS + 1 - (int)w->f.taps;
-	w->input = matrix_of(w->arena, input_matrix, POINTS, POINTS, false);
-	w->output = matrix_of(w->arena, five ? output_2 : output_4, m, POINTS, false);
-	for (int s = 0; s < SIDES; s++)
-		w->filter[s] =
-		    matrix_of(w->arena, five ? filter_5 : filter_3, POINTS, (int)w->f.taps, w->f.turned[s]);
+	int taps = (int)w->f.taps;
+	w->input = winograd_input(w->arena);
+	w->output = winograd_output(w->arena, POINTS + 1 - taps);
+	for (int s = 0; s < SIDES; s++) w->filter[s] = winograd_filter(w->arena, taps, w->f.turned[s]);
 }
 
 static void put_tiles(Winograd *w, Tiling t, int *groups)
