@@ -10,6 +10,8 @@
  */
 #include "internal.h"
 
+#include <ctype.h>
+
 bool key_same(const Key *a, const Key *b)
 {
 	return a->buffer == b->buffer && affine_same(&a->form, &b->form);
@@ -310,15 +312,33 @@ static void print_carried(Scope *s, const Key *key, int var, int64_t k, Keys *ne
 	text_add(s->out, ";\n");
 }
 
+static bool in_word(char c) { return c == '_' || isalnum((unsigned char)c); }
+
+static bool mentions(const char *text, const char *word)
+{
+	size_t n = strlen(word);
+	for (const char *at = text; (at = strstr(at, word)) != NULL; at += n)
+		if ((at == text || !in_word(at[-1])) && !in_word(at[n])) return true;
+	return false;
+}
+
+/* The value of a block's variable. Where nothing is said of it, as all turns of a group work in one
+ * place, there is none: compilers wonder at variables that nobody reads. */
+static void print_block_value(Scope *s, const char *name, const char *value, bool used)
+{
+	if (used)
+		print_line(s, "const ptrdiff_t %s = (ptrdiff_t)%s;", name, value);
+	else
+		print_line(s, "(void)%s; /* %s: one place for all */", value, name);
+}
+
 void loop_end(Scope *s, const LoopText *l, int64_t count)
 {
 	Text head, *out = s->out;
 	Keys outside = l->need, inner = s->need;
 	text_init(&head, s->k->arena);
 	s->out = &head;
-	if (l->block) {
-		print_line(s, "const ptrdiff_t %s = (ptrdiff_t)%s;", s->loop[l->var], l->block);
-	} else {
+	if (!l->block) {
 		s->indent--;
 		const char *v = s->loop[l->var];
 		print_line(s, "for (ptrdiff_t %s = 0; %s < %lld; %s++) {", v, v, (long long)count, v);
@@ -331,6 +351,16 @@ void loop_end(Scope *s, const LoopText *l, int64_t count)
 	s->need = outside;
 	for (int i = 0; i < inner.n; i++)
 		if (!affine_k(&inner.at[i].form, l->var)) add_need(s, &inner.at[i]);
+	if (l->block) {
+		const char *name = s->loop[l->var];
+		bool used = mentions(head.data, name) || mentions(out->data + l->place, name);
+		Text value;
+		text_init(&value, s->k->arena);
+		s->out = &value;
+		print_block_value(s, name, l->block, used);
+		text_add(&value, head.data);
+		head = value;
+	}
 	s->out = out;
 	text_insert(out, l->place, head.data);
 	if (!l->block) {
