@@ -50,9 +50,9 @@ static void help_and_version_go_to_the_output(void **state)
 {
 	Spawn *s = *state;
 	static const char *const option[] = {"-o", "-D", "-b", "--inference", "--real", "--target",
-	    "--prefix", "--freeze", "--expose", "--recompute", "--decisions", "--dump", "--summary",
-	    "--profile", "--if-changed", "-MD", "-MP", "-MF", "-MT", "-i", "-e", "--run", "--help",
-	    "--version"};
+	    "--prefix", "--freeze", "--expose", "--recompute", "--winograd", "--decisions", "--dump",
+	    "--summary", "--profile", "--if-changed", "-MD", "-MP", "-MF", "-MT", "-i", "-e", "--run",
+	    "--help", "--version"};
 	expect(s, 0, "cnnc --help");
 	for (size_t i = 0; i < sizeof option / sizeof *option; i++) contains(s->out, option[i]);
 	assert_string_equal(s->err, "");
@@ -344,6 +344,28 @@ static void training_on_too_few_says_what_to_do(void **state)
 }
 
 /* What a record asks for is done or said; nothing is passed over in silence. */
+/* Steps that take turns can be decided, too, but not what their turns are. */
+static void decisions_keep_turns(void **state)
+{
+	Spawn *s = *state;
+	spawn_write(s, "wide.lua",
+	    "local x = image('x', 16, 24, 32)\n"
+	    "return network{output = {y = x:conv(param.a, 16, {kernel = 3, pad = 1})}}\n");
+	expect(s, 0, "cnnc wide.lua -o a.c --dump=decisions >given && grep -c '^wino/' given");
+	expect(s, 0,
+	    "cnnc wide.lua --decisions given -o b.c && sed 's/a[.]h/b.h/' a.c | cmp - b.c && "
+	    "sed '/^wino.avx2/s/ t 6/ t 5/' given >d && cnnc wide.lua --decisions d -o b.c");
+	assert_string_equal(s->err, "");
+	expect(s, 1,
+	    "sed '/^wino.avx2/s/par task 1/par e 1/; /^wino.avx2/s/| e 1 /| task 1 /' given >d "
+	    "&& rm b.c && cnnc wide.lua --decisions d -o b.c");
+	contains(s->err, "par task 1: missing, as steps take turns");
+	assert_false(spawn_exists(s, "b.c"));
+	expect(s, 2, "cnnc wide.lua --winograd maybe");
+	contains(s->err, "--winograd knows inference, all, none, not 'maybe'");
+	expect(s, 0, "cnnc wide.lua --winograd none -o b.c && ! grep wino b.c");
+}
+
 static void bad_decisions_are_told_with_their_line(void **state)
 {
 	Spawn *s = *state;
@@ -558,6 +580,7 @@ int main(void)
 	    TEST(large_weights_are_asked_for_ahead),
 	    TEST(large_images_are_asked_for_ahead),
 	    TEST(training_on_too_few_says_what_to_do),
+	    TEST(decisions_keep_turns),
 	    TEST(bad_decisions_are_told_with_their_line),
 	    TEST(mistakes_are_told_with_their_line),
 	    TEST(large_windows_and_strides_stay_small),

@@ -259,6 +259,41 @@ static void a_reader_outside_of_the_group_is_caught(void **state)
 	expect(f, p, "leaves its group");
 }
 
+/* A tree with as many blocks as turns, but of other dims. */
+static void blocks_that_are_no_turns_are_caught(void **state)
+{
+	Fixture *f = *state;
+	Part *p = grouped_part(f);
+	const Step *step = &p->step.at[step_of(p, "wino")];
+	Tree *outer = step->tree[0]->root.at[0], *inner = outer->kid.at[0];
+	assert_true(outer->line == LINE_PAR && inner->line == LINE_PAR && outer->dim != inner->dim);
+	int dim = outer->dim;
+	outer->dim = inner->dim;
+	inner->dim = dim;
+	assert_non_null(verify_part(f->arena, p));
+}
+
+/* Turns are blocks, and a schedule that would have others is none. */
+static void schedules_begin_with_turns(void **state)
+{
+	static const char *const others[] = {"par band 1 | par task 1 | e 1 | t 1 | oc 1 | ic 1",
+	    "par task 1 | band 1 | e 1 | t 1 | oc 1 | ic 1",
+	    "par task 1 | par band 1 | par e 1 | t 1 | oc 1 | ic 1"};
+	Fixture *f = *state;
+	const Part *p = grouped_part(f);
+	const Nest *n = p->step.at[step_of(p, "wino")].nest;
+	const char *error = NULL;
+	Schedule s;
+	assert_null(
+	    schedule_parse(f->arena, n, "par task 1 | par band 1 | e 1 | t 1 | oc 1 | ic 1", &s));
+	assert_non_null(tree_build(f->arena, n, &s, &error));
+	for (int i = 0; i < COUNT(others); i++) {
+		assert_null(schedule_parse(f->arena, n, others[i], &s));
+		assert_null(tree_build(f->arena, n, &s, &error));
+		assert_non_null(strstr(error, "turns"));
+	}
+}
+
 static void other_turns_are_caught(void **state)
 {
 	Fixture *f = *state;
@@ -278,6 +313,8 @@ int main(void)
 	    cmocka_unit_test(tasks_in_one_place_are_caught),
 	    cmocka_unit_test(a_reader_outside_of_the_group_is_caught),
 	    cmocka_unit_test(other_turns_are_caught),
+	    cmocka_unit_test(blocks_that_are_no_turns_are_caught),
+	    cmocka_unit_test(schedules_begin_with_turns),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -55,7 +55,7 @@ static void name_buffers(Kernel *k)
 	const Nest *n = k->nest;
 	k->nbuffer = kernel_buffers(n, k->buffer);
 	for (int i = 0; i < n->nload + n->nstore; i++) {
-		const Access *x = i < n->nload ? &n->load[i] : &n->store[i - n->nload].to;
+		const Access *x = nest_access(n, i);
 		int b = kernel_buffer(k, x->buffer);
 		if (!k->array[b]) k->array[b] = array_name(k, x->as);
 		if (i >= n->nload) k->stored |= UINT32_C(1) << b;

@@ -152,7 +152,7 @@ const char *check_bounds(Arena *a, const Scheduled *s)
 	b.update_loads = nest_update_loads(n);
 	b.store_loads = nest_store_loads(n);
 	for (int i = 0; i < n->nload + n->nstore; i++) {
-		const Buffer *x = i < n->nload ? n->load[i].buffer : n->store[i - n->nload].to.buffer;
+		const Buffer *x = nest_access(n, i)->buffer;
 		if (!layout_sound(x))
 			return arena_printf(a, "bounds: the layout of %s is unsound", x->name);
 	}

@@ -54,7 +54,7 @@ static bool may_merge(Merge *m, const Nest *n)
 {
 	m->good = true;
 	for (int k = 0; k < n->nload + n->nstore; k++) {
-		const Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
+		const Access *x = nest_access(n, k);
 		for (int d = 0; d < x->buffer->rank; d++) look(m, &x->at[d].a);
 	}
 	for (int k = 0; k < n->nstore; k++) expr_visit(n->store[k].value, look_expr, m);

@@ -83,6 +83,11 @@ static Guard *guard_new(Nest *n, GuardKind kind)
 	return g;
 }
 
+const Access *nest_access(const Nest *n, int k)
+{
+	return k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
+}
+
 void nest_guard_range(Nest *n, Index e, int64_t lo, int64_t hi)
 {
 	Guard *g = guard_new(n, GUARD_RANGE);

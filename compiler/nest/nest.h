@@ -256,6 +256,8 @@ void nest_guard_divides(Nest *n, Affine e, int64_t q);
 void nest_guard_mask(Nest *n, Affine row, Affine col, const uint8_t *table, int cols);
 int nest_acc(Nest *n, double init, Combine combine, Expr *update);
 void nest_store(Nest *n, const char *as, Buffer *b, const Affine *at, Expr *value);
+/* Its loads, then its stores: 0..nload + nstore - 1. */
+const Access *nest_access(const Nest *n, int k);
 void nest_print(const Nest *n, Text *out); /* --dump=nests */
 /* Nests of one form have the same trees, proofs and, on the same alignment, texts. Appends bytes.
  */

@@ -75,7 +75,7 @@ static int distinct_buffers(const Nest *n, const Buffer **buffer)
 {
 	int count = 0;
 	for (int k = 0; k < n->nload + n->nstore; k++) {
-		const Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
+		const Access *x = nest_access(n, k);
 		int b = 0;
 		while (b < count && buffer[b] != x->buffer) b++;
 		if (b == count) buffer[count++] = x->buffer;

@@ -67,6 +67,22 @@ static const char *legal_order(Arena *a, const Nest *n, const Schedule *s)
 	return NULL;
 }
 
+/* Turns of a group are blocks: a line for each joined dim comes first, and no other par line. */
+static const char *legal_join(Arena *a, const Nest *n, const Schedule *s)
+{
+	int i = 0;
+	for (int d = 0; d < n->join; d++) {
+		if (n->dim[d].extent == 1) continue;
+		if (i >= s->n || s->line[i].kind != LINE_PAR || s->line[i].dim != d || s->line[i].by > 1)
+			return arena_printf(a, "par %s 1: missing, as steps take turns", n->dim[d].name);
+		i++;
+	}
+	if (n->join && i < s->n && s->line[i].kind == LINE_PAR)
+		return arena_printf(
+		    a, "par %s: steps that take turns have no other", n->dim[s->line[i].dim].name);
+	return NULL;
+}
+
 /* Every dim has a line, lines are where they may be, padding has room. */
 const char *legal_schedule(Arena *a, const Nest *n, const Schedule *s)
 {
@@ -94,6 +110,7 @@ const char *legal_schedule(Arena *a, const Nest *n, const Schedule *s)
 		if (extent[d] > 1 && !named[d]) return arena_printf(a, "%s: no line", n->dim[d].name);
 	}
 	const char *wrong = padded ? stores_allow_pad(n, extent) : NULL;
+	if (!wrong) wrong = legal_join(a, n, s);
 	return !wrong && n->ordered ? legal_order(a, n, s) : wrong;
 }
 

@@ -24,17 +24,30 @@ typedef struct {
 	Map place;        /* the Access that a buffer handed on was met with first */
 } Group;
 
-static const Access *access_at(const Nest *n, int k)
-{
-	return k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
-}
-
 static const char *fault_of(const Group *g, int s, const char *what)
 {
 	return arena_printf(g->arena, "step %d (%s): %s", s, g->part->step.at[s].nest->name, what);
 }
 
-/* All members walk the same turns, and so do their trees: a par loop for each joined dim. */
+/* Blocks of the tree are the turns: it is one par loop for each joined dim, in their order. */
+static bool walks_turns(const Scheduled *s)
+{
+	const Nest *n = s->nest;
+	Tree *const *node = s->root.at;
+	int count = s->root.n;
+	for (int d = 0; d < n->join; d++) {
+		if (n->dim[d].extent == 1) continue;
+		const Tree *loop = count == 1 ? node[0] : NULL;
+		if (!loop || loop->kind != TREE_LOOP || loop->line != LINE_PAR || loop->dim != d ||
+		    loop->count != n->dim[d].extent)
+			return false;
+		node = loop->kid.at;
+		count = loop->kid.n;
+	}
+	return tree_blocks(s) == nest_turns(n);
+}
+
+/* All members walk the same turns, and so do their trees. */
 static const char *same_turns(const Group *g, int s)
 {
 	const Step *step = &g->part->step.at[s];
@@ -44,7 +57,7 @@ static const char *same_turns(const Group *g, int s)
 		if (n->dim[d].reduce || n->dim[d].extent != g->nest->dim[d].extent)
 			return fault_of(g, s, "joins other dims");
 	for (int t = 0; t < TARGET_LIMIT; t++)
-		if (step->tree[t] && tree_blocks(step->tree[t]) != nest_turns(n))
+		if (step->tree[t] && !walks_turns(step->tree[t]))
 			return fault_of(g, s, "has other blocks than turns");
 	return NULL;
 }
@@ -114,7 +127,7 @@ static bool is_handed(const Group *g, int s, const Access *x, bool stored)
 	for (int o = g->from; o < g->to; o++) {
 		const Nest *m = g->part->step.at[o].nest;
 		for (int k = 0; k < m->nload + m->nstore && o != s; k++) {
-			const Access *y = access_at(m, k);
+			const Access *y = nest_access(m, k);
 			bool both = stored && k >= m->nload;
 			if (y->buffer != x->buffer || !(stored || k >= m->nload)) continue;
 			if (!both || !accesses_apart(n, x, m, y)) return true;
@@ -128,7 +141,7 @@ static const char *verify_member(Group *g, int s)
 	const Nest *n = g->part->step.at[s].nest;
 	const char *fault = same_turns(g, s);
 	for (int k = 0; k < n->nload + n->nstore && !fault; k++) {
-		const Access *x = access_at(n, k);
+		const Access *x = nest_access(n, k);
 		if (x->buffer->folded || is_handed(g, s, x, k >= n->nload)) fault = handed_access(g, s, x);
 	}
 	return fault;
@@ -141,7 +154,7 @@ static const char *verify_homes(Arena *a, const Part *p)
 	for (int s = 0; s < p->step.n; s++) {
 		const Nest *n = p->step.at[s].nest;
 		for (int k = 0; k < n->nload + n->nstore; k++) {
-			const Buffer *b = access_at(n, k)->buffer;
+			const Buffer *b = nest_access(n, k)->buffer;
 			int group = p->step.at[s].group;
 			if (!b->folded) continue;
 			if (!group || b->place != PLACE_WORK || (home[b->id] && home[b->id] != group))

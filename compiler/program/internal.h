@@ -35,7 +35,7 @@ int nest_store_of(const Nest *n, const Buffer *b);
 bool nest_reads_in_place(const Nest *n, const Buffer *load, const Buffer *store);
 /* A new step at position `at`; those from there on move. */
 void part_insert(Arena *a, Part *p, int at, const Nest *n, const char *comment);
-void part_remove(Part *p, int at);
+void part_remove(Part *p, int at); /* those behind it move back */
 Buffer *part_buffer(
     Arena *a, Part *p, const char *name, Type type, int rank, const int64_t *shape, Place place);
 

@@ -20,7 +20,7 @@ static void live_through(const Part *p, int from, int to, Life *life)
 	for (int s = from; s < to; s++) {
 		const Nest *n = p->step.at[s].nest;
 		for (int k = 0; k < n->nload + n->nstore; k++) {
-			const Buffer *b = k < n->nload ? n->load[k].buffer : n->store[k - n->nload].to.buffer;
+			const Buffer *b = nest_access(n, k)->buffer;
 			life[b->id].first = MIN(life[b->id].first, from);
 			life[b->id].last = MAX(life[b->id].last, to - 1);
 		}

@@ -55,7 +55,7 @@ static int64_t common_block(const Nest *n, int dim)
 {
 	int64_t block = INT64_MAX;
 	for (int k = 0; k < n->nload + n->nstore; k++) {
-		const Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
+		const Access *x = nest_access(n, k);
 		int at = access_position(x, dim);
 		if (at >= 0)
 			block = MIN(block, buffer_run(x->buffer, at));
@@ -154,7 +154,7 @@ static uint32_t form_hash(Arena *a, const Nest *n)
 	Text t;
 	text_init(&t, a);
 	for (int k = 0; k < n->nload + n->nstore; k++) {
-		const Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
+		const Access *x = nest_access(n, k);
 		text_printf(&t, "%d:", (int)x->buffer->place);
 		buffer_layout_text(x->buffer, &t);
 		for (int d = 0; d < x->buffer->rank; d++) {

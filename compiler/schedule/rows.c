@@ -81,7 +81,7 @@ int64_t blocked(const Choice *c, int d)
 	int64_t block = 1;
 	const Nest *n = c->nest;
 	for (int k = 0; k < n->nload + n->nstore; k++) {
-		const Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
+		const Access *x = nest_access(n, k);
 		int at = access_position(x, d);
 		for (int i = 0; at >= 0 && i < x->buffer->ncomp; i++)
 			if (x->buffer->comp[i].dim == at && x->buffer->comp[i].mod)
@@ -418,7 +418,7 @@ static bool has_room(const Choice *c, int64_t more)
 	int64_t count[NEST_DIMS], lo, hi;
 	for (int d = 0; d < n->ndim; d++) count[d] = n->dim[d].extent;
 	for (int k = 0; k < n->nload + n->nstore; k++) {
-		const Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
+		const Access *x = nest_access(n, k);
 		int at = access_position(x, c->lane);
 		if (at < 0) continue;
 		affine_range(&x->at[at].a, count, &lo, &hi);
