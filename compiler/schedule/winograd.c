@@ -227,23 +227,26 @@ typedef struct {
 
 static int64_t extent(const Winograd *w, int d) { return w->f.nest->dim[d].extent; }
 
-static Buffer *made(Winograd *w, const char *layout, int rank, const int64_t *shape)
+static Buffer *made(
+    Winograd *w, const char *layout, int rank, const int64_t *shape, uint32_t folded)
 {
-	Buffer *b = part_buffer(w->arena, w->part, w->f.nest->layer ? w->f.nest->layer : "winograd",
-	    TYPE_REAL, rank, shape, PLACE_WORK);
-	if (shape[1] == w->t.turns * w->t.bands && rank >= 5 && shape[1] > 1) b->folded = 2;
+	const char *name = w->f.nest->layer ? w->f.nest->layer : "winograd";
+	Buffer *b = part_buffer(w->arena, w->part, name, TYPE_REAL, rank, shape, PLACE_WORK);
+	b->folded = folded;
 	if (!buffer_layout(b, layout, 0)) bug("layout '%s' does not fit", layout);
 	b->laid = true;
 	return b;
 }
 
-/* A buffer with a dim for the tasks and one, left out, for the turns. */
+/* A buffer with a dim for the tasks and one, left out of its layout, for the turns. */
 static Buffer *turned(Winograd *w, const char *layout, int rank, const int64_t *shape)
 {
+	enum { TURNS = 1 };
 	int64_t all[BUFFER_RANK] = {w->t.tasks, w->t.turns * w->t.bands};
 	for (int d = 0; d < rank; d++) all[2 + d] = shape[d];
-	const char *with = all[1] > 1 ? "a" : "a b";
-	return made(w, arena_printf(w->arena, "%s %s", with, layout), 2 + rank, all);
+	bool folds = all[TURNS] > 1;
+	layout = arena_printf(w->arena, "%s %s", folds ? "a" : "a b", layout);
+	return made(w, layout, 2 + rank, all, folds << TURNS);
 }
 
 static void make_buffers(Winograd *w)
@@ -320,8 +323,8 @@ static void put_weights(Winograd *w)
 {
 	const Found *f = &w->f;
 	int64_t in = extent(w, f->in), out = extent(w, f->out);
-	w->filters = made(w, "a b/16 c d b%16", 4, (int64_t[]){POINTS, out, in, f->taps});
-	w->weights = made(w, "a b/16 c b%16", 3, (int64_t[]){POINTS * POINTS, out, in});
+	w->filters = made(w, "a b/16 c d b%16", 4, (int64_t[]){POINTS, out, in, f->taps}, 0);
+	w->weights = made(w, "a b/16 c b%16", 3, (int64_t[]){POINTS * POINTS, out, in}, 0);
 	Nest *n = begin(w, "wino_filter");
 	Index at[4];
 	int a = nest_dim(n, "a", POINTS, false), oc = nest_dim(n, "oc", out, false);
