@@ -246,7 +246,7 @@ static Buffer *turned(Winograd *w, const char *layout, int rank, const int64_t *
 	for (int d = 0; d < rank; d++) all[2 + d] = shape[d];
 	bool folds = all[TURNS] > 1;
 	layout = arena_printf(w->arena, "%s %s", folds ? "a" : "a b", layout);
-	return made(w, layout, 2 + rank, all, folds << TURNS);
+	return made(w, layout, 2 + rank, all, (uint32_t)folds << TURNS);
 }
 
 static void make_buffers(Winograd *w)
