@@ -97,7 +97,7 @@ static bool set_winograd(const Setting *s, Options *o, const char *value)
 {
 	static const char *const choice[] = {"inference", "all", "none"};
 	for (int i = 0; i < COUNT(choice); i++)
-		if (strcmp(value, choice[i]) == 0) o->winograd = i;
+		if (strcmp(value, choice[i]) == 0) o->winograd = (WinogradUse)i;
 	return choose(s, value, choice, COUNT(choice));
 }
 

@@ -7,7 +7,8 @@
 #include "diag.h"
 
 enum { BATCH_LIMIT = 8 };
-typedef enum { WINOGRAD_INFERENCE, WINOGRAD_ALL, WINOGRAD_NONE } Winograd;
+/* Where convolutions may take fewer multiplications. */
+typedef enum { WINOGRAD_INFERENCE, WINOGRAD_ALL, WINOGRAD_NONE } WinogradUse;
 
 typedef struct Options {
 	const char *file;         /* NET.lua */
@@ -20,13 +21,13 @@ typedef struct Options {
 	int64_t infer_batch[BATCH_LIMIT], train_batch[BATCH_LIMIT]; /* none given: 1 */
 	bool recompute;          /* activations, instead of keeping them */
 	int64_t recompute_bytes; /* no more than this takes; 0: as little as can be */
-	int winograd;            /* a Winograd: where convolutions may take fewer multiplications */
-	bool inference_only;     /* no eval, gradients, update, step */
-	bool profile;            /* steps that are timed */
-	bool is_double;          /* --real=double */
-	const char *target;      /* auto (all of x86, else the plain one), or a name of target_table */
-	const char *dump;        /* stage, or NULL */
-	const char *decisions;   /* file of decisions to follow, or NULL */
+	WinogradUse winograd;
+	bool inference_only;   /* no eval, gradients, update, step */
+	bool profile;          /* steps that are timed */
+	bool is_double;        /* --real=double */
+	const char *target;    /* auto (all of x86, else the plain one), or a name of target_table */
+	const char *dump;      /* stage, or NULL */
+	const char *decisions; /* file of decisions to follow, or NULL */
 	bool summary, summary_json;
 	bool depfile, depfile_phony; /* -MD, -MP */
 	const char *depfile_name;    /* -MF */

@@ -98,8 +98,8 @@ static void read_recompute(lua_State *L, Net *net, Diag *diag, const char *value
 	    net->arena, diag, &net->options, "--recompute", lua_isboolean(L, -2) ? NULL : value);
 }
 
-/* The options table at `index`: batch, real, target, expose, freeze, recompute and profile are
- * ours, everything else is a -D. */
+/* The options table at `index`: batch, real, target, expose, freeze, recompute, winograd and
+ * profile are ours, everything else is a -D. */
 static const char *read_options(lua_State *L, int index, Net *net, bool is_tcc)
 {
 	Arena *a = net->arena;
@@ -123,6 +123,8 @@ static const char *read_options(lua_State *L, int index, Net *net, bool is_tcc)
 			options_set(a, &diag, &net->options, "--real", value);
 		else if (strcmp(key, "recompute") == 0)
 			read_recompute(L, net, &diag, value);
+		else if (strcmp(key, "winograd") == 0)
+			options_set(a, &diag, &net->options, "--winograd", value);
 		else if (strcmp(key, "profile") == 0)
 			net->options.profile = lua_toboolean(L, -2);
 		else if (strcmp(key, "target") == 0) {
