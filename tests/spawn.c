@@ -122,3 +122,17 @@ bool spawn_exists(Spawn *s, const char *name)
 	path_of(s, name, path, sizeof path);
 	return access(path, F_OK) == 0;
 }
+
+int spawn_setup(void **state)
+{
+	Spawn *s = malloc(sizeof *s);
+	*state = s;
+	return s && spawn_open(s) ? 0 : -1;
+}
+
+int spawn_teardown(void **state)
+{
+	spawn_close(*state);
+	free(*state);
+	return 0;
+}

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 typedef struct {
 	char folder[64]; /* gone after spawn_close */
@@ -20,5 +21,20 @@ int spawn(Spawn *s, const char *format, ...) __attribute__((format(printf, 2, 3)
 void spawn_write(Spawn *s, const char *name, const char *text); /* a file in the folder */
 const char *spawn_read(Spawn *s, const char *name);             /* NULL: there is none */
 bool spawn_exists(Spawn *s, const char *name);
+
+/* A test's state that is a Spawn. */
+int spawn_setup(void **state);
+int spawn_teardown(void **state);
+
+/* Runs and expects a status; on another one, says what the command said. */
+#define expect(s, wanted, ...)                                                                     \
+	do {                                                                                           \
+		if (spawn(s, __VA_ARGS__) != (wanted))                                                     \
+			fail_msg("status %d, expected %d\n%s%s", (s)->status, wanted, (s)->out, (s)->err);     \
+	} while (0)
+#define contains(text, part)                                                                       \
+	do {                                                                                           \
+		if (!strstr(text, part)) fail_msg("no '%s' in:\n%s", part, text);                          \
+	} while (0)
 
 #endif

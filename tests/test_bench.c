@@ -19,40 +19,19 @@ static const char network[] =
     "return network{output = {y = y}, loss = y:cross_entropy(label), optimizer = sgd{momentum = "
     "0.9}}\n";
 
-static int setup(void **state)
-{
-	Spawn *s = malloc(sizeof *s);
-	*state = s;
-	return s && spawn_open(s) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	spawn_close(*state);
-	free(*state);
-	return 0;
-}
-
-static void expect(Spawn *s, int status)
-{
-	if (s->status != status)
-		fail_msg("status %d, expected %d\n%s%s", s->status, status, s->out, s->err);
-}
-
 /* All weights are zero, so that all scores are, and the loss is the logarithm of the classes. */
 static void load_zeros(Spawn *s)
 {
 	const char *header, *vars;
 	spawn_write(s, "net.lua", network);
-	spawn(s, "cnnc net.lua -b 2 --target generic -o net.c && cc -shared -fPIC net.c -lm -o net.so");
-	expect(s, 0);
+	expect(s, 0,
+	    "cnnc net.lua -b 2 --target generic -o net.c && cc -shared -fPIC net.c -lm -o net.so");
 	header = spawn_read(s, "net.h");
 	vars = header ? strstr(header, "#define NET_VARS ") : NULL;
 	assert_non_null(vars);
-	spawn(s,
+	expect(s, 0,
 	    "head -c %ld /dev/zero >vars && head -c 128 /dev/zero >x && head -c 8 /dev/zero >label",
 	    4 * strtol(vars + strlen("#define NET_VARS "), NULL, 10));
-	expect(s, 0);
 }
 
 /* The answers: who it is, "ok", and two times that are there. */
@@ -69,16 +48,15 @@ static void an_emitted_network_is_a_peer(void **state)
 	Spawn *s = *state;
 	load_zeros(s);
 	for (int threads = 1; threads <= 2; threads++) {
-		spawn(s, "printf 'info\\ncheck y\\nrun 0.01\\n' | " BENCH "step . . infer 2 %d 3 0.1",
+		expect(s, 0, "printf 'info\\ncheck y\\nrun 0.01\\n' | " BENCH "step . . infer 2 %d 3 0.1",
 		    threads);
-		expect(s, 0);
 		answers(s);
 		spawn(s, "od -An -v -tf4 y");
 		assert_non_null(strstr(s->out, "0"));
 		assert_null(strpbrk(s->out, "123456789"));
-		spawn(s, "printf 'info\\ncheck loss\\nrun 0.01\\n' | " BENCH "step . . train 2 %d 3 0.1",
+		expect(s, 0,
+		    "printf 'info\\ncheck loss\\nrun 0.01\\n' | " BENCH "step . . train 2 %d 3 0.1",
 		    threads);
-		expect(s, 0);
 		answers(s);
 		spawn(s, "od -An -N4 -tf4 loss");
 		assert_true(strtod(s->out, NULL) > 1.09860 && strtod(s->out, NULL) < 1.09862);
@@ -89,13 +67,11 @@ static void a_peer_refuses_what_does_not_fit(void **state)
 {
 	Spawn *s = *state;
 	load_zeros(s);
-	spawn(s, "echo 'run fast' | " BENCH "step . . infer 2 1 3 0.1");
-	expect(s, 1);
+	expect(s, 1, "echo 'run fast' | " BENCH "step . . infer 2 1 3 0.1");
 	assert_non_null(strstr(s->err, "not understood: run fast"));
-	spawn(s, "echo info | " BENCH "step . . infer 3 1 3 0.1");
-	expect(s, 1);
-	spawn(s, "head -c 8 vars >few && mv few vars && echo info | " BENCH "step . . infer 2 1 3 0.1");
-	expect(s, 1);
+	expect(s, 1, "echo info | " BENCH "step . . infer 3 1 3 0.1");
+	expect(s, 1,
+	    "head -c 8 vars >few && mv few vars && echo info | " BENCH "step . . infer 2 1 3 0.1");
 	assert_non_null(strstr(s->err, "vars has another size"));
 }
 
@@ -105,8 +81,7 @@ static void the_peak_is_a_peer(void **state)
 	double wall = 0, cpu = 0;
 	char name[32];
 	for (int threads = 1; threads <= 2; threads++) {
-		spawn(s, "printf 'info\\nrun 0.01\\n' | " BENCH "peak %d", threads);
-		expect(s, 0);
+		expect(s, 0, "printf 'info\\nrun 0.01\\n' | " BENCH "peak %d", threads);
 		assert_int_equal(sscanf(s->out, "%31s %lf %lf", name, &wall, &cpu), 3);
 		assert_true(wall > 0 && cpu > 0);
 	}
@@ -115,8 +90,7 @@ static void the_peak_is_a_peer(void **state)
 static void kernels_of_layers_are_right(void **state)
 {
 	Spawn *s = *state;
-	spawn(s, BENCH "kernels --filter lenet_c --batch 1");
-	expect(s, 0);
+	expect(s, 0, BENCH "kernels --filter lenet_c --batch 1");
 	assert_non_null(strstr(s->out, "lenet_c1 "));
 	assert_non_null(strstr(s->out, "5 lines"));
 }
@@ -124,10 +98,11 @@ static void kernels_of_layers_are_right(void **state)
 int main(void)
 {
 	const struct CMUnitTest test[] = {
-	    cmocka_unit_test_setup_teardown(an_emitted_network_is_a_peer, setup, teardown),
-	    cmocka_unit_test_setup_teardown(a_peer_refuses_what_does_not_fit, setup, teardown),
-	    cmocka_unit_test_setup_teardown(the_peak_is_a_peer, setup, teardown),
-	    cmocka_unit_test_setup_teardown(kernels_of_layers_are_right, setup, teardown),
+	    cmocka_unit_test_setup_teardown(an_emitted_network_is_a_peer, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_peer_refuses_what_does_not_fit, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(the_peak_is_a_peer, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(kernels_of_layers_are_right, spawn_setup, spawn_teardown),
 	};
 	return cmocka_run_group_tests(test, NULL, NULL);
 }

@@ -21,30 +21,10 @@ static const char network[] =
 
 static int setup(void **state)
 {
-	Spawn *s = malloc(sizeof *s);
-	*state = s;
-	if (!s || !spawn_open(s)) return -1;
-	spawn_write(s, "net.lua", network);
+	if (spawn_setup(state) != 0) return -1;
+	spawn_write(*state, "net.lua", network);
 	return 0;
 }
-
-static int teardown(void **state)
-{
-	spawn_close(*state);
-	free(*state);
-	return 0;
-}
-
-/* Runs and expects a status; on another one, says what the command said. */
-#define expect(s, wanted, ...)                                                                     \
-	do {                                                                                           \
-		if (spawn(s, __VA_ARGS__) != (wanted))                                                     \
-			fail_msg("status %d, expected %d\n%s%s", (s)->status, wanted, (s)->out, (s)->err);     \
-	} while (0)
-#define contains(text, part)                                                                       \
-	do {                                                                                           \
-		if (!strstr(text, part)) fail_msg("no '%s' in:\n%s", part, text);                          \
-	} while (0)
 
 static void help_and_version_go_to_the_output(void **state)
 {
@@ -560,7 +540,7 @@ static void broken_weights_and_labels_are_refused(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, spawn_teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(help_and_version_go_to_the_output),
 	    TEST(wrong_options_are_all_named),

@@ -11,31 +11,6 @@
 #include <jansson.h>
 #include <cmocka.h>
 
-static int setup(void **state)
-{
-	Spawn *s = malloc(sizeof *s);
-	*state = s;
-	return s && spawn_open(s) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	spawn_close(*state);
-	free(*state);
-	return 0;
-}
-
-/* Runs and expects a status; on another one, says what the command said. */
-#define expect(s, wanted, ...)                                                                     \
-	do {                                                                                           \
-		if (spawn(s, __VA_ARGS__) != (wanted))                                                     \
-			fail_msg("status %d, expected %d\n%s%s", (s)->status, wanted, (s)->out, (s)->err);     \
-	} while (0)
-#define contains(text, part)                                                                       \
-	do {                                                                                           \
-		if (!strstr(text, part)) fail_msg("no '%s' in:\n%s", part, text);                          \
-	} while (0)
-
 /* examples/digits as a user builds it, of plain C so that it compiles at once. */
 static void build_digits(Spawn *s)
 {
@@ -95,7 +70,7 @@ static void the_example_refuses_what_is_broken(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(the_example_refuses_what_is_broken, setup, teardown)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(
+	    the_example_refuses_what_is_broken, spawn_setup, spawn_teardown)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,18 +59,9 @@ static const char prelude[] =
 
 static int setup(void **state)
 {
-	Spawn *s = malloc(sizeof *s);
-	*state = s;
-	if (!s || !spawn_open(s)) return -1;
-	spawn_write(s, "net.lua", network);
-	spawn_write(s, "prelude.lua", prelude);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	spawn_close(*state);
-	free(*state);
+	if (spawn_setup(state) != 0) return -1;
+	spawn_write(*state, "net.lua", network);
+	spawn_write(*state, "prelude.lua", prelude);
 	return 0;
 }
 
@@ -79,17 +70,6 @@ static void run(Spawn *s, const char *script)
 	spawn_write(s, "script.lua", script);
 	if (spawn(s, "cnnc -e 'dofile \"prelude.lua\"' --run script.lua") != 0)
 		fail_msg("status %d\n%s%s", s->status, s->out, s->err);
-}
-
-static void expect(Spawn *s, int status, const char *command)
-{
-	if (spawn(s, "%s", command) != status)
-		fail_msg("%s: status %d, not %d\n%s%s", command, s->status, status, s->out, s->err);
-}
-
-static void contains(const char *text, const char *part)
-{
-	if (!strstr(text, part)) fail_msg("no '%s' in:\n%s", part, text);
 }
 
 static void layers_give_what_they_give_as_outputs(void **state)
@@ -189,11 +169,12 @@ static void what_is_no_layer_is_reported(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(layers_give_what_they_give_as_outputs, setup, teardown),
-	    cmocka_unit_test_setup_teardown(gradients_sum_to_those_of_biases, setup, teardown),
-	    cmocka_unit_test_setup_teardown(looking_changes_nothing, setup, teardown),
-	    cmocka_unit_test_setup_teardown(c_has_further_arguments, setup, teardown),
-	    cmocka_unit_test_setup_teardown(what_is_no_layer_is_reported, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+	        layers_give_what_they_give_as_outputs, setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(gradients_sum_to_those_of_biases, setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(looking_changes_nothing, setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(c_has_further_arguments, setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(what_is_no_layer_is_reported, setup, spawn_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

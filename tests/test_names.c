@@ -13,26 +13,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-static int setup(void **state)
-{
-	Spawn *s = malloc(sizeof *s);
-	*state = s;
-	return s && spawn_open(s) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	spawn_close(*state);
-	free(*state);
-	return 0;
-}
-
-#define expect(s, wanted, ...)                                                                     \
-	do {                                                                                           \
-		if (spawn(s, __VA_ARGS__) != (wanted))                                                     \
-			fail_msg("status %d, expected %d\n%s%s", (s)->status, wanted, (s)->out, (s)->err);     \
-	} while (0)
-
 static const struct {
 	const char *program, *command;
 } compilers[] = {
@@ -146,7 +126,7 @@ static void files_and_titles_may_hold_anything(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, spawn_setup, spawn_teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(arguments_may_be_called_anything),
 	    TEST(files_and_titles_may_hold_anything),

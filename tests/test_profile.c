@@ -79,16 +79,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-#define expect(s, wanted, ...)                                                                     \
-	do {                                                                                           \
-		if (spawn(s, __VA_ARGS__) != (wanted))                                                     \
-			fail_msg("status %d, expected %d\n%s%s", (s)->status, wanted, (s)->out, (s)->err);     \
-	} while (0)
-#define contains(text, part)                                                                       \
-	do {                                                                                           \
-		if (!strstr(text, part)) fail_msg("no '%s' in:\n%s", part, text);                          \
-	} while (0)
-
 static void run_user(Fixture *f)
 {
 	Spawn *s = &f->spawn;
@@ -183,6 +173,34 @@ static void operations_and_bytes_are_those_of_the_shapes(void **state)
 	assert_int_equal((int)find(f, "gradients_b2", "check", "grads")->bytes, 4 * weights);
 }
 
+/* Members of a group are told apart: each has a call, and a second for each of its turns. */
+static void steps_that_take_turns_are_timed(void **state)
+{
+	Spawn *s = &((Fixture *)*state)->spawn;
+	spawn_write(s, "wide.lua",
+	    "local x = image('x', 16, 24, 32)\n"
+	    "return network{output = {y = x:conv(param.a, 16, {kernel = 3, pad = 1})}}\n");
+	spawn_write(s, "wide_user.c",
+	    "#include \"wide.h\"\n#include <stdio.h>\n#include <string.h>\n"
+	    "double tick(void);\ndouble tick(void)\n{\n\tstatic double now;\n\treturn now += 1;\n}\n"
+	    "static float vars[WIDE_VARS], x[16 * 24 * 32], y[16 * 24 * 32];\n"
+	    "static unsigned char packed[WIDE_PACKED_BYTES], work[WIDE_INFER_B1_WORK];\n"
+	    "int main(void)\n{\n\tsize_t rows;\n\tstruct cnnc_profile *row = wide_profile(&rows);\n"
+	    "\twide_init(vars, vars, 1);\n\twide_pack(vars, packed);\n"
+	    "\tif (wide_infer_b1(packed, x, y, work, NULL)) return 2;\n"
+	    "\tfor (size_t i = 0; i < rows; i++)\n"
+	    "\t\tif (!strcmp(row[i].entry, \"infer_b1\") && !strncmp(row[i].kind, \"wino\", 4))\n"
+	    "\t\t\tprintf(\"%s %.0f %.0f %.0f,\", row[i].kind, (double)row[i].calls, row[i].seconds,\n"
+	    "\t\t\t\t(double)row[i].flops);\n\treturn 0;\n}\n");
+	expect(s, 0, "cnnc --profile wide.lua -o wide.c");
+	expect(s, 0,
+	    "cc -std=c11 -O1 -DCNNC_CLOCK=tick -Wall -Wextra -Wconversion -Wshadow -Werror wide_user.c "
+	    "wide.c -lm -o wide_user && ./wide_user");
+	/* 48 tiles, 24 a turn: 2 x 36 x 48 x 16 x 16 operations */
+	assert_string_equal(s->out,
+	    "wino_rows 1 2 0,wino_columns 1 2 0,wino 1 2 884736,wino_columns 1 2 0,wino_rows 1 2 0,");
+}
+
 static void without_it_nothing_is_timed(void **state)
 {
 	static const char *const word[] = {"time.h", "profile", "CLOCK", "timed"};
@@ -242,6 +260,7 @@ int main(void)
 	    TEST(every_step_has_a_row),
 	    TEST(calls_and_seconds_are_counted),
 	    TEST(operations_and_bytes_are_those_of_the_shapes),
+	    TEST(steps_that_take_turns_are_timed),
 	    TEST(without_it_nothing_is_timed),
 	    TEST(the_program_prints_a_table),
 	    TEST(a_profile_at_the_prompt_changes_nothing),
