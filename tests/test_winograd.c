@@ -36,6 +36,18 @@ static const char *const by_data[] = {
     "dy=2x16x15x15 w=16x20x3x3 | size=15 pad=1 flip=true",
 };
 
+/* Few tiles and parts of the channels, or all at once; many: bands of one image, images, both; both
+ * sizes of taps, pads, ragged tiles and channels. */
+static const char *const by_weights[] = {
+    "x=4x32x14x14 dy=4x64x14x14 | kernel=3 pad=1",
+    "x=9x33x11x8 dy=9x17x11x8 | kernel=3 pad=1",
+    "x=1x16x66x70 dy=1x16x66x70 | kernel=3 pad=1",
+    "x=12x20x28x25 dy=12x16x27x25 | kernel=3 pad=1+0x1+1",
+    "x=2x16x64x41 dy=2x18x64x41 | kernel=3 pad=1",
+    "x=3x16x21x22 dy=3x32x21x22 | kernel=5 pad=2",
+    "x=4x16x15x15 dy=4x32x15x15 | kernel=3 pad=1 flip=true",
+};
+
 /* Too few channels or tiles, or another form. */
 static const char *const plain[] = {
     "x=2x3x32x32 w=32x3x3x3 b=32 | out=32 kernel=3 pad=1",
@@ -48,7 +60,12 @@ static const char *const plain[] = {
 };
 
 static const char *const target_names[] = {"avx512", "avx2", "x86-64", "generic"};
-enum { TARGETS = COUNT(target_names), FORWARD = COUNT(forward), CASES = FORWARD + COUNT(by_data) };
+enum {
+	TARGETS = COUNT(target_names),
+	FORWARD = COUNT(forward),
+	DATA = FORWARD + COUNT(by_data),
+	CASES = DATA + COUNT(by_weights)
+};
 
 typedef struct {
 	Arena *arena;
@@ -79,7 +96,8 @@ static int setup(void **state)
 	for (int t = 0; t < TARGETS; t++) f->target[t] = target_find(target_names[t]);
 	for (int i = 0; i < CASES; i++) {
 		f->of[i] = i < FORWARD ? case_of(f->arena, "conv", forward[i])
-		                       : case_of(f->arena, "conv_dx", by_data[i - FORWARD]);
+		           : i < DATA  ? case_of(f->arena, "conv_dx", by_data[i - FORWARD])
+		                       : case_of(f->arena, "conv_dw", by_weights[i - DATA]);
 		f->numbers[i] = case_numbers(f->arena, f->of[i], hash_str(f->of[i]->name));
 	}
 	return 0;
@@ -105,7 +123,7 @@ static Part *part_of(Arena *a, const OpCase *c, Form form, const char *name,
 static bool is_fast(const Part *p)
 {
 	for (int s = 0; s < p->step.n; s++)
-		if (!strcmp(p->step.at[s].nest->name, "wino")) return true;
+		if (!strncmp(p->step.at[s].nest->name, "wino", 4)) return true;
 	return false;
 }
 

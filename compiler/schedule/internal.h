@@ -106,18 +106,6 @@ bool copy_row(Choice *c); /* a map into or out of blocks; false: it is none */
 void sum_row(Choice *c, int64_t lane_block, int64_t room);
 void vector_row(
     Choice *c, int64_t lane_block, int64_t room); /* room: instances that share vectors */
-/* winograd_matrix.c: a matrix, and where it is not 0. */
-typedef struct {
-	const double *at;
-	const uint8_t *mask;
-	int cols;
-} Matrix;
-
-enum { WINOGRAD_POINTS = 6 };                            /* of a tile's side */
-Matrix winograd_input(Arena *a);                         /* points x points */
-Matrix winograd_filter(Arena *a, int taps, bool turned); /* points x taps */
-Matrix winograd_output(Arena *a, int m);                 /* m x points */
-
 /* transform.c: a small constant matrix times vectors, and the row for it. */
 bool is_transform(const Choice *c);
 void transform_row(Choice *c, int64_t lane_block, int64_t room);

@@ -3,65 +3,73 @@
  * Outputs and filter are polynomials of degrees m - 1 and r - 1; their product, transposed, is what
  * a tile of m + r - 1 inputs needs. It is known by its values at as many points, infinity one of
  * them: filter and output matrix hold the points' powers, the input's those of Lagrange's basis. */
-#include "internal.h"
+#include "winograd.h"
 
 /* All but infinity, which is the last one. These have products and powers that floats hold exactly,
  * and half of the error that 0, 1, -1, 2 and -2 bring. */
-static const double point[WINOGRAD_POINTS - 1] = {0, 0.625, -0.625, 1.5, -1.5};
+static const double point[POINTS - 1] = {0, 0.625, -0.625, 1.5, -1.5};
 
 static Matrix matrix_of(Arena *a, double *at, int rows, int cols)
 {
 	uint8_t *mask = NEWS(a, uint8_t, rows * cols);
 	for (int i = 0; i < rows * cols; i++) mask[i] = at[i] != 0;
-	return (Matrix){at, mask, cols};
+	return (Matrix){at, mask, rows, cols};
 }
 
 /* Row j: the coefficients of the product of (x - p) over all points p but the j-th. */
 Matrix winograd_input(Arena *a)
 {
-	double *at = NEWS(a, double, WINOGRAD_POINTS *WINOGRAD_POINTS);
-	for (int j = 0; j < WINOGRAD_POINTS; j++) {
-		double *row = &at[j * WINOGRAD_POINTS];
+	double *at = NEWS(a, double, POINTS *POINTS);
+	for (int j = 0; j < POINTS; j++) {
+		double *row = &at[j * POINTS];
 		int degree = 0;
 		row[0] = 1;
-		for (int k = 0; k < WINOGRAD_POINTS - 1; k++) {
+		for (int k = 0; k < POINTS - 1; k++) {
 			if (k == j) continue;
 			row[++degree] = 0;
 			for (int d = degree; d > 0; d--) row[d] = row[d - 1] - point[k] * row[d];
 			row[0] *= -point[k];
 		}
 	}
-	return matrix_of(a, at, WINOGRAD_POINTS, WINOGRAD_POINTS);
+	return matrix_of(a, at, POINTS, POINTS);
 }
 
 /* Row j: the powers of the j-th point over the product of its distances to all others. `turned`:
  * taps from the last to the first. */
 Matrix winograd_filter(Arena *a, int taps, bool turned)
 {
-	double *at = NEWS(a, double, WINOGRAD_POINTS *taps);
-	for (int j = 0; j < WINOGRAD_POINTS; j++) {
+	double *at = NEWS(a, double, POINTS *taps);
+	for (int j = 0; j < POINTS; j++) {
 		double power = 1;
-		for (int k = 0; k < WINOGRAD_POINTS - 1 && j < WINOGRAD_POINTS - 1; k++)
+		for (int k = 0; k < POINTS - 1 && j < POINTS - 1; k++)
 			if (k != j) power /= point[j] - point[k];
 		for (int k = 0; k < taps; k++) {
-			double value = j == WINOGRAD_POINTS - 1 ? k == taps - 1 : power;
+			double value = j == POINTS - 1 ? k == taps - 1 : power;
 			at[j * taps + (turned ? taps - 1 - k : k)] = value;
-			power *= point[MIN(j, WINOGRAD_POINTS - 2)];
+			power *= point[MIN(j, POINTS - 2)];
 		}
 	}
-	return matrix_of(a, at, WINOGRAD_POINTS, taps);
+	return matrix_of(a, at, POINTS, taps);
 }
 
 /* Row i: the i-th powers of the points; of infinity 0, but 1 in the last row. */
 Matrix winograd_output(Arena *a, int m)
 {
-	double *at = NEWS(a, double, m *WINOGRAD_POINTS);
-	for (int j = 0; j < WINOGRAD_POINTS; j++) {
+	double *at = NEWS(a, double, m *POINTS);
+	for (int j = 0; j < POINTS; j++) {
 		double power = 1;
 		for (int i = 0; i < m; i++) {
-			at[i * WINOGRAD_POINTS + j] = j == WINOGRAD_POINTS - 1 ? i == m - 1 : power;
-			power *= point[MIN(j, WINOGRAD_POINTS - 2)];
+			at[i * POINTS + j] = j == POINTS - 1 ? i == m - 1 : power;
+			power *= point[MIN(j, POINTS - 2)];
 		}
 	}
-	return matrix_of(a, at, m, WINOGRAD_POINTS);
+	return matrix_of(a, at, m, POINTS);
+}
+
+Matrix winograd_transposed(Arena *a, Matrix m)
+{
+	double *at = NEWS(a, double, m.rows *m.cols);
+	for (int i = 0; i < m.rows; i++)
+		for (int j = 0; j < m.cols; j++) at[j * m.rows + i] = m.at[i * m.cols + j];
+	return matrix_of(a, at, m.cols, m.rows);
 }

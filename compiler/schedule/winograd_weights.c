@@ -1,0 +1,232 @@
+/* winograd_weights: gradients by weights of convolutions of stride 1, by fewer multiplications.
+ *
+ * Of a tile's m by m gradients dy and its 6 by 6 pixels x a convolution's gradient by its r taps
+ * is a correlation with r outputs, m times r products a side. Its method follows from the forward
+ * one, y = A' ((G g) * (B' d)): the sum of dy y is trilinear in dy, g and d,
+ *
+ *   sum over k of dy[k] y[k] = sum over points of (A dy) * (G g) * (B' d)
+ *
+ * and its derivative by g, with m + r - 1 = 6 products a side for m r, is
+ *
+ *   dg = G' ((A dy) * (B' d))
+ *
+ * summed over tiles t before G' is applied, once for each pair of channels:
+ *
+ *   V[ab,t,ic] of x as in winograd.c, D[ab,t,oc] of dy in the same two steps with A for B'
+ *   M[ab,oc,ic] = sum over t of D[ab,t,oc] V[ab,t,ic]              36 contractions
+ *   Z[a,oc,ic,kw] = sum over b of G[b,kw] M[ab,oc,ic]
+ *   dw[oc,ic,kh,kw] = sum over a of G[a,kh] Z[a,oc,ic,kw]          and what was fused
+ *
+ * V and D are as large as x and dy times 36/m^2, M as the weights times 36/r^2. So there are two
+ * forms. Where tiles are few, V and D are made whole, and M, Z and dw are a group over parts of the
+ * outputs' channels. Where they are many, V, D and M are a group over tiles; each turn leaves an M,
+ * and the sum of these is a step behind it. Tiles that go beyond dy read zeros there.
+ *
+ * Rounding: 8e-7 in L2 for 3x3 taps, 1.2e-6 for 5x5, where plain sums in parts have 1.7e-7. */
+#include "winograd.h"
+
+static int64_t tiles_of(const Found *f, const Tiling *t)
+{
+	return f->nest->dim[f->image].extent * t->high * t->wide;
+}
+
+/* As in winograd.c's: what is not multiplied, counted in multiply-adds of its time. Each turn
+ * writes and reads an M, and for each pair of channels there is the way from M to the weights. */
+static bool pays(const Found *f, const Tiling *t)
+{
+	enum { TRANSFORM = 330, LEAVE = 16, END = 200, LEAST = 16 };
+	const Nest *n = f->nest;
+	double in = (double)n->dim[f->in].extent, out = (double)n->dim[f->out].extent;
+	double pixels = (double)n->dim[f->image].extent * (double)n->dim[f->side[0]].extent *
+	                (double)n->dim[f->side[1]].extent;
+	double turns = (double)(t->tasks * t->turns * t->bands), points = POINTS * POINTS;
+	double tiles = (double)tiles_of(f, t);
+	if (in < LEAST || out < LEAST) return false;
+	double plain = pixels * (double)(f->taps * f->taps) * in * out;
+	double fast = tiles * (points * in * out + TRANSFORM * (in + out)) +
+	              in * out * (turns * points * LEAVE + END);
+	return fast * 5 < plain * 4;
+}
+
+/* --- the steps ----------------------------------------------------------------------------- */
+
+static Source gradients(Winograd *w)
+{
+	const Found *f = &w->f;
+	Source s = {.from = &f->nest->load[f->other],
+	    .what = "gradient",
+	    .matrix = winograd_transposed(w->arena, winograd_output(w->arena, (int)w->t.m)),
+	    .channels = winograd_extent(w, f->out)};
+	for (int k = 0; k < SIDES; k++) s.hi[k] = winograd_extent(w, f->side[k]);
+	winograd_source(w, &s);
+	return s;
+}
+
+/* The outputs' channels of a turn, all of them where turns are over tiles. */
+static int64_t part_of(const Winograd *w, bool over_tiles)
+{
+	int64_t out = winograd_extent(w, w->f.out);
+	return over_tiles ? out : out / (w->t.tasks * w->t.turns);
+}
+
+static Affine channel_of(const Winograd *w, int oc)
+{
+	Affine part = winograd_mixed(TASK, w->t.turns, TURN);
+	return affine_add(affine_scale(part, part_of(w, false)), affine_var(oc));
+}
+
+static void put_products(Winograd *w, const Source *dy, bool over_tiles)
+{
+	Arena *a = w->arena;
+	int64_t part = part_of(w, over_tiles), all = POINTS * POINTS;
+	Nest *n = winograd_begin_turn(w, "wino_sums");
+	int e = nest_dim(n, "e", all, false), oc = nest_dim(n, "oc", part, false);
+	int ic = nest_dim(n, "ic", w->x.channels, false);
+	int t = nest_dim(n, "t", dy->tiles->shape[3], true);
+	Index task = index_of(over_tiles ? affine_var(TASK) : affine_number(0));
+	Index turn = index_of(over_tiles ? winograd_turn(w) : affine_number(0));
+	Index out = over_tiles ? VAR(oc) : index_of(channel_of(w, oc));
+	int d = nest_load(n, "d", dy->tiles, (Index[]){task, turn, VAR(e), VAR(t), out});
+	int v = nest_load(n, "v", w->x.tiles, (Index[]){task, turn, VAR(e), VAR(t), VAR(ic)});
+	Expr *product = e_op(a, E_MUL, e_load(a, d), e_load(a, v));
+	nest_acc(n, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), product));
+	Affine to[] = {
+	    affine_var(TASK), winograd_turn(w), affine_var(e), affine_var(oc), affine_var(ic)};
+	nest_store(n, "m", w->products, to, e_acc(a, 0));
+	winograd_put(w, n, "products");
+}
+
+/* M of all turns becomes one. */
+static void put_sum(Winograd *w, Buffer *m)
+{
+	Arena *a = w->arena;
+	const int64_t *of = &m->shape[2];
+	Nest *n = winograd_begin_turn(w, "wino_sum");
+	w->products = winograd_turned(w, "c d e/16 e%16", 3, of);
+	int e = nest_dim(n, "e", of[0], false), oc = nest_dim(n, "oc", of[1], false);
+	int ic = nest_dim(n, "ic", of[2], false), task = nest_dim(n, "k", m->shape[0], true);
+	int turn = nest_dim(n, "i", m->shape[1], true);
+	int x = nest_load(n, "m", m, (Index[]){VAR(task), VAR(turn), VAR(e), VAR(oc), VAR(ic)});
+	nest_acc(n, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), e_load(a, x)));
+	Affine to[] = {
+	    affine_var(TASK), affine_var(TURN), affine_var(e), affine_var(oc), affine_var(ic)};
+	nest_store(n, "s", w->products, to, e_acc(a, 0));
+	winograd_put(w, n, "sum");
+}
+
+static void put_columns(Winograd *w)
+{
+	int64_t part = part_of(w, false), in = w->x.channels, taps = w->f.taps;
+	w->columns = winograd_turned(w, "c d e/16 f e%16", 4, (int64_t[]){POINTS, part, in, taps});
+	Nest *n = winograd_begin_turn(w, "wino_columns");
+	int a = nest_dim(n, "a", POINTS, false), oc = nest_dim(n, "oc", part, false);
+	int ic = nest_dim(n, "ic", in, false), kw = nest_dim(n, "kw", taps, false);
+	int b = nest_dim(n, "b", POINTS, true);
+	Index at[] = {VAR(TASK), index_of(winograd_turn(w)), index_of(winograd_mixed(a, POINTS, b)),
+	    VAR(oc), VAR(ic)};
+	int x = nest_load(n, "m", w->products, at);
+	Affine to[] = {affine_var(TASK), winograd_turn(w), affine_var(a), affine_var(oc),
+	    affine_var(ic), affine_var(kw)};
+	nest_store(n, "z", w->columns, to, winograd_transform(w, n, &w->filter[1], kw, b, x));
+	winograd_put(w, n, "weights, columns");
+}
+
+static void put_rows(Winograd *w)
+{
+	const Found *f = &w->f;
+	Nest *n = winograd_begin_turn(w, "wino_rows");
+	int oc = nest_dim(n, "oc", part_of(w, false), false);
+	int ic = nest_dim(n, "ic", w->x.channels, false), kh = nest_dim(n, "kh", f->taps, false);
+	int kw = nest_dim(n, "kw", f->taps, false), a = nest_dim(n, "a", POINTS, true);
+	Index at[] = {VAR(TASK), index_of(winograd_turn(w)), VAR(a), VAR(oc), VAR(ic), VAR(kw)};
+	int x = nest_load(n, "z", w->columns, at);
+	Affine of[NEST_DIMS] = {0};
+	of[f->out] = channel_of(w, oc);
+	of[f->in] = affine_var(ic);
+	of[f->tap[0]] = affine_var(kh);
+	of[f->tap[1]] = affine_var(kw);
+	winograd_stores(w, n, winograd_transform(w, n, &w->filter[0], kh, a, x), of);
+	winograd_put(w, n, "weights, rows");
+}
+
+/* --- the whole ----------------------------------------------------------------------------- */
+
+static void begin_group(Winograd *w, int *groups)
+{
+	w->group = w->t.tasks * w->t.turns * w->t.bands > 1 ? ++*groups : 0;
+}
+
+/* The turns of a group over the outputs' channels: blocks of these for which M and Z stay in the
+ * cache. */
+static Tiling channel_turns(const Winograd *w)
+{
+	enum { BLOCK = 16, NEAR = 768 << 10, MEMORY = 8 << 20, LEAST = 2, TASKS = 8 };
+	int64_t out = winograd_extent(w, w->f.out);
+	int64_t block = 4 * BLOCK * POINTS * (POINTS + w->f.taps) * w->x.channels;
+	Tiling t = {.tasks = 1, .turns = 1, .bands = 1};
+	if (out % BLOCK) return t;
+	int64_t part = winograd_divisor(out / BLOCK, MAX(NEAR / block, 1));
+	int64_t turns = out / BLOCK / part;
+	t.tasks = winograd_divisor(turns, MIN(TASKS, MAX(MEMORY / (block * part), LEAST)));
+	t.turns = turns / t.tasks;
+	return t;
+}
+
+/* A dim for each of the turns over tiles, and nothing folded: what they leave is read behind them.
+ */
+static Buffer *left_products(Winograd *w)
+{
+	int64_t shape[] = {w->t.tasks, w->t.turns * w->t.bands, POINTS * POINTS,
+	    winograd_extent(w, w->f.out), w->x.channels};
+	return winograd_buffer(w, "a b c d e/16 e%16", COUNT(shape), shape, 0);
+}
+
+static void put_many(Winograd *w, int *groups)
+{
+	begin_group(w, groups);
+	w->x = winograd_images(w);
+	Source dy = gradients(w);
+	w->products = left_products(w);
+	winograd_put_source(w, &w->x);
+	winograd_put_source(w, &dy);
+	put_products(w, &dy, true);
+	w->t = (Tiling){.tasks = 1, .turns = 1, .bands = 1};
+	begin_group(w, groups);
+	put_sum(w, w->products);
+}
+
+static void put_few(Winograd *w, int *groups)
+{
+	begin_group(w, groups);
+	w->x = winograd_images(w);
+	Source dy = gradients(w);
+	winograd_put_source(w, &w->x);
+	winograd_put_source(w, &dy);
+	w->t = channel_turns(w);
+	begin_group(w, groups);
+	int64_t shape[] = {POINTS * POINTS, part_of(w, false), w->x.channels};
+	w->products = winograd_turned(w, "c d e/16 e%16", COUNT(shape), shape);
+	put_products(w, &dy, false);
+}
+
+bool winograd_by_weights(Winograd *w, int *groups)
+{
+	enum { FEW_TILES = 256, TURN_TILES = 112, MEMORY = 16 << 20, LEAST = 2 };
+	const Found *f = &w->f;
+	int64_t m = POINTS + 1 - f->taps;
+	int64_t high = (winograd_extent(w, f->side[0]) + m - 1) / m;
+	Tiling t = winograd_tiling(f, 0, high, TURN_TILES, MEMORY, LEAST);
+	if (tiles_of(f, &t) <= FEW_TILES) t = winograd_tiling(f, 0, high, FEW_TILES, MEMORY, LEAST);
+	if (!pays(f, &t)) return false;
+	w->t = t;
+	for (int s = 0; s < SIDES; s++)
+		w->filter[s] =
+		    winograd_transposed(w->arena, winograd_filter(w->arena, (int)f->taps, f->turned[s]));
+	if (t.tasks * t.turns * t.bands > 1)
+		put_many(w, groups);
+	else
+		put_few(w, groups);
+	put_columns(w);
+	put_rows(w);
+	return true;
+}
