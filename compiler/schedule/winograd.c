@@ -60,7 +60,7 @@ static void make_buffers(Winograd *w)
 	int64_t rows = t->images * t->rows;
 	w->products = winograd_turned(w, "c e/16 d e%16", 3, (int64_t[]){all, rows * t->wide, out});
 	w->columns =
-	    winograd_turned(w, "c f/16 d e f%16", 4, (int64_t[]){POINTS, rows, t->wide * t->m, out});
+	    winograd_turned(w, "f/16 d e c f%16", 4, (int64_t[]){POINTS, rows, t->wide * t->m, out});
 }
 
 static void put_weights(Winograd *w)

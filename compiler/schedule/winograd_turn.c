@@ -171,7 +171,7 @@ void winograd_source(Winograd *w, Source *s)
 	int64_t rows = w->t.images * w->t.rows;
 	int64_t lines[] = {POINTS, rows, s->hi[1], s->channels};
 	int64_t tiles[] = {POINTS * POINTS, rows * w->t.wide, s->channels};
-	s->rows = winograd_turned(w, "c f/16 d e f%16", COUNT(lines), lines);
+	s->rows = winograd_turned(w, "f/16 d e c f%16", COUNT(lines), lines);
 	s->tiles = winograd_turned(w, "c e/16 d e%16", COUNT(tiles), tiles);
 }
 
