@@ -82,7 +82,10 @@ static Nest *conv_fused(Arena *a)
 {
 	Nest *n = conv_nest(
 	    a, (ConvShape){1, 32, 16, 5, 7, 3, 1, 1, 1, B16, W16, B16, true, true, true, .at = 0});
-	for (int l = 0; l < n->nload; l++) n->load[l].prefetch = 4 * (l + 1);
+	for (int l = 0; l < n->nload; l++) {
+		n->load[l].prefetch = 4 * (l + 1);
+		n->load[l].early = !strcmp(n->load[l].as, "r");
+	}
 	return n;
 }
 

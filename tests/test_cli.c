@@ -284,7 +284,8 @@ static void large_weights_are_asked_for_ahead(void **state)
 	expect(s, 0, "cc -std=c11 -Wall -Wextra -Wconversion -Wsign-conversion -Werror -c net.c");
 }
 
-/* A sum over images asks for both operands' next chunk, a convolution for pixels, once a line. */
+/* A sum over images asks for both operands' next chunk, a convolution for pixels, once a line, and
+ * for what its sums are stored with. */
 static void large_images_are_asked_for_ahead(void **state)
 {
 	Spawn *s = *state;
@@ -300,6 +301,8 @@ static void large_images_are_asked_for_ahead(void **state)
 	assert_true(atoi(s->out) > 0);
 	expect(s, 0, "grep 'CNNC_PREFETCH(x, ' net.c | wc -l");
 	assert_true(atoi(s->out) > 0);
+	expect(s, 0, "grep -A4 'CNNC_TILE.* conv_dx_tile' net.c | grep 'CNNC_PREFETCH(y, ' | wc -l");
+	assert_true(atoi(s->out) > 0); /* the ReLU's mask */
 	expect(s, 0, "cc -std=c11 -Wall -Wextra -Wconversion -Wsign-conversion -Werror -c net.c");
 }
 

@@ -2,7 +2,7 @@
  *
  * A load that begins a line asks for the one that lies `prefetch` elements further on. Where turns
  * of the innermost loop walk along a line, as over the channels of a block, it is asked for before
- * that loop. */
+ * that loop. What is early is asked for at the start of a tile. */
 #include "internal.h"
 
 static int64_t line_of(const Kernel *k) { return k->target->cache_line / (k->is_double ? 8 : 4); }
@@ -71,4 +71,16 @@ void ask_before_loop(Scope *s, const Tile *t, const Tree *loop)
 	if (line_of(s->k) < 1 || loop->kid.n != 1 || loop->kid.at[0]->kind != TREE_LEAF) return;
 	for (int k = 0; k < n->nload; k++)
 		if (n->load[k].prefetch) ask_for(s, t, loop, &n->load[k]);
+}
+
+void ask_lines(Scope *s, const Access *x, const Address *at, int n)
+{
+	int64_t line = line_of(s->k);
+	for (int i = 0; i < n && line > 0; i++) {
+		bool known = false;
+		for (int k = 0; k < i && !known; k++)
+			known = key_same(&at[k].key, &at[i].key) &&
+			        floor_div(at[k].c, line) == floor_div(at[i].c, line);
+		if (!known) print_ask(s, x, &at[i]);
+	}
 }

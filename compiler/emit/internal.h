@@ -234,6 +234,7 @@ enum { BIND_NONE, BIND_OR, BIND_AND, BIND_COMPARE, BIND_ADD, BIND_MUL, BIND_UNAR
 /* --- ahead.c: prefetches; below, of what a tile's innermost loop will walk along ------------ */
 
 void ask_at_load(Point *p, const Access *x, const Address *a);
+void ask_lines(Scope *s, const Access *x, const Address *at, int n); /* one ask for each line */
 
 /* --- tile.c, leaf.c ------------------------------------------------------------------------ */
 

@@ -278,6 +278,23 @@ static void print_stores(Scope *s, const Tile *t)
 	s->k->cost->stack += bytes * loads.n;
 }
 
+/* What the sums are stored with comes from far away while they are made. */
+static void print_early(Scope *s, const Tile *t)
+{
+	const Nest *n = t->k->nest;
+	Address *at = NEWS(t->k->arena, Address, t->instances);
+	for (int l = 0; l < n->nload; l++) {
+		int count = 0;
+		for (int i = 0; i < t->instances && n->load[l].early; i++) {
+			Affine sub[NEST_DIMS];
+			if (leader_of(t, i) != i) continue;
+			store_dims(t, i, sub);
+			at[count++] = address_of(s, &n->load[l], sub, store_lanes(t));
+		}
+		ask_lines(s, &n->load[l], at, count);
+	}
+}
+
 /* --- the whole ----------------------------------------------------------------------------- */
 
 /* The stores are the raw accumulators themselves: no chunk is special to them. */
@@ -292,6 +309,7 @@ static bool stores_raw(const Nest *n)
 static void print_body(Scope *s, const Tile *t, bool chunked)
 {
 	const Nest *n = t->k->nest;
+	if (!chunked) print_early(s, t);
 	for (int k = 0; k < n->nacc; k++) print_init(s, t, k);
 	if (chunked && !adds_up(n)) print_resume(s, t);
 	if (n->nacc) print_reduction(s, t);

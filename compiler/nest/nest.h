@@ -203,6 +203,7 @@ typedef struct {
 	Index *at;      /* [buffer->rank]; no two accesses share theirs */
 	int prefetch;   /* elements ahead, 0: none */
 	bool far;       /* into the second-level cache alone, as what is needed much later */
+	bool early;     /* asked for before the sums that it meets in a store */
 } Access;
 
 typedef enum { GUARD_RANGE, GUARD_DIVIDES, GUARD_MASK } GuardKind;

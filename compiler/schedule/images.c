@@ -164,8 +164,8 @@ static int pixels_ahead(const Nest *n, const Access *x, int64_t pixels)
 
 /* What is read once from far away is asked for ahead: of a sum over images the next chunk, which
  * the second-level cache holds until it is due; elsewhere weights larger than that cache, and
- * pixels: a tile takes a few of each block of channels, no stream that a processor would see.
- * Distances were measured. */
+ * pixels: a tile takes a few of each block of channels, no stream that a processor would see. So is
+ * what the sums are stored with, as a residual is. Distances were measured. */
 const Nest *ask_ahead(Arena *a, const Nest *n)
 {
 	enum {
@@ -185,6 +185,9 @@ const Nest *ask_ahead(Arena *a, const Nest *n)
 	if (!images && bytes_of(&c, w) >= LEAST_WEIGHTS) copy->load[w].prefetch = AHEAD_WEIGHTS;
 	if (!images && bytes_of(&c, x) >= LEAST_PIXELS && is_blocked(&n->load[x]))
 		copy->load[x].prefetch = pixels_ahead(n, &n->load[x], AHEAD_PIXELS);
+	for (int l = 0; l < n->nload && !images; l++)
+		copy->load[l].early = !load_in_update(n, l) && access_moves(&n->load[l], c.lane) &&
+		                      bytes_of(&c, l) >= LEAST_PIXELS;
 	for (int i = 0; i < 2 && images; i++) {
 		Access *y = &copy->load[c.contraction.load[i]];
 		y->prefetch = distance(y, k.rows ? k.row : k.image, k.rows ? k.rows : k.images);
