@@ -1,4 +1,4 @@
-"""What peers in Python have in common: they answer lines of the standard input, as tests/bench/step.c says."""
+"""What peers in Python have in common: they answer lines of the standard input, as tests/bench/common/answer.h says."""
 import sys
 import time
 

@@ -3,7 +3,8 @@
  *
  *   peak THREADS [COMMAND OF THE C COMPILER]
  *
- * Answers "info", and "run SECONDS" as step.c does; a call is 1e9 operations of each thread. */
+ * Answers "info" and "run SECONDS", as common/answer.h says; a call is 1e9 operations of each
+ * thread. */
 #define _POSIX_C_SOURCE 200809L
 #include "../../runtime/pool.h"
 #include "common/machine.h"

@@ -54,7 +54,7 @@ class Lost(Exception):
 
 
 class Peer:
-    """A process that answers a line with a line, as tests/bench/step.c says."""
+    """A process that answers a line with a line, as tests/bench/common/answer.h says."""
 
     def __init__(self, name, command, threads, realtime, extra=None):
         self.name = name

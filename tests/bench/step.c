@@ -4,20 +4,16 @@
  *   step FOLDER DATA infer|train BATCH THREADS CLASSES RATE
  *
  * FOLDER has net.so, its header net.h and the first weights, vars; DATA has the images x and the
- * labels label; RATE is that of the steps that are compared. Answers lines of the standard input,
- * one line each:
- *
- *   info           what it is
- *   check PATH     writes floats to PATH: outputs, or the losses of the first steps; "ok"
- *   run SECONDS    a call's seconds of wall clock and of processor time, means over calls that take
- *                  at least SECONDS together, after one that is not timed where it is short
+ * labels label; RATE is that of the steps that are compared. What is checked are outputs, or the
+ * losses of the first steps.
  *
  * A training step is forward, loss, backward and SGD with momentum. The network is any with one
  * image, one output and, for training, one label. */
 #define _POSIX_C_SOURCE 200809L
 #include "../../compiler/cnnc.h"
 #include "../../runtime/pool.h"
-#include "common/machine.h"
+#include "../../compiler/base.h"
+#include "common/answer.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -25,8 +21,6 @@
 enum { FIRST_STEPS = 3, MOST_LOSSES = 8 };
 /* The steps that are timed are to see the same numbers for ever. */
 static const float TIMED_RATE = 1e-7f, MOMENTUM = 0.9f, DECAY = 1e-4f;
-/* A call that takes longer needs no other before it to be as fast as it can. */
-static const double SHORT = 0.5;
 
 struct train {
 	float *vars, *slots;
@@ -157,15 +151,17 @@ static void unload(Peer *p)
 	dlclose(p->library);
 }
 
-static void call(Peer *p)
+static void call(void *self)
 {
+	Peer *p = self;
 	int status = p->step ? p->step(&p->t, p->x, p->label, p->loss, p->scores, p->work, p->shared)
 	                     : p->infer(p->packed, p->x, p->scores, p->work, p->shared);
 	if (status != CNNC_OK) fail(arena_printf(p->arena, "a call returned %d", status));
 }
 
-static void check(Peer *p, const char *path)
+static void check(void *self, const char *path)
 {
+	Peer *p = self;
 	float losses[FIRST_STEPS];
 	for (int i = 0; i < (p->step ? FIRST_STEPS : 1); i++) {
 		call(p);
@@ -176,44 +172,6 @@ static void check(Peer *p, const char *path)
 	size_t size = p->step ? sizeof losses : p->count * sizeof *p->scores;
 	const char *wrong = file_write(p->arena, path, data, size, false);
 	if (wrong) fail(wrong);
-	printf("ok\n");
-}
-
-static void run(Peer *p, double least)
-{
-	static double estimate;
-	long calls = 0;
-	if (estimate < SHORT) {
-		double start = wall_seconds();
-		call(p);
-		estimate = wall_seconds() - start;
-	}
-	double start = wall_seconds(), cpu = cpu_seconds(), took;
-	do {
-		call(p);
-		calls++;
-		took = wall_seconds() - start;
-	} while (took < least);
-	cpu = cpu_seconds() - cpu;
-	estimate = took / (double)calls;
-	printf("%.9g %.9g\n", took / (double)calls, cpu / (double)calls);
-}
-
-static void serve(Peer *p)
-{
-	char line[4096], path[4096];
-	double least;
-	while (fgets(line, sizeof line, stdin)) {
-		if (!strcmp(line, "info\n"))
-			printf("cnnc %s\n", cnnc_version());
-		else if (sscanf(line, "check %4095[^\n]", path) == 1)
-			check(p, path);
-		else if (sscanf(line, "run %lf", &least) == 1)
-			run(p, least);
-		else
-			fail(arena_printf(p->arena, "not understood: %s", line));
-		fflush(stdout);
-	}
 }
 
 int main(int argc, char **argv)
@@ -224,7 +182,8 @@ int main(int argc, char **argv)
 	if (!p || !(p->arena = arena_new(0)) || setjmp(out_of_memory)) fail("out of memory");
 	arena_guard(p->arena, &out_of_memory);
 	load(p, argv + 1);
-	serve(p);
+	const char *info = arena_printf(p->arena, "cnnc %s", cnnc_version());
+	answer_all(&(Answers){"step", info, NULL, check, call, p});
 	unload(p);
 	arena_free(p->arena);
 	free(p);

@@ -30,10 +30,12 @@ const char layer_table[] = "resnet_7x7s2     3   64 224x224   7x7 2 3x3 1\n"
                            "resnet_fc     2048 1000   1x1     1x1 1 0x0 1\n"
                            "alexnet_fc    9216 4096   1x1     1x1 1 0x0 1\n";
 
+const char *const pass_names[PASSES] = {"forward", "data", "weights"};
+
 bool layer_read(const char *line, Layer *y)
 {
 	long long v[10];
-	int n = sscanf(line, "%31s %lld %lld %lldx%lld %lldx%lld %lld %lldx%lld %lld", y->name, &v[0],
+	int n = sscanf(line, "%63s %lld %lld %lldx%lld %lldx%lld %lld %lldx%lld %lld", y->name, &v[0],
 	    &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7], &v[8], &v[9]);
 	*y = (Layer){.ic = v[0],
 	    .oc = v[1],
@@ -42,7 +44,27 @@ bool layer_read(const char *line, Layer *y)
 	    .stride = v[6],
 	    .pad = {v[7], v[8]},
 	    .groups = v[9]};
-	return n == 11 && sscanf(line, "%31s", y->name) == 1;
+	return n == 11 && sscanf(line, "%63s", y->name) == 1;
+}
+
+bool layer_read_case(const char *words, Layer *y, int *pass, int64_t *batch)
+{
+	char name[16];
+	long long size;
+	int end = 0;
+	if (sscanf(words, "%15s %lld %n", name, &size, &end) != 2 || size < 1) return false;
+	for (*pass = 0; *pass < PASSES; ++*pass)
+		if (!strcmp(name, pass_names[*pass])) break;
+	*batch = size;
+	return *pass < PASSES && layer_read(words + end, y);
+}
+
+const char *layer_text(Arena *a, const Layer *y)
+{
+	typedef long long N;
+	return arena_printf(a, "%lld %lld %lldx%lld %lldx%lld %lld %lldx%lld %lld", (N)y->ic, (N)y->oc,
+	    (N)y->in[0], (N)y->in[1], (N)y->kernel[0], (N)y->kernel[1], (N)y->stride, (N)y->pad[0],
+	    (N)y->pad[1], (N)y->groups);
 }
 
 int64_t layer_out(const Layer *y, int d)
@@ -57,4 +79,17 @@ double layer_flop(const Layer *y, int64_t batch)
 {
 	return 2.0 * (double)(batch * y->oc * layer_out(y, 0) * layer_out(y, 1)) *
 	       (double)(y->ic / y->groups * y->kernel[0] * y->kernel[1]);
+}
+
+void layer_numbers(const Layer *y, int operand, float *x, int64_t n)
+{
+	enum { INPUT, WEIGHTS };
+	bool negative = operand == WEIGHTS || (operand == INPUT && layer_is_image(y));
+	for (int64_t i = 0; i < n; i++) {
+		uint32_t h = (uint32_t)i + (uint32_t)(operand + 1) * 0x9e3779b9;
+		h = (h ^ h >> 16) * 0x85ebca6b;
+		h = (h ^ h >> 13) * 0xc2b2ae35;
+		float value = (float)((h ^ h >> 16) >> 8) * 0x1p-23f - 1;
+		x[i] = negative || value > 0 ? value : 0;
+	}
 }
