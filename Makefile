@@ -112,14 +112,15 @@ fuzz: $(CNNC) $(FUZZERS)
 	@BUILD=$(BUILD) $(BUILD)/fuzz/fuzz_networks $(N) $(SEED)
 
 # Whole networks beside other engines: rewrites tables and figure in docs/; BENCH="--network resnet50 --batch 1
-# --threads 1 --what infer" measures a part, see tests/bench/bench.py. Single layers, as shares of the
-# machine's peak: KERNELS="--filter 3x3 --batch 1".
+# --threads 1 --what infer" measures a part, see tests/bench/bench.py. Single layers beside oneDNN and ONNX Runtime:
+# KERNELS="--filter 3x3 --batch 1", see tests/bench/layers.py.
 benches: $(CNNC) $(BENCHES)
 bench: deps
 	@$(SUBMAKE) benches
 	@BUILD=$(BUILD) python3 tests/bench/bench.py $(BENCH)
-bench-kernels: $(BUILD)/bench/kernels
-	@$< $(KERNELS)
+bench-kernels: deps
+	@$(SUBMAKE) benches
+	@BUILD=$(BUILD) python3 tests/bench/layers.py $(KERNELS)
 
 # Learns the digits of examples/ in the open, in a few seconds.
 demo: $(CNNC) $(RT)

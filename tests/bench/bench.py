@@ -22,30 +22,20 @@ filter, and with --write, the tables and the figure in docs/ are made of them. -
 BUILD is the build folder. PYTHON_BENCH names a Python with the peers' packages; without it one is made there.
 """
 import argparse
-import array
 import json
-import os
-import pathlib
-import platform
 import shutil
 import subprocess
 import sys
-import time
 
 import cases
 import emitted
 import peers
 import report
+import session
+from session import BENCH, BUILD, ROOT, floats, say
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = ROOT / os.environ.get("BUILD", "build")
-BENCH = BUILD / "bench"
 GATE, MOVED = 1e-4, 0.05
 PAUSE = 0.05  # seconds between two peers' turns, in which the threads of the first go to sleep
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def prepared(python, network, rows):
@@ -69,12 +59,6 @@ def compiled(row, data, meta, cc):
     return net
 
 
-def floats(path):
-    values = array.array("f")
-    values.frombytes(path.read_bytes())
-    return values
-
-
 def distance(got, want):
     """The largest difference, of the largest number; a NaN is far."""
     top = max(map(abs, want))
@@ -82,14 +66,14 @@ def distance(got, want):
     return worst / top
 
 
-class Session:
+class Session(session.Session):
     """All peers of a row, open."""
 
     def __init__(self, row, python, data, meta, net, args):
-        self.row, self.data, self.args, self.peers, self.lost = row, data, args, [], []
-        own = BUILD / "bench"
-        self.open("peak", [own / "peak", row.threads, args.cc])
-        self.open("cnnc", [own / "step", net.folder, data, row.kind, row.batch, row.threads, meta["classes"],
+        super().__init__(row.threads, args)
+        self.row, self.data, self.errors = row, data, {}
+        self.open("peak", [BENCH / "peak", row.threads, args.cc])
+        self.open("cnnc", [BENCH / "step", net.folder, data, row.kind, row.batch, row.threads, meta["classes"],
                            row.of.rate])
         for name in cases.peers(row, args.compile):
             script = cases.PEERS[name][0]
@@ -97,32 +81,7 @@ class Session:
                 continue
             if script != "onnx_peer.py" or (data / f"b{row.batch}.onnx").exists():
                 self.open(name, [python, ROOT / "tests/bench" / script, name, row.network, data, row.kind, row.batch,
-                                 row.threads])
-        self.versions, self.errors = {}, {}
-
-    def open(self, name, command):
-        self.peers.append(peers.Peer(name, command, self.row.threads, self.args.realtime, cases.ENVIRONMENT.get(name)))
-
-    def lose(self, peer):
-        if peer.name in ("peak", "cnnc"):
-            raise peers.Lost(peer.name)
-        say(f"  {peer.name} does not answer: it is left out")
-        self.lost.append(peer.name)
-        self.peers.remove(peer)
-        peer.close()
-
-    def introduce(self):
-        """They start at once, and answer when they are ready."""
-        for p in list(self.peers):
-            try:
-                p.send("info")
-            except peers.Lost:
-                self.lose(p)
-        for p in list(self.peers):
-            try:
-                self.versions[p.name] = p.receive()
-            except peers.Lost:
-                self.lose(p)
+                                 row.threads], cases.ENVIRONMENT.get(name))
 
     def check(self):
         """Outputs or first losses; False if some are wrong."""
@@ -151,96 +110,35 @@ class Session:
             path.unlink()
         return good
 
-    def turn(self, peer, times):
-        """One peer's repetition. Returns the processors that the others kept busy meanwhile."""
-        others = [p for p in self.peers if p is not peer]
-        before, start = sum(p.processor_time() for p in others), time.time()
-        wall, cpu = map(float, peer.ask(f"run {self.args.seconds}").split())
-        times.append((wall, cpu))
-        return (sum(p.processor_time() for p in others) - before) / (time.time() - start)
-
-    def measure(self):
-        """Repetitions by peer, as pairs of wall clock and processor time; and the others' share."""
-        times, others = {p.name: [] for p in self.peers}, [0.0]
-        for _ in range(self.args.rounds + 1):
-            for p in list(self.peers):
-                time.sleep(PAUSE)
-                try:
-                    others.append(self.turn(p, times[p.name]))
-                except peers.Lost:
-                    self.lose(p)
-                    del times[p.name]
-        return {name: t[1:] for name, t in times.items()}, max(others)
-
-    def close(self):
-        for p in self.peers:
-            p.close()
-
 
 def measure_row(row, python, data, meta, net, args):
     """What is kept of a row; None: it failed."""
-    session = Session(row, python, data, meta, net, args)
+    opened = Session(row, python, data, meta, net, args)
     try:
-        session.introduce()
-        if not session.check():
+        opened.introduce()
+        if not opened.check():
             return None
-        times, others = session.measure()
+        times, others = opened.measure(PAUSE)
     except peers.Lost as lost:
         say(f"  {lost} does not answer: no row")
         return None
     finally:
-        session.close()
-    session.versions["cnnc"] += commit()
-    found = {"times": times, "others": others, "lost": session.lost, "errors": session.errors,
-             "versions": session.versions, "flop": meta["flop"][row.kind] * row.batch, "machine": machine(),
+        opened.close()
+    opened.versions["cnnc"] += session.commit()
+    found = {"times": times, "others": others, "lost": opened.lost, "errors": opened.errors,
+             "versions": opened.versions, "flop": meta["flop"][row.kind] * row.batch, "machine": session.machine(),
              "cc": f"{args.cc} ({emitted.version(args.cc)})", "seconds": args.seconds, "realtime": args.realtime}
     if row.kind == "train":
         found |= {"bytes": net.bytes_of_step(row.batch), "torch_bytes": meta["peak"][str(row.batch)]}
     return found
 
 
-def commit():
-    """Which text of cnnc it was, where git knows."""
-    git = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
-    return "" if git.returncode else f" ({git.stdout.strip()})"
-
-
-def machine():
-    fields = {}
-    try:
-        for line in open("/proc/cpuinfo"):
-            key, _, value = line.partition(":")
-            fields.setdefault(key.strip(), value.strip())
-    except OSError:
-        pass
-    name = fields.get("model name", "unknown")
-    if "cpu family" in fields:
-        name += f" (family {fields['cpu family']}, model {fields['model']})"
-    flags = fields.get("flags", "").split()
-    vectors = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else platform.machine()
-    return f"{os.cpu_count()} processors {name}, {vectors}, {platform.system()}"
-
-
-def kept():
-    path = BENCH / "results.json"
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def keep(row, found):
-    """Replaces the row in the file, which is never half written."""
-    results = kept() | {row.key: found}
-    part = BENCH / "results.json.part"
-    part.write_text(json.dumps(results, indent=1))
-    part.rename(BENCH / "results.json")
-
-
-def settled(row):
+def settled(row, found):
     """Whether a row was kept, and measured on a machine that had little else to do."""
-    found = kept().get(row.key)
     return bool(found) and not found["lost"] and report.Result(row, found).quiet >= report.QUIET
 
 
-def measure(rows, args):
+def measure(rows, store, args):
     """Measures all rows; returns whether all could be."""
     python, good, ready, made = peers.environment(BUILD), True, {}, {}
     for name in dict.fromkeys(row.network for row in rows):
@@ -254,7 +152,8 @@ def measure(rows, args):
         found = measure_row(row, python, *ready[row.network], made[row.network, row.batch], args)
         good = good and found is not None and not found["lost"]
         if found:
-            keep(row, found)
+            store.keep(row.key, found)
+            store.save()
             say("  " + report.line(row, found))
     return good
 
@@ -281,10 +180,11 @@ def main():
     if not rows:
         parser.error("no row is left of the filter")
     filtered = args.what or args.network or args.batch or args.threads or args.peers or args.missing
+    store = session.Store(BENCH / "results.json")
     if args.missing:
-        rows = [r for r in rows if not settled(r)]
-    good = args.report or measure(rows, args)
-    results = {r: kept()[r.key] for r in cases.rows() if r.key in kept()}
+        rows = [r for r in rows if not settled(r, store.rows.get(r.key))]
+    good = args.report or measure(rows, store, args)
+    results = {r: store.rows[r.key] for r in cases.rows() if r.key in store.rows}
     print(report.text(results))
     if args.write or not filtered:
         report.write(ROOT / "docs", results)

@@ -4,11 +4,18 @@ import shlex
 import subprocess
 
 
-class Emitted:
-    """The emitted C of a network at one batch size, as FOLDER/net.c, .h, .so; kept while nothing changes.
+def compile_library(source, cc):
+    """NAME.c to NAME.so, unless neither text nor command have changed."""
+    library, command = source.with_suffix(".so"), source.with_suffix(".cc")
+    old = not library.exists() or library.stat().st_mtime < source.stat().st_mtime
+    if old or not command.exists() or command.read_text() != cc:
+        library.unlink(missing_ok=True)
+        subprocess.run([*shlex.split(cc), "-shared", "-fPIC", source, "-lm", "-o", library], check=True)
+        command.write_text(cc)
 
-    A command of another compiler is noticed, too.
-    """
+
+class Emitted:
+    """The emitted C of a network at one batch size, as FOLDER/net.c, .h, .so; kept while nothing changes."""
 
     def __init__(self, root, build, folder, network, batch, cc):
         folder.mkdir(parents=True, exist_ok=True)
@@ -18,12 +25,7 @@ class Emitted:
                         f"-binfer={batch}", f"-btrain={max(batch, network.least_train)}", "-o", folder / "net.c"],
                        check=True)
         self.folder = folder
-        source, library, command = folder / "net.c", folder / "net.so", folder / "cc"
-        old = not library.exists() or library.stat().st_mtime < source.stat().st_mtime
-        if old or not command.exists() or command.read_text() != cc:
-            library.unlink(missing_ok=True)
-            subprocess.run([*shlex.split(cc), "-shared", "-fPIC", source, "-lm", "-o", library], check=True)
-            command.write_text(cc)
+        compile_library(folder / "net.c", cc)
         self.size = {k: int(v) for k, v in re.findall(r"#define NET_(\w+) (\d+)\n", (folder / "net.h").read_text())}
 
     def write_vars(self, weights, index):

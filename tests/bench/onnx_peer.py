@@ -12,21 +12,9 @@ import answer
 
 
 def open_ort(path, x, threads):
-    import onnxruntime as ort
-    ort.set_default_logger_severity(3)
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    binding = session.io_binding()
-    binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(x))
-    binding.bind_output("y", "cpu")
-
-    def check():
-        session.run_with_iobinding(binding)
-        return binding.copy_outputs_to_cpu()[0]
-    return f"ONNX Runtime {ort.__version__}", check, lambda: session.run_with_iobinding(binding)
+    import onnxruntime
+    from onnx_session import bound
+    return f"ONNX Runtime {onnxruntime.__version__}", *bound(path, x, threads)
 
 
 def open_openvino(path, x, threads):

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import select
+import shlex
 import subprocess
 import sys
 
@@ -33,6 +34,34 @@ def environment(build):
                 print(f"bench: no {name} to be had: it is left out", file=sys.stderr)
         mark.touch()
     return str(python)
+
+
+# Both oneDNNs may be the faster: the newest knows only SYCL, which takes its time for each call.
+ONEDNN = {
+    "onednn": ("onednn", "onednn-devel", "intel-opencl-rt"),
+    "onednn_omp": ("onednn-cpu-gomp", "onednn-devel-cpu-gomp"),
+}
+
+
+def onednn(python, build, name, cc):
+    """A oneDNN of ONEDNN: its program, made of tests/bench/onednn, and its environment; or None."""
+    folder = build / "venv-bench" / name
+    lib, program = folder / "lib", folder / "layers"
+    sources = [HERE / "onednn/onednn.c", *(build / f"tests/bench/common/{part}.o" for part in ("answer", "layer"))]
+    if not (folder / "tried").exists():
+        print(f"bench: installing {', '.join(ONEDNN[name])} into {folder}", file=sys.stderr)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--ignore-installed", "--prefix", folder,
+                        *ONEDNN[name]])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "tried").touch()
+    if not (lib / "libdnnl.so").exists():
+        return print(f"bench: no {ONEDNN[name][0]} to be had: it is left out", file=sys.stderr)
+    if not program.exists() or any(s.stat().st_mtime > program.stat().st_mtime for s in sources):
+        subprocess.run([*shlex.split(cc), "-std=c11", "-I", folder / "include", *sources, build / "libcnnc.a", "-L", lib,
+                        "-ldnnl", f"-Wl,-rpath-link,{lib}", "-lm", "-o", program], check=True)
+    paths = [lib, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
+    return program, {"LD_LIBRARY_PATH": ":".join(map(str, paths)), "ONEAPI_DEVICE_SELECTOR": "opencl:cpu",
+                     "OCL_ICD_FILENAMES": str(lib / "libintelocl.so")}
 
 
 def cores(threads):

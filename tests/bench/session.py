@@ -1,0 +1,129 @@
+"""What the benchmarks share: peers that are open and take turns, rows that are kept, and where it was."""
+import array
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+import peers
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = ROOT / os.environ.get("BUILD", "build")
+BENCH = BUILD / "bench"
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def floats(path):
+    values = array.array("f")
+    values.frombytes(path.read_bytes())
+    return values
+
+
+class Session:
+    """Peers that are open, on so many threads."""
+    NEEDED = "peak", "cnnc"
+
+    def __init__(self, threads, args):
+        self.threads, self.args = threads, args
+        self.peers, self.lost, self.versions = [], [], {}
+
+    def open(self, name, command, extra=None):
+        self.peers.append(peers.Peer(name, command, self.threads, self.args.realtime, extra))
+
+    def lose(self, peer):
+        if peer.name in self.NEEDED:
+            raise peers.Lost(peer.name)
+        say(f"  {peer.name} does not answer: it is left out")
+        self.lost.append(peer.name)
+        self.peers.remove(peer)
+        peer.close()
+
+    def ask_all(self, line, among=None):
+        """Answers by name. All are asked at once."""
+        asked, answers = [], {}
+        for p in list(among or self.peers):
+            try:
+                p.send(line)
+                asked.append(p)
+            except peers.Lost:
+                self.lose(p)
+        for p in asked:
+            try:
+                answers[p.name] = p.receive()
+            except peers.Lost:
+                self.lose(p)
+        return answers
+
+    def introduce(self):
+        self.versions = self.ask_all("info")
+
+    def turn(self, peer, times):
+        """One peer's repetition. Returns the processors that the others kept busy meanwhile."""
+        others = [p for p in self.peers if p is not peer]
+        before, start = sum(p.processor_time() for p in others), time.time()
+        wall, cpu = map(float, peer.ask(f"run {self.args.seconds}").split())
+        times.append((wall, cpu))
+        return (sum(p.processor_time() for p in others) - before) / (time.time() - start)
+
+    def measure(self, pause, among=None):
+        """Repetitions by peer, as pairs of wall clock and processor time; and the others' share."""
+        among = list(among or self.peers)
+        times, others = {p.name: [] for p in among}, [0.0]
+        for _ in range(self.args.rounds + 1):
+            for p in list(among):
+                time.sleep(pause)
+                try:
+                    others.append(self.turn(p, times[p.name]))
+                except peers.Lost:
+                    self.lose(p)
+                    among.remove(p)
+                    del times[p.name]
+        return {name: t[1:] for name, t in times.items()}, max(others)
+
+    def close(self):
+        for p in self.peers:
+            p.close()
+
+
+class Store:
+    """Rows by key, in a file that is never half written."""
+
+    def __init__(self, path):
+        self.path = path
+        self.rows = json.loads(path.read_text()) if path.exists() else {}
+
+    def keep(self, key, found):
+        self.rows[key] = found
+
+    def save(self):
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps(self.rows, separators=(",", ":")).replace('},"', '},\n"'))
+        part.rename(self.path)
+
+
+def commit():
+    """Which text of cnnc it was, where git knows."""
+    git = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return "" if git.returncode else f" ({git.stdout.strip()})"
+
+
+def machine():
+    fields = {}
+    try:
+        for line in open("/proc/cpuinfo"):
+            key, _, value = line.partition(":")
+            fields.setdefault(key.strip(), value.strip())
+    except OSError:
+        pass
+    name = fields.get("model name", "unknown")
+    if "cpu family" in fields:
+        name += f" (family {fields['cpu family']}, model {fields['model']})"
+    flags = fields.get("flags", "").split()
+    vectors = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else platform.machine()
+    return f"{os.cpu_count()} processors {name}, {vectors}, {platform.system()}"
