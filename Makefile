@@ -42,7 +42,7 @@ BENCHES  := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/bench/%)
 FUZZERS  := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 ALL_SRC  := $(LIB_SRC) compiler/main.c $(RT_SRC) $(TEST_SRC) $(HELP_SRC) $(BENCH_SRC) $(BENCH_HELP) $(FUZZ_SRC)
 
-.PHONY: all tests deps demo check check-full check-san fuzz benches bench bench-kernels golden fmt lint layers \
+.PHONY: all tests deps demo check check-full check-san fuzz benches bench bench-kernels ablation roofline golden fmt lint layers \
 	install clean
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -121,6 +121,16 @@ bench: deps
 bench-kernels: deps
 	@$(SUBMAKE) benches
 	@BUILD=$(BUILD) python3 tests/bench/layers.py $(KERNELS)
+# What fusion, Winograd, prefetches and vectors bring: ABLATION="--network lenet", see tests/bench/ablation.py.
+ablation: deps
+	@$(SUBMAKE) benches
+	@BUILD=$(BUILD) python3 tests/bench/ablation.py $(ABLATION)
+# A network's steps below the machine's roofs, drawn.
+NETWORK  ?= networks/resnet.lua -D depth=50 -b infer=1 -b train=16
+PLOT     ?= $(BUILD)/roofline.svg
+roofline: deps
+	@$(SUBMAKE) $(CNNC)
+	@BUILD=$(BUILD) python3 tests/bench/roofline.py $(PLOT) $(NETWORK)
 
 # Learns the digits of examples/ in the open, in a few seconds.
 demo: $(CNNC) $(RT)

@@ -106,7 +106,7 @@ static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *n
 	Part *p = lower_graph(c->arena, g, kind, name);
 	if (dumps(c, "nests")) dump_nests(p, c->dump);
 	prune_part(c->arena, p);
-	fuse_part(c->arena, p);
+	if (!(c->options->without & STAGE_FUSE)) fuse_part(c->arena, p);
 	if (dumps(c, "fused")) dump_nests(p, c->dump);
 	if (takes_winograd(c, kind)) winograd_part(c->arena, p);
 	layout_part(c->arena, p);
@@ -119,7 +119,7 @@ static void finish_part(Compilation *c, Part *p)
 {
 	Program *program = c->program;
 	if (!p || c->diag->errors) return;
-	order_part(c->arena, p);
+	if (!(c->options->without & STAGE_ORDER)) order_part(c->arena, p);
 	inplace_part(c->arena, p);
 	schedule_part(
 	    c->arena, p, program->target, program->ntarget, program->is_double, &c->decisions);
@@ -246,6 +246,8 @@ Program *compile_program(Arena *a, Diag *d, const Options *opt, Model *m, Text *
 	p->options = opt;
 	p->is_double = opt->is_double;
 	c.decisions.diag = d;
+	c.decisions.whole = opt->without & STAGE_CHUNKS;
+	c.decisions.waits = opt->without & STAGE_AHEAD;
 	choose_targets(p, opt->target);
 	c.decisions.arena = a;
 	if (!decisions_read(&c.decisions, d, opt->decisions) || !model_layout(m, !opt->inference_only))

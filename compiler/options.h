@@ -10,6 +10,10 @@ enum { BATCH_LIMIT = 8 };
 /* Where convolutions may take fewer multiplications. */
 typedef enum { WINOGRAD_INFERENCE, WINOGRAD_ALL, WINOGRAD_NONE } WinogradUse;
 
+/* Bits of stages to leave out. For the benchmarks, which say what each brings: no option of the
+ * command line. */
+enum { STAGE_FUSE = 1, STAGE_ORDER = 2, STAGE_CHUNKS = 4, STAGE_AHEAD = 8 };
+
 typedef struct Options {
 	const char *file;         /* NET.lua */
 	const char *output;       /* NULL: the file's name with .c, here */
@@ -22,6 +26,7 @@ typedef struct Options {
 	bool recompute;          /* activations, instead of keeping them */
 	int64_t recompute_bytes; /* no more than this takes; 0: as little as can be */
 	WinogradUse winograd;
+	unsigned without;      /* stages */
 	bool inference_only;   /* no eval, gradients, update, step */
 	bool profile;          /* steps that are timed */
 	bool is_double;        /* --real=double */

@@ -95,6 +95,65 @@ static void kernels_of_layers_are_right(void **state)
 	assert_non_null(strstr(s->out, "5 lines"));
 }
 
+static void layers_of_a_network_are_listed(void **state)
+{
+	Spawn *s = *state;
+	spawn_write(s, "net.lua", network);
+	expect(s, 0, BENCH "shapes net.lua");
+	assert_string_equal(s->out, "conv 1 5 4x4 3x3 1 1x1 1\nfc 80 3 1x1 1x1 1 0x0 1\n");
+	spawn_write(s, "uneven.lua",
+	    "local x = image('x', 4, 8, 8):conv(param.conv, 5, {kernel = 3, stride = {1, 2}})\n"
+	    "return network{output = {y = x:conv(param.next, 6, {kernel = 1})}}\n");
+	expect(s, 0, BENCH "shapes uneven.lua");
+	assert_string_equal(s->out, "next 5 6 6x3 1x1 1 0x0 1\n");
+	assert_non_null(strstr(s->err, "conv is left out"));
+	expect(s, 1, BENCH "shapes absent.lua");
+}
+
+/* A layer's C is made before its answers, and another layer may follow it. */
+static void a_layer_is_a_peer(void **state)
+{
+	static const char lines[] = "printf 'info\\nopen forward 2 a 8 4 1x1 1x1 1 0x0 1\\n%s"
+	                            "open weights 1 b 3 16 6x6 3x3 2 1x1 1\\n%s' | " BENCH "layer . %d";
+	Spawn *s = *state;
+	double wall = 0, cpu = 0;
+	for (int threads = 1; threads <= 2; threads++) {
+		expect(s, 0, lines, "", "", threads);
+		assert_non_null(strstr(s->out, "./a_forward_b2.c\n./b_weights_b1.c\n"));
+		expect(s, 0,
+		    "for f in a_forward_b2 b_weights_b1; do cc -shared -fPIC $f.c -lm -o $f.so; done");
+		expect(s, 0, lines, "check y\\nrun 0.01\\n", "check dw\\nrun 0.01\\n", threads);
+		const char *last = strstr(s->out, "./b_weights_b1.c\nok\n");
+		assert_non_null(last);
+		assert_int_equal(sscanf(last, "%*s ok %lf %lf", &wall, &cpu), 2);
+		assert_true(wall > 0 && cpu > 0);
+		expect(s, 0, "test $(wc -c <y) = 32 && test $(wc -c <dw) = 1728");
+		spawn(s, "od -An -v -tf4 y");
+		assert_non_null(strpbrk(s->out, "123456789"));
+	}
+	expect(s, 1, "echo 'open sideways 1 a 8 4 1x1 1x1 1 0x0 1' | " BENCH "layer . 1");
+	assert_non_null(strstr(s->err, "not a layer"));
+}
+
+/* Whatever is left out, the network is there. */
+static void stages_may_be_left_out(void **state)
+{
+	static const char *const stage[] = {"none", "fuse", "order", "chunks", "ahead"};
+	Spawn *s = *state;
+	load_zeros(s);
+	for (size_t i = 0; i < sizeof stage / sizeof *stage; i++) {
+		expect(s, 0,
+		    BENCH "variant %s net.lua -b 2 --target generic -o net.c && "
+		          "cc -shared -fPIC net.c -lm -o net.so",
+		    stage[i]);
+		expect(s, 0, "printf 'info\\ncheck y\\nrun 0.01\\n' | " BENCH "step . . train 2 1 3 0.1");
+		answers(s);
+	}
+	expect(s, 2, BENCH "variant everything net.lua -o net.c");
+	expect(s, 2, BENCH "variant fuse net.lua --absent");
+	expect(s, 1, BENCH "variant fuse absent.lua -o net.c");
+}
+
 int main(void)
 {
 	const struct CMUnitTest test[] = {
@@ -102,6 +161,10 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 	        a_peer_refuses_what_does_not_fit, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(the_peak_is_a_peer, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(
+	        layers_of_a_network_are_listed, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(a_layer_is_a_peer, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(stages_may_be_left_out, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(kernels_of_layers_are_right, spawn_setup, spawn_teardown),
 	};
 	return cmocka_run_group_tests(test, NULL, NULL);

@@ -78,11 +78,12 @@ static void choose_lane(Choice *c)
 	}
 }
 
-static Scheduled *try_vectors(
-    Arena *a, const Nest *n, const Target *t, int lanes, Strides strides, const char **error)
+static Scheduled *try_vectors(Arena *a, const Nest *n, const Target *t, int lanes, Strides strides,
+    bool whole, const char **error)
 {
 	static const int vectors[] = {4, 2, 1};
 	Choice probe = choice_new(n, t, lanes, strides);
+	probe.whole = whole;
 	*error = "no dim fits the lanes";
 	if (lanes < 2 || stores_use(n, E_HASH)) return NULL; /* integers, one by one */
 	choose_lane(&probe);
@@ -128,7 +129,8 @@ static Scheduled *try_plain(
 
 /* Phases of a stride are exact, but each is a piece of text: where they are too many, divisors are
  * asked for at run time, which always fits. NULL, with *error set: some other limit. */
-static Scheduled *choose(Arena *a, const Nest *n, const Target *t, int lanes, const char **error)
+static Scheduled *choose(
+    Arena *a, const Nest *n, const Target *t, int lanes, bool whole, const char **error)
 {
 	enum { PIECES = 1200 };
 	int64_t pieces = phase_pieces(n);
@@ -136,7 +138,7 @@ static Scheduled *choose(Arena *a, const Nest *n, const Target *t, int lanes, co
 	Strides last = pieces ? STRIDES_ASKED : STRIDES_WIDE;
 	Scheduled *made = NULL;
 	for (Strides s = first; s <= last; s++) {
-		Scheduled *vectors = try_vectors(a, n, t, lanes, s, error);
+		Scheduled *vectors = try_vectors(a, n, t, lanes, s, whole, error);
 		if (vectors) made = vectors;
 		if (vectors && in_budget(made)) return made;
 	}
@@ -275,7 +277,7 @@ static bool schedule_step(
 		const char *error;
 		Scheduled *made = follow(a, n, d, nest_key(a, n, target[t]));
 		given[t] = made != NULL;
-		if (!made) made = choose(a, n, target[t], lanes_of(target[t], is_double), &error);
+		if (!made) made = choose(a, n, target[t], lanes_of(target[t], is_double), d->whole, &error);
 		if (!made) {
 			report(d, n, error);
 			return false;
@@ -307,7 +309,8 @@ void schedule_part(
 	if (!d->made.arena) map_init(&d->made, a);
 	for (int i = 0; i < p->step.n; i++) {
 		Step *step = &p->step.at[i];
-		step->nest = ask_ahead(a, merge_dims(a, step->nest));
+		step->nest = merge_dims(a, step->nest);
+		if (!d->waits) step->nest = ask_ahead(a, step->nest);
 		form.len = 0;
 		nest_form(step->nest, &form);
 		const Step *of = map_get(&d->made, form.data, form.len);

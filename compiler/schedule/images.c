@@ -120,7 +120,7 @@ static int task_loop(Choice *c, int64_t lane_block, const Share *share, int nsha
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
 {
 	Chunking k;
-	if (!find_chunks(c, &k)) return false;
+	if (c->whole || !find_chunks(c, &k)) return false;
 	for (int d = 0; d < c->nest->ndim; d++)
 		if (is_space(c, d) && moves_both(c, d)) outer_loop(c, d, false);
 	int done = task_loop(c, lane_block, share, nshare);

@@ -68,7 +68,8 @@ typedef struct {
 	int64_t unroll; /* channels summed in one piece of straight text */
 	Strides strides;
 	Schedule s;
-	bool full; /* more lines than a schedule holds */
+	bool whole; /* sums over images stay in one chunk */
+	bool full;  /* more lines than a schedule holds */
 } Choice;
 
 /* Instances of a tile along one dim. */

@@ -18,7 +18,8 @@ typedef struct {
 		Where where;       /* of a given one, and */
 		const Target *target;
 	}) item;
-	Map made; /* the first Step of each form of nest */
+	bool waits, whole; /* to be compared with: nothing is asked for ahead; no chunks (images.c) */
+	Map made;          /* the first Step of each form of nest */
 } Decisions;
 
 /* decisions.c: a file of them (NULL: none); false after errors. */

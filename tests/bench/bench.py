@@ -54,7 +54,7 @@ def prepared(python, network, rows):
 def compiled(row, data, meta, cc):
     folder = BENCH / "emitted" / f"{row.network}_b{row.batch}"
     say(f"{row.network}: compiling for batch {row.batch}")
-    net = emitted.Emitted(ROOT, BUILD, folder, row.of, row.batch, cc)
+    net = emitted.Emitted(ROOT, folder, row.of, row.batch, cc, [BUILD / "cnnc"])
     net.write_vars(data / "weights", meta["tensors"])
     return net
 

@@ -17,11 +17,12 @@ def compile_library(source, cc):
 class Emitted:
     """The emitted C of a network at one batch size, as FOLDER/net.c, .h, .so; kept while nothing changes."""
 
-    def __init__(self, root, build, folder, network, batch, cc):
+    def __init__(self, root, folder, network, batch, cc, command):
+        """`command`: cnnc, and options of its own."""
         folder.mkdir(parents=True, exist_ok=True)
         file, *options = network.description.split()
         define = [word for option in options for word in ("-D", option)]
-        subprocess.run([build / "cnnc", root / "networks" / file, *define, "--prefix=net", "--if-changed",
+        subprocess.run([*command, root / "networks" / file, *define, "--prefix=net", "--if-changed",
                         f"-binfer={batch}", f"-btrain={max(batch, network.least_train)}", "-o", folder / "net.c"],
                        check=True)
         self.folder = folder
@@ -47,6 +48,10 @@ class Emitted:
     def bytes_of_step(self, batch):
         """What a program that trains allocates: weights, slots, and work, which holds the gradients."""
         return 4 * (self.size["VARS"] + self.size["SLOTS"]) + self.size[f"STEP_B{batch}_WORK"]
+
+    def bytes_of_inference(self, batch):
+        """Packed weights and work."""
+        return self.size["PACKED_BYTES"] + self.size[f"INFER_B{batch}_WORK"]
 
 
 def version(command):
