@@ -2,11 +2,12 @@
 """`make ablation`: what fusion, Winograd's convolutions, prefetches and vectors bring to whole networks.
 
     python3 tests/bench/ablation.py [--network resnet50,lenet] [--what infer,train] [--batch 1,16]
-                                    [--rounds N] [--seconds S] [--cc COMMAND] [--missing] [--realtime] [--write] [--report]
+                                    [--rounds N] [--seconds S] [--cc COMMAND] [--missing] [--realtime] [--write]
+                                    [--report]
 
 A network is compiled as always, and once more for each thing left out or put in; all take turns on one thread. What
-they compute is compared first, as in bench.py. Training is measured with more than one image. Stages that no option of cnnc leaves out are left out by the
-program `variant`. Rows are kept in BUILD/bench/ablation.json.
+they compute is compared first, as in bench.py. Training is measured with more than one image. Stages that no option
+of cnnc leaves out are left out by the program `variant`. Rows are kept in BUILD/bench/ablation.json.
 """
 import argparse
 import concurrent.futures
@@ -139,8 +140,8 @@ def text(results):
     found = list(results.values())
     of = lambda key: report.distinct(f[key] for f in found)
     rounds = " or ".join(map(str, sorted({len(f["times"]["cnnc"]) for f in found})))
-    out = [f"Measured on {of('machine')}, one thread, target {of('target')}, with {of('version')}; by {of('cc')}. Medians "
-           f"of {rounds} rounds."]
+    out = [f"Measured on {of('machine')}, one thread, target {of('target')}, with {of('version')}; by {of('cc')}. "
+           f"Medians of {rounds} rounds."]
     for kind in cases.KINDS:
         if any(row.kind == kind for row in results):
             out += [f"### {report.TITLES[kind]}", table(kind, results)]
@@ -177,7 +178,7 @@ def main():
     args, good = options(), True
     rows = [r for r in cases.rows(args.what, args.network, args.batch, [1]) if r.kind == "infer" or r.batch > 1]
     store = session.Store(BENCH / "ablation.json")
-    whole = args.network == list(NETWORKS) and not (args.what or args.batch or args.missing)
+    whole = args.network == list(NETWORKS) and not (args.what or args.batch or args.missing or args.report)
     if args.missing:
         rows = [r for r in rows if r.key not in store.rows or quiet(store.rows[r.key]) < report.QUIET]
     if not args.report and rows:

@@ -2,7 +2,7 @@
 import sys
 import time
 
-SHORT = 0.5  # a call that takes longer needs no other before it to be as fast as it can
+SHORT = 3  # a call that takes longer than so many turns needs no other before it to be as fast as it can
 
 
 class Timer:
@@ -12,7 +12,7 @@ class Timer:
     def run(self, least):
         """Seconds of wall clock and of processor time a call, means over calls of at least `least` seconds."""
         call, clock = self.call, time.perf_counter
-        if self.estimate < SHORT:
+        if self.estimate < SHORT * least:
             start = clock()
             call()
             self.estimate = max(clock() - start, 1e-6)

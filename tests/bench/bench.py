@@ -18,7 +18,7 @@ multiplies, most of all for PyTorch. --realtime, as root, lets peers run before 
 only rows that have not been kept, or that had less than 90 % of the processors when they were.
 
 Rows are kept in BUILD/bench/results.json, in the place of older ones, and all that were kept are printed. Without a
-filter, and with --write, the tables and the figure in docs/ are made of them. --report measures nothing.
+filter, or with --write, the tables and the figure in docs/ are made of them. --report measures nothing.
 BUILD is the build folder. PYTHON_BENCH names a Python with the peers' packages; without it one is made there.
 """
 import argparse
@@ -186,7 +186,7 @@ def main():
     good = args.report or measure(rows, store, args)
     results = {r: store.rows[r.key] for r in cases.rows() if r.key in store.rows}
     print(report.text(results))
-    if args.write or not filtered:
+    if args.write or not (filtered or args.report):
         report.write(ROOT / "docs", results)
     return 0 if good else 1
 

@@ -71,13 +71,15 @@ def conditions(results):
     real = ", peers before all other work (--realtime)" if all(r.found["realtime"] for r in results) else ""
     quiet = sorted(r.quiet for r in results)
     bad = sum(q < report.QUIET for q in quiet)
-    errors = {name: max(r.found["errors"].get(name, 0) for r in results) for name in results[0].found["errors"]}
+    error = max(max(r.found["errors"].values()) for r in results)
     lost = [f"{name} in {r.row.key}" for r in results for name in r.found["lost"]]
+    idle = max(r.found["others"] for r in results)
     return (f"Measured on {report.distinct(r.found['machine'] for r in results)}, with {versions}; cnnc's C by "
             f"{report.distinct(r.found['cc'] for r in results)}. Medians of {rounds} rounds{real}. We had "
             f"{100 * quiet[0]:.0f} to {100 * quiet[-1]:.0f} % of the processors, less than "
-            f"{100 * report.QUIET:.0f} % in {bad} of {len(quiet)} rows. Results are at most {max(errors.values()):.1e} "
-            f"of the largest away from PyTorch's in double." + (f" No answer came from {', '.join(lost)}." * bool(lost)))
+            f"{100 * report.QUIET:.0f} % in {bad} of {len(quiet)} rows; peers that waited took at most "
+            f"{100 * idle:.0f} % of one. Results are at most {error:.1e} of the largest away from "
+            f"PyTorch's in double." + f" No answer came from {', '.join(lost)}." * bool(lost))
 
 
 def cell(results):
@@ -132,6 +134,6 @@ def write(docs, results, networks):
     pattern = re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1])
     if not re.search(pattern, page, re.S):
         sys.exit(f"layers: {path} has no place for the tables")
-    body = f"{MARKS[0]}{text(results, networks)}{MARKS[1]}"
+    body = f"{MARKS[0]}{text(results, networks)}\nAll layers are in `docs/{PAGE}`.\n{MARKS[1]}"
     path.write_text(re.sub(pattern, lambda _: body, page, count=1, flags=re.S))
     (docs / PAGE).write_text(HEAD + conditions(results) + "\n\n" + details(results, networks))

@@ -161,7 +161,7 @@ def main():
     rows = layer_cases.rows(chosen, args.kinds, args.batch, args.threads)
     if not rows:
         sys.exit("layers: no row is left of the filter")
-    whole = set(rows) == set(layer_cases.rows(every)) and not args.peers
+    whole = set(rows) == set(layer_cases.rows(every)) and not (args.peers or args.report)
     store = session.Store(BENCH / "layers.json")
     if args.missing:
         rows = [r for r in rows if not settled(r, store.rows.get(r.key))]

@@ -57,8 +57,8 @@ def onednn(python, build, name, cc):
     if not (lib / "libdnnl.so").exists():
         return print(f"bench: no {ONEDNN[name][0]} to be had: it is left out", file=sys.stderr)
     if not program.exists() or any(s.stat().st_mtime > program.stat().st_mtime for s in sources):
-        subprocess.run([*shlex.split(cc), "-std=c11", "-I", folder / "include", *sources, build / "libcnnc.a", "-L", lib,
-                        "-ldnnl", f"-Wl,-rpath-link,{lib}", "-lm", "-o", program], check=True)
+        subprocess.run([*shlex.split(cc), "-std=c11", "-I", folder / "include", *sources, build / "libcnnc.a",
+                        "-L", lib, "-ldnnl", f"-Wl,-rpath-link,{lib}", "-lm", "-o", program], check=True)
     paths = [lib, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
     return program, {"LD_LIBRARY_PATH": ":".join(map(str, paths)), "ONEAPI_DEVICE_SELECTOR": "opencl:cpu",
                      "OCL_ICD_FILENAMES": str(lib / "libintelocl.so")}

@@ -5,14 +5,14 @@
 
 #include <stdlib.h>
 
-/* A call that takes longer needs no other before it to be as fast as it can. */
-static const double SHORT = 0.5;
+/* A call that takes longer than so many turns needs no other before it to be as fast as it can. */
+enum { SHORT = 3 };
 
 /* `estimate`: what a call takes, 0: unknown. */
 static void run(const Answers *a, double least, double *estimate)
 {
 	long calls = 0;
-	if (*estimate < SHORT) {
+	if (*estimate < SHORT * least) {
 		double start = wall_seconds();
 		a->call(a->self);
 		*estimate = wall_seconds() - start;
