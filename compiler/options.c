@@ -95,7 +95,7 @@ static bool set_real(const Setting *s, Options *o, const char *value)
 
 static bool set_winograd(const Setting *s, Options *o, const char *value)
 {
-	static const char *const choice[] = {"inference", "all", "none"};
+	static const char *const choice[] = {"all", "inference", "none"};
 	for (int i = 0; i < COUNT(choice); i++)
 		if (strcmp(value, choice[i]) == 0) o->winograd = (WinogradUse)i;
 	return choose(s, value, choice, COUNT(choice));
@@ -219,7 +219,7 @@ static const Row table[] = {
     {"--recompute", "BYTES", MAY_TAKE_VALUE, ROW_SET, set_recompute,
         "train in less memory (at most 600M) by computing activations again"},
     {"--winograd", "WHERE", TAKES_VALUE, ROW_SET, set_winograd,
-        "fewer multiplications: inference (as always), all or none"},
+        "fewer multiplications: all (as always), inference or none"},
     {"--decisions", "FILE", TAKES_VALUE, ROW_SET, set_decisions,
         "schedules to follow, as --dump=decisions prints them"},
     {"--dump", "STAGE", TAKES_VALUE, ROW_SET, set_dump,

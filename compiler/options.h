@@ -8,7 +8,7 @@
 
 enum { BATCH_LIMIT = 8 };
 /* Where convolutions may take fewer multiplications. */
-typedef enum { WINOGRAD_INFERENCE, WINOGRAD_ALL, WINOGRAD_NONE } WinogradUse;
+typedef enum { WINOGRAD_ALL, WINOGRAD_INFERENCE, WINOGRAD_NONE } WinogradUse;
 
 /* Bits of stages to leave out. For the benchmarks, which say what each brings: no option of the
  * command line. */

@@ -345,7 +345,7 @@ static void decisions_keep_turns(void **state)
 	contains(s->err, "par task 1: missing, as steps take turns");
 	assert_false(spawn_exists(s, "b.c"));
 	expect(s, 2, "cnnc wide.lua --winograd maybe");
-	contains(s->err, "--winograd knows inference, all, none, not 'maybe'");
+	contains(s->err, "--winograd knows all, inference, none, not 'maybe'");
 	expect(s, 0, "cnnc wide.lua --winograd none -o b.c && ! grep wino b.c");
 }
 

@@ -185,11 +185,11 @@ static void put_tiles(Winograd *w, Tiling t, int *groups)
 enum { TILES = 36 };
 
 /* Some 32 tiles a turn: enough for registers and for each use of U to pay, few enough to stay near.
- * Up to eight tasks, each with memory of its own. */
+ * Four to eight tasks, each with memory of its own. */
 static Tiling tiling_of(const Found *f, int64_t first, int64_t high)
 {
-	enum { MEMORY = 8 << 20 };
-	return winograd_tiling(f, first, high, TILES, MEMORY, 1);
+	enum { MEMORY = 8 << 20, LEAST = 4 };
+	return winograd_tiling(f, first, high, TILES, MEMORY, LEAST);
 }
 
 /* false: plain is better. A last row of tiles that is no whole one is a group of its own where the

@@ -160,7 +160,7 @@ static void begin_group(Winograd *w, int *groups)
  * cache. */
 static Tiling channel_turns(const Winograd *w)
 {
-	enum { BLOCK = 16, NEAR = 768 << 10, MEMORY = 8 << 20, LEAST = 2, TASKS = 8 };
+	enum { BLOCK = 16, NEAR = 768 << 10, MEMORY = 8 << 20, LEAST = 4, TASKS = 8 };
 	int64_t out = winograd_extent(w, w->f.out);
 	int64_t block = 4 * BLOCK * POINTS * (POINTS + w->f.taps) * w->x.channels;
 	Tiling t = {.tasks = 1, .turns = 1, .bands = 1};
@@ -211,7 +211,7 @@ static void put_few(Winograd *w, int *groups)
 
 bool winograd_by_weights(Winograd *w, int *groups)
 {
-	enum { FEW_TILES = 256, TURN_TILES = 112, MEMORY = 16 << 20, LEAST = 2 };
+	enum { FEW_TILES = 256, TURN_TILES = 112, MEMORY = 16 << 20, LEAST = 4 };
 	const Found *f = &w->f;
 	int64_t m = POINTS + 1 - f->taps;
 	int64_t high = (winograd_extent(w, f->side[0]) + m - 1) / m;

@@ -70,7 +70,7 @@ def main():
     parser.add_argument("--cnnc", default="build/cnnc")
     parser.add_argument("--batch", default="1,16")
     args = parser.parse_args()
-    args.real, args.cc, args.target = "float", None, ["--target=generic"]
+    args.real, args.cc, args.target, args.winograd = "float", None, ["--target=generic"], "all"
     torch.set_default_dtype(torch.float32)
     relu, good = F.relu, True
     F.relu = lambda x: relu(x, inplace=True)

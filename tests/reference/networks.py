@@ -67,7 +67,8 @@ class Network:
         define = [word for option in options for word in ("-D", option)]
         with tempfile.TemporaryDirectory() as folder:
             self.summary = json.loads(subprocess.check_output(
-                [args.cnnc, ROOT / file, "--prefix=net", f"--real={args.real}", *args.target, "--summary=json",
+                [args.cnnc, ROOT / file, "--prefix=net", f"--real={args.real}", *args.target,
+                 f"--winograd={args.winograd}", "--summary=json",
                  f"-binfer={','.join(map(str, infer))}", f"-btrain={','.join(map(str, train))}", *define,
                  "-o", f"{folder}/net.c"]))
             self.header, text = open(f"{folder}/net.h").read(), open(f"{folder}/net.c").read()
@@ -465,6 +466,7 @@ def main():
     parser.add_argument("--cc", default="gcc -O2")
     parser.add_argument("--target", type=lambda t: ["--target", t], default=[], help="as for cnnc")
     parser.add_argument("--real", choices=DTYPE, default="double")
+    parser.add_argument("--winograd", default="none", help="as for cnnc: its rounding is beyond the gates")
     parser.add_argument("--batch", type=lambda s: [int(n) for n in s.split(",")], default=[1, 2])
     parser.add_argument("--draws", type=int, help="of images: 1, in float 8")
     parser.add_argument("--record", action="store_true")
