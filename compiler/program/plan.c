@@ -3,9 +3,9 @@
  * A buffer lives from the first step that mentions it to the last. Buffers are placed one by one,
  * each at the lowest offset where it meets no buffer that lives at the same time (first fit). What
  * comes of it hangs on who is placed first: the largest, those that live longest, those for which
- * the product of both is largest; and then, from the best of these, whoever sticks out at the top
- * is placed earlier, again and again, until the arena is as small as it must be or the work allowed
- * is done. Offsets are multiples of a cache line.
+ * the product of both is largest, those that live at the worst step; and then, from the best of
+ * these, whoever sticks out at the top is placed earlier, again and again, until the arena is as
+ * small as it must be or the work allowed is done. Offsets are multiples of a cache line.
  *
  * The gradients' memory belongs to whoever calls, is as long as the weights, and holds nothing
  * until the backward pass writes it, weight by weight. Until then it is lent: what fits there lies
@@ -75,12 +75,13 @@ typedef struct {
 	bool *lent;
 	int n, *order;
 	Room lender, arena;
+	int worst;      /* the step at which most bytes live */
 	int64_t height; /* of the arena */
 	int64_t looks;  /* at placed buffers, in all placements: the work done */
 } Placement;
 
 /* The bytes that live at the worst step, gradients included, beyond what these take in any case. */
-static int64_t lower_bound(Arena *a, const Placement *p, int64_t gradients)
+static int64_t lower_bound(Arena *a, Placement *p, int64_t gradients)
 {
 	int64_t most = 0, live = 0, *change = NEWS(a, int64_t, p->part->step.n + 1);
 	for (int i = 0; i < p->part->buffer.n; i++) {
@@ -93,7 +94,9 @@ static int64_t lower_bound(Arena *a, const Placement *p, int64_t gradients)
 	}
 	for (int s = 0; s < p->part->step.n; s++) {
 		live += change[s];
-		most = MAX(most, live - gradients);
+		if (live - gradients <= most) continue;
+		most = live - gradients;
+		p->worst = s;
 	}
 	return most;
 }
@@ -149,10 +152,12 @@ static void place(Placement *p)
 	}
 }
 
-typedef enum { BY_SIZE, BY_SIZE_AND_TIME, BY_TIME, RULES } Rule;
+typedef enum { BY_SIZE, BY_SIZE_AND_TIME, BY_TIME, WORST_FIRST, RULES } Rule;
 
-/* Greater keys first, those of one key in their own order. */
+/* The first ones, then the others, each with greater keys first, those of one key in their own
+ * order. */
 typedef struct {
+	bool first;
 	int64_t key;
 	int buffer;
 } Ranked;
@@ -160,6 +165,7 @@ typedef struct {
 static int by_key(const void *x, const void *y)
 {
 	const Ranked *a = x, *b = y;
+	if (a->first != b->first) return a->first ? -1 : 1;
 	if (a->key != b->key) return a->key > b->key ? -1 : 1;
 	return a->buffer < b->buffer ? -1 : 1;
 }
@@ -168,10 +174,13 @@ static void rank_by(Placement *p, Rule rule, Ranked *rank)
 {
 	for (int i = 0; i < p->n; i++) {
 		int b = p->order[i];
-		int64_t time = p->life[b].last - p->life[b].first + 1, key = p->bytes[b];
+		const Life *life = &p->life[b];
+		int64_t time = life->last - life->first + 1, key = p->bytes[b];
+		bool first = rule == WORST_FIRST && life->first <= p->worst && p->worst <= life->last;
+		bool by_both = rule == BY_SIZE_AND_TIME || (rule == WORST_FIRST && !first);
 		if (rule == BY_TIME) key = time;
-		if (rule == BY_SIZE_AND_TIME && !mul_fits(p->bytes[b], time, &key)) key = INT64_MAX;
-		rank[i] = (Ranked){key, b};
+		if (by_both && !mul_fits(p->bytes[b], time, &key)) key = INT64_MAX;
+		rank[i] = (Ranked){first, key, b};
 	}
 	qsort(rank, (size_t)p->n, sizeof *rank, by_key);
 	for (int i = 0; i < p->n; i++) p->order[i] = rank[i].buffer;
