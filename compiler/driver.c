@@ -114,22 +114,33 @@ static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *n
 	return p;
 }
 
-/* Schedules, places and verifies a part that is laid out. */
-static void finish_part(Compilation *c, Part *p)
+/* The order of a part that is laid out, and where its buffers lie. */
+static void place_part(Compilation *c, Part *p)
 {
-	Program *program = c->program;
-	if (!p || c->diag->errors) return;
 	if (!(c->options->without & STAGE_ORDER)) order_part(c->arena, p);
 	inplace_part(c->arena, p);
+	plan_memory(c->arena, p, c->program->is_double ? 8 : 4);
+}
+
+/* Schedules and verifies a part that is placed. */
+static void finish_placed(Compilation *c, Part *p)
+{
+	Program *program = c->program;
 	schedule_part(
 	    c->arena, p, program->target, program->ntarget, program->is_double, &c->decisions);
 	if (c->diag->errors) return;
 	if (dumps(c, "trees")) dump_trees(program, p, c->dump);
-	plan_memory(c->arena, p, program->is_double ? 8 : 4);
 	if (dumps(c, "plan")) dump_plan(c->arena, p, c->dump);
 	const char *fault = verify_part(c->arena, p);
 	if (fault) bug("%s: %s", p->name, fault);
 	vec_push(c->arena, program->part, p);
+}
+
+static void finish_part(Compilation *c, Part *p)
+{
+	if (!p || c->diag->errors) return;
+	place_part(c, p);
+	finish_placed(c, p);
 }
 
 static void add_part(Compilation *c, Graph *g, EntryKind kind, const char *name)
@@ -159,9 +170,9 @@ static void add_inference(Compilation *c, const Model *m)
 	for (int i = 0; i < n; i++) finish_part(c, part[i]);
 }
 
-/* The graph of gradients, with activations made again in all but one of so many segments. */
+/* The graph of gradients, with activations made again. */
 static Graph *gradients_graph(
-    Compilation *c, const Model *m, int64_t batch, int segments, int *made)
+    Compilation *c, const Model *m, int64_t batch, Recomputed again, int *made)
 {
 	int errors = c->diag->errors;
 	Graph *g = graph_instance(m, batch, MODE_TRAIN, true);
@@ -171,57 +182,64 @@ static Graph *gradients_graph(
 		    c->options->train_batches ? "" : ", since -b names no other");
 	int forward = g->node.n;
 	graph_backward(g, m);
-	*made = c->diag->errors ? 0 : graph_recompute(g, forward, segments);
+	*made = c->diag->errors ? 0 : graph_recompute(g, forward, again);
 	return g;
 }
 
-/* Bytes that the gradients work in with so many segments; nothing of it stays. */
-static int64_t work_with(Compilation *c, const Model *m, int64_t batch, int segments)
+/* Gradients in one of the ways there are to save memory: the part, placed, and what --dump shows of
+ * its making. */
+typedef struct {
+	Part *part;
+	Text *dump;
+} Trial;
+
+static Trial try_gradients(Compilation *c, const Model *m, int64_t batch, Recomputed again)
 {
 	int made;
 	Compilation trial = *c;
-	trial.dump = NULL;
-	Part *p = lower_entry(&trial, gradients_graph(&trial, m, batch, segments, &made),
-	    ENTRY_GRADIENTS, entry_name(c, "gradients", batch));
-	if (!p) return 0;
-	order_part(c->arena, p);
-	inplace_part(c->arena, p);
-	plan_memory(c->arena, p, c->program->is_double ? 8 : 4);
-	return p->work;
+	if (c->dump) text_init(trial.dump = NEW(c->arena, Text), c->arena);
+	Graph *g = gradients_graph(&trial, m, batch, again, &made);
+	Trial t = {
+	    lower_entry(&trial, g, ENTRY_GRADIENTS, entry_name(c, "gradients", batch)), trial.dump};
+	if (!t.part) return t;
+	t.part->recomputed = made;
+	place_part(c, t.part);
+	return t;
 }
 
-/* How many segments take least memory or, with a limit, the fewest that keep to it: the fewer there
- * are, the less is done twice. */
-static int choose_segments(Compilation *c, const Model *m, int64_t batch, int64_t *kept)
+/* What is made again: of what is cheap that which does not shrink, all of it, and segments. The
+ * later ones do more twice. */
+static const Recomputed ways[] = {{0, 1}, {2, 1}, {16, 1}, {16, 2}, {16, 3}, {16, 4}, {16, 6},
+    {16, 8}, {16, 11}, {16, 16}, {16, 23}, {16, 32}};
+static const int ways_of[] = {
+    [RECOMPUTE_NONE] = 1, [RECOMPUTE_CHEAP] = 3, [RECOMPUTE_ALL] = COUNT(ways)};
+
+/* The way that takes least memory or, with a limit, the first that keeps to it. */
+static Trial best_gradients(Compilation *c, const Model *m, int64_t batch)
 {
-	static const int segments[] = {2, 3, 4, 6, 8, 11, 16, 23, 32};
-	int64_t limit = c->options->recompute_bytes, least = work_with(c, m, batch, 1);
-	int best = 1;
-	*kept = least;
-	for (int i = 0; i < COUNT(segments) && !c->diag->errors && !(limit && least <= limit); i++) {
-		int64_t work = work_with(c, m, batch, segments[i]);
-		if (work >= least) continue;
-		least = work;
-		best = segments[i];
+	int64_t limit = c->options->recompute_bytes;
+	Trial best = try_gradients(c, m, batch, ways[0]);
+	if (!best.part) return best;
+	int64_t kept = best.part->work;
+	for (int i = 1; i < ways_of[c->options->recompute] && !(limit && best.part->work <= limit);
+	     i++) {
+		Trial t = try_gradients(c, m, batch, ways[i]);
+		if (t.part && t.part->work < best.part->work) best = t;
 	}
-	if (limit && least > limit)
+	best.part->work_kept = kept;
+	if (limit && best.part->work > limit)
 		diag_error(c->diag, (Where){0},
 		    "--recompute: gradients of batch %lld work in no less than %lld bytes, not in %lld",
-		    (long long)batch, (long long)least, (long long)limit);
+		    (long long)batch, (long long)best.part->work, (long long)limit);
 	return best;
 }
 
 static void add_gradients(Compilation *c, const Model *m, int64_t batch)
 {
-	int64_t kept = 0;
-	int made, segments = c->options->recompute ? choose_segments(c, m, batch, &kept) : 1;
-	if (c->diag->errors) return;
-	Part *p = lower_entry(c, gradients_graph(c, m, batch, segments, &made), ENTRY_GRADIENTS,
-	    entry_name(c, "gradients", batch));
-	if (!p) return;
-	p->recomputed = made;
-	p->work_kept = kept;
-	finish_part(c, p);
+	Trial best = best_gradients(c, m, batch);
+	if (!best.part || c->diag->errors) return;
+	if (c->dump) text_add(c->dump, best.dump->data);
+	finish_placed(c, best.part);
 }
 
 static void add_training(Compilation *c, const Model *m)

@@ -231,10 +231,16 @@ Graph *graph_update(const Model *m);
 
 /* --- recompute.c --------------------------------------------------------------------------- */
 
-/* After graph_backward: the first `forward` nodes are the forward pass, of which what the backward
- * pass reads is kept at the ends of this many segments only, and made again elsewhere. 1: nothing
- * changes. Returns how many nodes were copied. */
-int graph_recompute(Graph *g, int forward, int segments);
+/* What the backward pass makes again: what is cheap to make, and all but the last of this many
+ * segments of the forward pass. */
+typedef struct {
+	int cheap; /* 0: nothing; results with more numbers than one in so many of an operand's */
+	int segments;
+} Recomputed;
+
+/* After graph_backward: the first `forward` nodes are the forward pass. Returns how many nodes were
+ * made again. */
+int graph_recompute(Graph *g, int forward, Recomputed what);
 
 /* --- model.c ------------------------------------------------------------------------------- */
 

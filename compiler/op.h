@@ -155,7 +155,8 @@ typedef enum {
 	    32,        /* result 0 is operand 0 with the dims after the batch written as one: flatten */
 	OP_ROWS = 256, /* an optimiser that looks at each number by itself: weights side by side are
 	                * updated as one row */
-	OP_MANY = 128, /* the method gives all results, not just the first: split */
+	OP_JOINS = 512, /* operands are written straight into result 0: all of them are kept, or none */
+	OP_MANY = 128,  /* the method gives all results, not just the first: split */
 	OP_ANY_DIMS =
 	    64 /* operand 0 may have any dims after the batch; it looks at their product: dense */
 } OpFlag;
@@ -180,6 +181,12 @@ struct OpDesc {
 	/* The oracle: plain double C over row-major tensors, written apart from lower. */
 	void (*reference)(const Node *n, const double *const *in, double *const *out);
 	Cost (*cost)(const Node *n); /* NULL: nothing counted */
+	/* How many results, the first ones, are worth making again in the backward pass instead of
+	 * keeping them: they cost about a pass over the operands. */
+	int cheap;
+	/* A node that makes these again, to the bit, of operands `in` and n's other results, which are
+	 * kept. NULL: as n made them. */
+	Node *(*again)(Graph *g, const Node *n, Value *const *in);
 	/* Offers y = op(x)*scale[C] + shift[C] as one node with other weights, so that batch norm
 	 * folds; returns the new value or NULL. */
 	Value *(*absorb)(Graph *g, Node *n, Value *scale, Value *shift);

@@ -163,10 +163,15 @@ static bool read_bytes(const char *text, int64_t *bytes)
 
 static bool set_recompute(const Setting *s, Options *o, const char *value)
 {
-	o->recompute = true;
+	static const char *const choice[] = {"cheap", "none", "all"};
+	o->recompute = RECOMPUTE_ALL;
 	o->recompute_bytes = 0;
-	return !value || read_bytes(value, &o->recompute_bytes) ||
-	       complain(s, "--recompute wants bytes, as 600M or 2G, not '%s'", value);
+	if (!value) return true;
+	for (int i = 0; i < COUNT(choice); i++)
+		if (strcmp(value, choice[i]) == 0) return o->recompute = (RecomputeUse)i, true;
+	return read_bytes(value, &o->recompute_bytes) ||
+	       complain(
+	           s, "--recompute wants cheap, none, all or bytes, as 600M or 2G, not '%s'", value);
 }
 
 /* Setters of one plain field. */
@@ -216,8 +221,8 @@ static const Row table[] = {
         "weights that are not trained: 'layer1.*'; may be repeated"},
     {"--expose", "PATTERN", TAKES_VALUE, ROW_SET, set_expose,
         "layers' outputs and gradients as further outputs: layer1.0.conv1; may be repeated"},
-    {"--recompute", "BYTES", MAY_TAKE_VALUE, ROW_SET, set_recompute,
-        "train in less memory (at most 600M) by computing activations again"},
+    {"--recompute", "WHAT", MAY_TAKE_VALUE, ROW_SET, set_recompute,
+        "what training computes again to save memory: cheap (as always), none, all, or for 600M"},
     {"--winograd", "WHERE", TAKES_VALUE, ROW_SET, set_winograd,
         "fewer multiplications: all (as always), inference or none"},
     {"--decisions", "FILE", TAKES_VALUE, ROW_SET, set_decisions,
@@ -414,7 +419,7 @@ bool options_check(Diag *d, const Options *o)
 		diag_error(d, (Where){0}, "-o %s: the name must end in .c", o->output);
 	if (o->inference_only && o->train_batches > 0 && o->infer_batches == 0)
 		diag_error(d, (Where){0}, "-b train= and --inference exclude each other");
-	if (o->recompute && o->inference_only)
+	if (o->recompute != RECOMPUTE_CHEAP && o->inference_only)
 		diag_error(d, (Where){0}, "--recompute and --inference exclude each other");
 	if (o->depfile && is_stdout && (!o->depfile_name || !o->depfile_target))
 		diag_error(d, (Where){0}, "-MD with -o - wants -MF and -MT");

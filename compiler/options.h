@@ -13,6 +13,9 @@ typedef enum { WINOGRAD_ALL, WINOGRAD_INFERENCE, WINOGRAD_NONE } WinogradUse;
 /* Bits of stages to leave out. For the benchmarks, which say what each brings: no option of the
  * command line. */
 enum { STAGE_FUSE = 1, STAGE_ORDER = 2, STAGE_CHUNKS = 4, STAGE_AHEAD = 8 };
+/* Which activations are computed again instead of being kept: where that takes less memory, those
+ * that cost next to nothing; none; or as many as it needs. */
+typedef enum { RECOMPUTE_CHEAP, RECOMPUTE_NONE, RECOMPUTE_ALL } RecomputeUse;
 
 typedef struct Options {
 	const char *file;         /* NET.lua */
@@ -23,7 +26,7 @@ typedef struct Options {
 	Vec(const char *) expose; /* patterns over layers' names, from --expose: 'layer1.0.conv1' */
 	int infer_batches, train_batches;
 	int64_t infer_batch[BATCH_LIMIT], train_batch[BATCH_LIMIT]; /* none given: 1 */
-	bool recompute;          /* activations, instead of keeping them */
+	RecomputeUse recompute;
 	int64_t recompute_bytes; /* no more than this takes; 0: as little as can be */
 	WinogradUse winograd;
 	unsigned without;      /* stages */

@@ -1,18 +1,26 @@
 /* recompute: what the backward pass reads of the forward pass is made again, not kept.
  *
- * The forward nodes are cut into segments that hold about as many numbers each. What crosses a cut
- * is kept, and so is all of the last segment, whose backward pass comes at once. Of the others a
- * node that the backward pass reads is copied, with what it takes from the nearest kept
- * values, just before its first reader there: so a segment comes back when its gradients are
- * computed, and is gone before the next one's are. A forward node is copied at most once, so that
- * all copies together cost less than a second forward pass. Copies compute the same numbers to the
- * bit: dropout is a function of the layer and the element, and states are assigned by the forward
- * nodes alone.
+ * A node that the backward pass reads and nobody keeps is copied, with what it takes from the
+ * nearest kept values, just before its first reader there: so it comes back when its gradients are
+ * computed. A forward node is copied at most once. Copies compute the same numbers to the bit:
+ * dropout is a function of the layer and the element, and states are assigned by the forward nodes
+ * alone. Two rules say what is not kept:
+ *
+ * What is cheap. Operators say which of their results cost no more than a pass over the operands.
+ * Such a one is made again if all its operands are at hand in the backward pass anyway: because
+ * that reads them, or because they are made again themselves. A convolution, batch norm and ReLU
+ * so keep one image instead of two, for a pass over it.
+ *
+ * Segments. The forward nodes are cut into segments that hold about as many numbers each. What
+ * crosses a cut is kept, and so is all of the last segment, whose backward pass comes at once. What
+ * else the backward pass reads is made again segment by segment, and is gone before the next
+ * one's is. All copies together cost less than a second forward pass.
  *
  *   %1 = conv x   %2 = relu %1   %3 = conv %2   | %4 = ...   backward: ... %9 = conv_dw %2 %8
  *   becomes, with a cut at | and %3 kept: ... %10 = conv x   %11 = relu %10   %9 = conv_dw %11 %8
  */
 #include "ir.h"
+#include "op.h"
 
 /* Numbers as few as a sixteenth of what they were made of are kept: statistics, pooled images. */
 enum { SMALL = 16 };
@@ -20,10 +28,11 @@ enum { SMALL = 16 };
 typedef struct {
 	Graph *graph;
 	int forward;  /* nodes: those before the backward pass */
-	int *at;      /* by node id: where it stands; of copies and the backward pass: forward */
+	int *at;      /* by node id: where it stands; of the backward pass: forward */
 	int *last;    /* by node id * MAX_OUT + result: its last reader in the forward pass, or -1 */
 	bool *wanted; /* by the same: the backward pass reads it */
 	bool *kept;   /* by the same */
+	bool *light;  /* by the same: it is not kept, as it is cheap to make again */
 	Node **copy;  /* by node id */
 	int copies;
 } Recompute;
@@ -51,11 +60,12 @@ static void find_readers(Recompute *r)
 	}
 }
 
-static bool is_small(const Node *n, int k)
+/* Whether result k has no more numbers than one in so many of the largest operand. */
+static bool is_small(const Node *n, int k, int64_t part)
 {
 	int64_t most = 0;
 	for (int i = 0; i < n->nin; i++) most = MAX(most, shape_count(n->in[i]->shape));
-	return shape_count(n->out[k]->shape) <= most / SMALL;
+	return shape_count(n->out[k]->shape) <= most / part;
 }
 
 /* Numbers that node n makes for the backward pass. */
@@ -117,53 +127,91 @@ static int cut(Recompute *r, int segments)
 	return begin;
 }
 
+/* Kept are the last segment, what is small, and what those that make results again read of them. */
 static void keep(Recompute *r, int segments)
 {
-	int last = cut(r, segments);
+	int last = segments > 1 ? cut(r, segments) : 0;
 	for (int i = 0; i < r->forward; i++) {
 		const Node *n = r->graph->node.at[i];
 		for (int k = 0; n->kind == NODE_OP && k < n->nout; k++)
-			if (i >= last || is_small(n, k)) r->kept[key_of(n->out[k])] = true;
+			if (i >= last || is_small(n, k, SMALL) || (n->op->cheap && k >= n->op->cheap))
+				r->kept[key_of(n->out[k])] = true;
 	}
+}
+
+/* Whether n can be made again for a pass over its operands, and without keeping anything for it. */
+static bool is_at_hand(const Recompute *r, const Node *n)
+{
+	for (int k = 0; k < n->nin; k++) {
+		int v = key_of(n->in[k]);
+		bool is_there = r->kept[v] && r->wanted[v] && !(n->op->flags & OP_JOINS);
+		if (is_forward(r, n->in[k]) && !is_there && !r->light[v]) return false;
+	}
+	return true;
+}
+
+/* What lies in a kept result is kept. */
+static void hold_parts(Recompute *r, const Node *n)
+{
+	for (int k = 0; n->op->flags & OP_JOINS && k < n->nin; k++) {
+		r->kept[key_of(n->in[k])] = true;
+		if (n->in[k]->node->kind == NODE_OP) hold_parts(r, n->in[k]->node);
+	}
+}
+
+/* What is cheap is not kept, unless it has no more numbers than one in `part` of an operand. */
+static void let_go(Recompute *r, int part)
+{
+	for (int i = 0; i < r->forward; i++) {
+		const Node *n = r->graph->node.at[i];
+		if (n->kind != NODE_OP || !n->op->cheap) continue;
+		bool goes = is_at_hand(r, n);
+		for (int k = 0; k < MIN(n->nout, n->op->cheap); k++)
+			if (goes && !is_small(n, k, part)) {
+				r->light[key_of(n->out[k])] = true;
+				r->kept[key_of(n->out[k])] = false;
+			}
+		if (r->kept[key_of(n->out[0])]) hold_parts(r, n);
+	}
+}
+
+static Value *again(Recompute *r, Value *v);
+
+static Node *copy_of(Recompute *r, const Node *n)
+{
+	Graph *g = r->graph;
+	Value **in = NEWS(g->arena, Value *, MAX(n->nin, 1));
+	for (int k = 0; k < n->nin; k++) in[k] = again(r, n->in[k]);
+	graph_at(g, n->layer, n->where);
+	return n->op->again ? n->op->again(g, n, in) : graph_op(g, n->op, in, n->nin, n->attr);
 }
 
 /* The value itself if it is kept, else its copy, made with all it needs at the end of the nodes. */
 static Value *again(Recompute *r, Value *v)
 {
-	Graph *g = r->graph;
+	const Node *n = v->node;
 	if (!is_forward(r, v) || r->kept[key_of(v)]) return v;
-	Node *n = v->node;
 	if (!r->copy[n->id]) {
-		Node *copy = NEW(g->arena, Node);
-		*copy = *n;
-		copy->in = NEWS(g->arena, Value *, MAX(n->nin, 1));
-		for (int k = 0; k < n->nin; k++) copy->in[k] = again(r, n->in[k]);
-		for (int k = 0; k < n->nout; k++) {
-			copy->out[k] = NEW(g->arena, Value);
-			*copy->out[k] = *n->out[k];
-			copy->out[k]->node = copy;
-		}
-		copy->id = g->next_id++;
-		copy->place = g->node.n;
-		vec_push(g->arena, g->node, copy);
-		r->copy[n->id] = copy;
+		r->copy[n->id] = copy_of(r, n);
 		r->copies++;
 	}
 	return r->copy[n->id]->out[v->index];
 }
 
-int graph_recompute(Graph *g, int forward, int segments)
+int graph_recompute(Graph *g, int forward, Recomputed what)
 {
 	int ids = g->next_id + 1, n = g->node.n;
 	Arena *a = g->arena;
-	if (segments < 2) return 0;
+	if (what.segments < 2 && !what.cheap) return 0;
 	Recompute r = {.graph = g, .forward = forward, .at = NEWS(a, int, ids)};
 	r.last = NEWS(a, int, ids *MAX_OUT);
 	r.wanted = NEWS(a, bool, ids *MAX_OUT);
 	r.kept = NEWS(a, bool, ids *MAX_OUT);
+	r.light = NEWS(a, bool, ids *MAX_OUT);
 	r.copy = NEWS(a, Node *, ids);
 	find_readers(&r);
-	keep(&r, segments);
+	keep(&r, what.segments);
+	if (what.cheap) let_go(&r, what.cheap);
 	Node **old = g->node.at;
 	g->node.at = NULL; /* nodes come back one by one, copies between them */
 	g->node.n = g->node.room = 0;

@@ -11,7 +11,7 @@ typedef struct {
 	const char *target;        /* as for --target */
 	bool is_double;
 	int64_t infer[2], train; /* batch sizes; none given: 1, 3 and 2. infer[1] 0: only one */
-	bool recompute;
+	RecomputeUse recompute;
 } NetSpec;
 
 typedef struct {

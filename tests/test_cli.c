@@ -70,7 +70,8 @@ static void each_wrong_command_line_is_a_usage_error(void **state)
 	    "--prefix '' net.lua", "--summary=xml net.lua", "-x net.lua", "--run", "-e",
 	    "-MT x net.lua", "--recompute=0 net.lua", "--recompute=12Q net.lua",
 	    "--recompute=1MM net.lua", "--recompute=99999999999G net.lua", "--recompute= net.lua",
-	    "--recompute --inference net.lua", "net.lua -e 'x = 1'", "--", "-D =3 net.lua"};
+	    "--recompute=al net.lua", "--recompute --inference net.lua",
+	    "--recompute=none --inference net.lua", "net.lua -e 'x = 1'", "--", "-D =3 net.lua"};
 	for (size_t i = 0; i < sizeof line / sizeof *line; i++) {
 		expect(s, 2, "cnnc %s", line[i]);
 		contains(s->err, "cnnc: error: ");

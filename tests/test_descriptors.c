@@ -63,6 +63,8 @@ static const char *descriptor_fault(const OpDesc *op)
 	if (makes_states != (op->state_specs != NULL)) return "state_specs";
 	if (makes_states != (op->states > 0)) return "states";
 	if (op->sign && op_signed(op->sign) != op) return "sign";
+	if (op->cheap < 0 || op->cheap > MAX_OUT) return "cheap";
+	if (op->again && !op->cheap) return "again";
 	if (!is_text(op->operands)) return "operands";
 	if (!is_text(op->samples)) return "samples";
 	const char *wrong = attr_fault(op);
@@ -123,6 +125,9 @@ static void a_descriptor_with_a_field_missing_is_rejected(void **state)
 	copy = op_sgd;
 	copy.attr = step;
 	rejected(&copy, "an attribute that is an argument");
+	copy = op_batch_norm_train;
+	copy.cheap = 0;
+	rejected(&copy, "again");
 }
 
 int main(void)

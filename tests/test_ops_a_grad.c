@@ -145,7 +145,9 @@ static void build_network(Fixture *f, Network *net, const OpDesc *op, const Samp
 	assert_false(n->poisoned);
 	int states = op->state_specs ? op->state_specs(g, n, spec) : 0;
 	for (int k = 0; k < states; k++) net->state[s->nin - states + k].kind = spec[k].kind;
-	int outs = op == &op_max_pool ? 1 : n->nout; /* arg is constant but for jumps */
+	int outs = op == &op_max_pool           ? 1 /* arg is constant but for jumps */
+	           : op == &op_batch_norm_train ? 3 /* scale is for making results again */
+	                                        : n->nout;
 	for (int k = 0; k < outs; k++) {
 		net->mix[k] = numbers(f, n->out[k]->shape);
 		for (int64_t e = 0; e < shape_count(n->out[k]->shape); e++)

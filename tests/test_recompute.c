@@ -26,9 +26,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-static const char *const networks[] = {"toy", "parts", "ragged", "deep"};
+static const char *const networks[] = {"toy", "parts", "ragged", "deep", "cheap"};
 
-static void open_net(Net *net, Arena *a, const char *name, bool is_double, bool recompute)
+static void open_net(Net *net, Arena *a, const char *name, bool is_double, RecomputeUse recompute)
 {
 	NetSpec spec = {.target = is_double ? "auto" : "generic", .is_double = is_double};
 	spec.file = arena_printf(a, "tests/networks/%s.lua", name);
@@ -46,23 +46,28 @@ static const Part *gradients_of(const Program *p)
 }
 
 /* Loss, outputs, every gradient, running statistics and what the update makes of them. */
+static void expect_same_bits(Arena *a, const char *name, RecomputeUse use)
+{
+	Net kept, again;
+	open_net(&kept, a, name, true, RECOMPUTE_NONE);
+	open_net(&again, a, name, true, use);
+	const Part *p = gradients_of(again.program), *q = gradients_of(kept.program);
+	assert_true(use == RECOMPUTE_CHEAP || p->recomputed > 0);
+	assert_true(p->recomputed ? p->work < q->work : p->work == q->work);
+	assert_true(p->work_kept == q->work);
+	assert_int_equal(q->recomputed, 0);
+	for (int target = 1; target < again.program->ntarget; target += 2) { /* avx2, generic */
+		Results got = net_trees(&again, a, target), want = net_trees(&kept, a, target);
+		const char *differs = results_differ(a, &got, &want, 0);
+		if (differs) fail_msg("%s, %s: %s", name, again.program->target[target]->name, differs);
+	}
+}
+
 static void nothing_differs_in_a_bit(void **state)
 {
-	Arena *a = *state;
 	for (int i = 0; i < COUNT(networks); i++) {
-		Net kept, again;
-		open_net(&kept, a, networks[i], true, false);
-		open_net(&again, a, networks[i], true, true);
-		const Part *p = gradients_of(again.program), *q = gradients_of(kept.program);
-		assert_true(p->recomputed > 0);
-		assert_true(p->work < q->work);
-		assert_true(p->work_kept == q->work);
-		for (int target = 1; target < again.program->ntarget; target += 2) { /* avx2, generic */
-			Results got = net_trees(&again, a, target), want = net_trees(&kept, a, target);
-			const char *differs = results_differ(a, &got, &want, 0);
-			if (differs)
-				fail_msg("%s, %s: %s", networks[i], again.program->target[target]->name, differs);
-		}
+		expect_same_bits(*state, networks[i], RECOMPUTE_CHEAP);
+		expect_same_bits(*state, networks[i], RECOMPUTE_ALL);
 	}
 }
 
@@ -70,21 +75,75 @@ static void nothing_differs_in_a_bit(void **state)
 static void emitted_c_differs_in_no_bit(void **state)
 {
 	Arena *a = *state;
-	Net kept, again;
-	Results got, want;
-	open_net(&kept, a, "deep", false, false);
-	open_net(&again, a, "deep", false, true);
-	const char *wrong = net_c(&kept, a, NULL, &want, NULL);
-	if (!wrong) wrong = net_c(&again, a, NULL, &got, NULL);
-	if (!wrong) wrong = results_differ(a, &got, &want, 0);
-	if (wrong) fail_msg("%s", wrong);
+	static const char *const name[] = {"deep", "cheap"};
+	for (int i = 0; i < 2 * COUNT(name); i++) {
+		Net kept, again;
+		Results got, want;
+		open_net(&kept, a, name[i / 2], false, RECOMPUTE_NONE);
+		open_net(&again, a, name[i / 2], false, i % 2 ? RECOMPUTE_ALL : RECOMPUTE_CHEAP);
+		const char *wrong = net_c(&kept, a, NULL, &want, NULL);
+		if (!wrong) wrong = net_c(&again, a, NULL, &got, NULL);
+		if (!wrong) wrong = results_differ(a, &got, &want, 0);
+		if (wrong) fail_msg("%s: %s", name[i / 2], wrong);
+	}
+}
+
+static Program *compiled_as(
+    Arena *a, Diag *d, const char *file, RecomputeUse use, int64_t batch, Text *dump)
+{
+	Options o = {.file = file, .target = "generic", .recompute = use, .dump = "graph"};
+	diag_init(d, a);
+	o.train_batch[o.train_batches++] = batch;
+	return compile_model(a, d, &o, dump);
+}
+
+static int64_t macs_of(const Part *p)
+{
+	int64_t macs = 0;
+	for (int s = 0; s < p->step.n; s++) macs += p->step.at[s].macs;
+	return macs;
+}
+
+/* As a rule one image a convolution is kept, and none is run twice. */
+static void cheap_is_nearly_half_of_resnet50(void **state)
+{
+	Diag d;
+	const char *file = "networks/resnet.lua";
+	const Program *as_always = compiled_as(*state, &d, file, RECOMPUTE_CHEAP, 16, NULL),
+	              *kept = compiled_as(*state, &d, file, RECOMPUTE_NONE, 16, NULL);
+	if (!as_always || !kept) fail_msg("it does not compile");
+	const Part *p = gradients_of(as_always);
+	print_message("%lld bytes instead of %lld\n", (long long)p->work, (long long)p->work_kept);
+	assert_true(p->work_kept == gradients_of(kept)->work);
+	assert_true(p->work <= p->work_kept / 5 * 3);
+	assert_true(macs_of(p) == macs_of(gradients_of(kept)));
+}
+
+static int concatenations(Arena *a, RecomputeUse use)
+{
+	Diag d;
+	Text graph;
+	int count = 0;
+	text_init(&graph, a);
+	const Program *p = compiled_as(a, &d, "tests/networks/cheap.lua", use, 2, &graph);
+	if (!p) fail_msg("it does not compile");
+	for (const char *at = strstr(graph.data, "# gradients"); (at = strstr(at, "= concat "));)
+		at++, count++;
+	return count;
+}
+
+/* Of three concatenations one has a part that is kept, which lies in it. */
+static void what_lies_in_a_kept_concatenation_is_kept(void **state)
+{
+	assert_int_equal(
+	    concatenations(*state, RECOMPUTE_CHEAP), concatenations(*state, RECOMPUTE_NONE) + 2);
 }
 
 static Program *compiled(Arena *a, Diag *d, Options *o, int64_t batch)
 {
 	diag_init(d, a);
 	o->target = "generic";
-	o->recompute = true;
+	o->recompute = RECOMPUTE_ALL;
 	o->train_batch[o->train_batches++] = batch;
 	return compile_model(a, d, o, NULL);
 }
@@ -139,6 +198,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(nothing_differs_in_a_bit, setup, teardown),
 	    cmocka_unit_test_setup_teardown(emitted_c_differs_in_no_bit, setup, teardown),
+	    cmocka_unit_test_setup_teardown(cheap_is_nearly_half_of_resnet50, setup, teardown),
+	    cmocka_unit_test_setup_teardown(what_lies_in_a_kept_concatenation_is_kept, setup, teardown),
 	    cmocka_unit_test_setup_teardown(resnet50_takes_a_third_less, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_limit_is_kept_to, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_limit_that_is_too_low_is_reported, setup, teardown),

@@ -23,7 +23,8 @@ static void print_options(const Emission *e, Text *out)
 			print_comment_text(out, o->expose.at[i]);
 			text_add(out, "'");
 		}
-		if (o->recompute) text_add(out, " --recompute");
+		if (o->recompute == RECOMPUTE_NONE) text_add(out, " --recompute=none");
+		if (o->recompute == RECOMPUTE_ALL) text_add(out, " --recompute");
 		if (o->recompute_bytes) text_printf(out, "=%lld", (long long)o->recompute_bytes);
 		for (int i = 0; i < o->infer_batches; i++)
 			text_printf(out, "%s%lld", i ? "," : " -b infer=", (long long)o->infer_batch[i]);

@@ -132,6 +132,7 @@ const OpDesc op_avg_pool = {
     .lower = avg_lower,
     .gradient = avg_gradient,
     .reference = avg_reference,
+    .cheap = 1,
     .operands = "x",
     .samples = "x=1x1x4x4 | kernel=2\n"
                "x=2x3x9x7 | kernel=3 stride=2 pad=1\n"

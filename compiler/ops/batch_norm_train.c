@@ -4,6 +4,8 @@
  *   mean = sum x / M;  variance = sum (x - mean)^2 / M   (two passes, biased: no cancellation)
  *   inv = 1/sqrt(variance + eps);  hat = (x - mean) inv;  y = w hat + b
  *
+ * Results are y, mean, variance and scale = w inv, so that y can be made again of x and the others.
+ *
  * Gradient. With dhat = w dy and both statistics functions of x:
  *   dvariance = sum dhat (x - mean) * -inv^3/2,  dmean = -inv sum dhat   (variance's share of it is
  * 0) dx = dhat inv + dvariance 2(x - mean)/M + dmean/M = w inv (dy - db/M - hat dw/M)   where db =
@@ -13,6 +15,7 @@
 #include <math.h>
 
 #include "batch_norm.h"
+#include "map.h"
 
 /* --- forward ------------------------------------------------------------------------------- */
 
@@ -26,7 +29,7 @@ static bool train_infer(Graph *g, Node *n)
 		    "a channel; use a larger batch",
 		    shape_text(g->arena, x));
 	return infer_out(g, n, 0, x, TYPE_REAL) && infer_out(g, n, 1, channels, TYPE_REAL) &&
-	       infer_out(g, n, 2, channels, TYPE_REAL);
+	       infer_out(g, n, 2, channels, TYPE_REAL) && infer_out(g, n, 3, channels, TYPE_REAL);
 }
 
 static void lower_mean(Lower *l, const Node *n)
@@ -43,7 +46,7 @@ static void lower_mean(Lower *l, const Node *n)
 }
 
 /* The variance, and scale = w inv for the map that follows. */
-static void lower_variance(Lower *l, const Node *n, const Value *scale)
+static void lower_variance(Lower *l, const Node *n)
 {
 	Arena *a = lower_arena(l);
 	const Shape *x = &n->in[0]->shape;
@@ -58,27 +61,37 @@ static void lower_variance(Lower *l, const Node *n, const Value *scale)
 	Expr *variance = e_op(a, E_MUL, e_acc(a, 0), e_num(a, 1 / (double)norm_count(x)));
 	Affine to[] = {affine_var(c)};
 	lower_store(l, nest, "var", n->out[2], to, variance);
-	lower_store(l, nest, "s", scale, to, e_op(a, E_MUL, w, norm_inverse(a, n, variance)));
+	lower_store(l, nest, "s", n->out[3], to, e_op(a, E_MUL, w, norm_inverse(a, n, variance)));
 }
+
+/* x, mean, scale, b */
+static Expr *normalised(Arena *a, Expr *const *x, const double *p)
+{
+	(void)p;
+	return e_op(a, E_ADD, e_op(a, E_MUL, e_op(a, E_SUB, x[0], x[1]), x[2]), x[3]);
+}
+
+static const char *const normalise_operand[] = {"x", "mean", "s", "b"};
+static const MapExpr normalise = {.name = "batch_norm_train", .operands = 4, .value = normalised};
 
 static void train_lower(Lower *l, const Node *n)
 {
-	Arena *a = lower_arena(l);
-	const Shape *shape = &n->in[0]->shape;
-	Value *scale = lower_temp(l, "batch_norm_scale", n->out[1]->shape);
+	const Value *from[] = {n->in[0], n->out[1], n->out[3], n->in[2]};
+	Expr *x[COUNT(from)];
 	lower_mean(l, n);
-	lower_variance(l, n, scale);
+	lower_variance(l, n);
+	Nest *nest = lower_nest(l, n, normalise.name);
+	map_dims(nest, &n->in[0]->shape);
+	for (int k = 0; k < COUNT(from); k++)
+		x[k] = map_load(l, nest, normalise_operand[k], from[k], &n->in[0]->shape);
+	map_store(l, nest, "y", n->out[0], normalised(lower_arena(l), x, NULL));
+}
 
-	Nest *nest = lower_nest(l, n, "batch_norm_train");
-	Index at[MAX_RANK];
-	Affine to[MAX_RANK];
-	int c = norm_dims(nest, shape, false, at);
-	for (int d = 0; d < shape->rank; d++) to[d] = at[d].a;
-	Expr *x = e_load(a, lower_load(l, nest, "x", n->in[0], at));
-	Expr *mean = norm_load(l, nest, "mean", n->out[1], c), *s = norm_load(l, nest, "s", scale, c);
-	Expr *b = norm_load(l, nest, "b", n->in[2], c);
-	Expr *y = e_op(a, E_ADD, e_op(a, E_MUL, e_op(a, E_SUB, x, mean), s), b);
-	lower_store(l, nest, "y", n->out[0], to, y);
+/* With the statistics that are there. */
+static Node *train_again(Graph *g, const Node *n, Value *const *in)
+{
+	Value *from[] = {in[0], n->out[1], n->out[3], in[2]};
+	return graph_map(g, &normalise, from, COUNT(from), NULL, 0)->node;
 }
 
 /* The share of each x in its channel's mean and variance. p: 1/M. */
@@ -129,6 +142,7 @@ static void train_reference(const Node *n, const double *const *in, double *cons
 			if (norm_channel(x, i) == c) square += pow(in[0][i] - sum / M, 2);
 		out[1][c] = sum / M;
 		out[2][c] = square / M;
+		out[3][c] = in[1][c] / sqrt(square / M + eps);
 	}
 	for (int64_t i = 0; i < count; i++) {
 		int64_t c = norm_channel(x, i);
@@ -140,7 +154,9 @@ static const Attr train_attrs[] = {ATTR_EPS, ATTR_END};
 
 const OpDesc op_batch_norm_train = {
     .name = "batch_norm_train",
-    .doc = "Batch norm with the batch's own mean and (biased) variance, which it also yields.",
+    .doc = "Batch norm with the batch's own mean and (biased) variance, which it also yields, and "
+           "what it "
+           "multiplies with.",
     .flags = 0,
     .min_in = 3,
     .max_in = 3,
@@ -149,6 +165,8 @@ const OpDesc op_batch_norm_train = {
     .lower = train_lower,
     .gradient = train_gradient,
     .reference = train_reference,
+    .cheap = 1,
+    .again = train_again,
     .operands = "x w b",
     .samples = "x=1x1x2x3 w=1 b=1\n"
                "x=2x17x4x5 w=17 b=17\n"

@@ -106,13 +106,14 @@ static void concat_reference(const Node *n, const double *const *in, double *con
 const OpDesc op_concat = {
     .name = "concat",
     .doc = "The channels of several tensors behind each other.",
-    .flags = OP_METHOD,
+    .flags = OP_METHOD | OP_JOINS,
     .min_in = 1,
     .max_in = CONCAT_LIMIT,
     .infer = concat_infer,
     .lower = concat_lower,
     .gradient = concat_gradient,
     .reference = concat_reference,
+    .cheap = 1,
     .operands = "a b c d",
     .samples = "a=1x1x2x3 b=1x2x2x3\n"
                "a=2x16x3x4 b=2x32x3x4\n"
@@ -188,6 +189,7 @@ const OpDesc op_slice = {
     .lower = slice_lower,
     .gradient = slice_gradient,
     .reference = slice_reference,
+    .cheap = 1,
     .operands = "x",
     .samples = "x=1x3x2x2 | start=1 count=1\n"
                "x=2x48x3x4 | start=16 count=32\n"

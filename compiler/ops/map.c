@@ -162,6 +162,7 @@ const OpDesc op_map = {
     .lower = map_lower,
     .gradient = map_gradient,
     .reference = map_oracle,
+    .cheap = 1,
     .operands = "x scale shift",
     .samples = "x=2x17x3x5 scale=17 shift=17\n"
                "x=3x1x4x1 scale=1x6x1x5 shift=3x6\n"

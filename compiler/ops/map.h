@@ -71,7 +71,7 @@ static inline Expr *e_times(Arena *a, Expr *x, Expr *y)
 /* What all elementwise descriptors say alike. */
 #define MAP_FIELDS(count)                                                                          \
 	.flags = OP_METHOD, .min_in = (count), .max_in = (count), .infer = map_infer,                  \
-	.lower = map_lower, .gradient = map_gradient
+	.lower = map_lower, .gradient = map_gradient, .cheap = 1
 
 /* A real attribute that may be any number. */
 #define ATTR_ANY_REAL(word, preset, at, text)                                                      \

@@ -85,6 +85,7 @@ const OpDesc op_max_pool = {
     .lower = max_lower,
     .gradient = max_gradient,
     .reference = max_reference,
+    .cheap = 2,
     .operands = "x",
     .samples = "x=1x1x4x4 | kernel=2\n"
                "x=2x3x9x7 | kernel=3 stride=2 pad=1\n"

@@ -79,6 +79,7 @@ const OpDesc op_flatten = {
     .lower = flatten_lower,
     .gradient = flatten_gradient,
     .reference = copy_reference,
+    .cheap = 1,
     .operands = "x",
     .samples = "x=1x1x2x3\nx=2x17x3x4\nx=3x32x1x1\nx=2x20\nx=2x17x5",
 };
@@ -142,6 +143,7 @@ const OpDesc op_unflatten = {
     .lower = unflatten_lower,
     .gradient = unflatten_gradient,
     .reference = copy_reference,
+    .cheap = 1,
     .operands = "x",
     .samples =
         "x=1x6 | channels=1 size=2x3\nx=2x204 | channels=17 size=3x4\nx=3x32 | channels=32 size=1\n"

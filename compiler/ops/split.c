@@ -83,6 +83,7 @@ const OpDesc op_split = {
     .lower = split_lower,
     .gradient = split_gradient,
     .reference = split_reference,
+    .cheap = MAX_OUT,
     .operands = "x",
     .samples = "x=1x2x2x3 | parts=2\n"
                "x=2x48x3x4 | parts=3\n"

@@ -17,7 +17,7 @@ static const char overview[] =
     "e.conv1 and e.conv1_grad. {freeze = \"conv1.*\"}: weights that stay. {recompute = true}: "
     "gradients "
     "in\n"
-    "less memory. {winograd = \"none\"}: plain convolutions\n"
+    "least memory. {winograd = \"none\"}: plain convolutions\n"
     "loss = net:step(x, label [, {rate = 0.02}])                 help(\"sgd\") names the numbers\n"
     "w = net:get(\"conv1.weight\")  net:set(\"conv1.weight\", w)     one weight or buffer\n"
     "net:summary()  net.name  net.batch  net.steps\n"

@@ -90,12 +90,11 @@ static const char *read_patterns(lua_State *L, Net *net, Diag *diag, const char 
 	return n ? NULL : usage;
 }
 
-/* recompute = true, or bytes, as "600M". */
+/* recompute = true, false, or what the option takes: "cheap", "600M". */
 static void read_recompute(lua_State *L, Net *net, Diag *diag, const char *value)
 {
-	if (lua_isboolean(L, -2) && !lua_toboolean(L, -2)) return;
-	options_set(
-	    net->arena, diag, &net->options, "--recompute", lua_isboolean(L, -2) ? NULL : value);
+	if (lua_isboolean(L, -2)) value = lua_toboolean(L, -2) ? "all" : "none";
+	options_set(net->arena, diag, &net->options, "--recompute", value);
 }
 
 /* The options table at `index`: batch, real, target, expose, freeze, recompute, winograd and
