@@ -150,12 +150,13 @@ static bool is_at_hand(const Recompute *r, const Node *n)
 	return true;
 }
 
-/* What lies in a kept result is kept. */
+/* What lies in a kept result is kept, and the whole stays as long as a part of it. */
 static void hold_parts(Recompute *r, const Node *n)
 {
 	for (int k = 0; n->op->flags & OP_JOINS && k < n->nin; k++) {
 		r->kept[key_of(n->in[k])] = true;
 		if (n->in[k]->node->kind == NODE_OP) hold_parts(r, n->in[k]->node);
+		if (r->wanted[key_of(n->in[k])]) r->wanted[key_of(n->out[0])] = true;
 	}
 }
 
