@@ -22,8 +22,10 @@
 #include "ir.h"
 #include "op.h"
 
-/* Numbers as few as a sixteenth of what they were made of are kept: statistics, pooled images. */
-enum { SMALL = 16 };
+enum {
+	SMALL = 16, /* one number in so many of what they were made of is kept: statistics */
+	CHAIN = 6   /* results that come back at once because each is made of the one before */
+};
 
 typedef struct {
 	Graph *graph;
@@ -32,8 +34,9 @@ typedef struct {
 	int *last;    /* by node id * MAX_OUT + result: its last reader in the forward pass, or -1 */
 	bool *wanted; /* by the same: the backward pass reads it */
 	bool *kept;   /* by the same */
-	bool *light;  /* by the same: it is not kept, as it is cheap to make again */
-	Node **copy;  /* by node id */
+	int *chain;  /* by the same: not kept as it is cheap; how many come back for it, one for another
+	              */
+	Node **copy; /* by node id */
 	int copies;
 } Recompute;
 
@@ -139,15 +142,18 @@ static void keep(Recompute *r, int segments)
 	}
 }
 
-/* Whether n can be made again for a pass over its operands, and without keeping anything for it. */
-static bool is_at_hand(const Recompute *r, const Node *n)
+/* Results that must come back before n can be made again for a pass over its operands, one for
+ * another and n itself included; 0: something would have to be kept for it. */
+static int chain_of(const Recompute *r, const Node *n)
 {
+	int longest = 0;
 	for (int k = 0; k < n->nin; k++) {
 		int v = key_of(n->in[k]);
 		bool is_there = r->kept[v] && r->wanted[v] && !(n->op->flags & OP_JOINS);
-		if (is_forward(r, n->in[k]) && !is_there && !r->light[v]) return false;
+		if (is_forward(r, n->in[k]) && !is_there && !r->chain[v]) return 0;
+		longest = MAX(longest, r->chain[v] + r->wanted[v]);
 	}
-	return true;
+	return MAX(longest, 1);
 }
 
 /* What lies in a kept result is kept, and the whole stays as long as a part of it. */
@@ -166,10 +172,10 @@ static void let_go(Recompute *r, int part)
 	for (int i = 0; i < r->forward; i++) {
 		const Node *n = r->graph->node.at[i];
 		if (n->kind != NODE_OP || !n->op->cheap) continue;
-		bool goes = is_at_hand(r, n);
+		int chain = chain_of(r, n);
 		for (int k = 0; k < MIN(n->nout, n->op->cheap); k++)
-			if (goes && !is_small(n, k, part)) {
-				r->light[key_of(n->out[k])] = true;
+			if (chain && chain < CHAIN && !is_small(n, k, part)) {
+				r->chain[key_of(n->out[k])] = chain;
 				r->kept[key_of(n->out[k])] = false;
 			}
 		if (r->kept[key_of(n->out[0])]) hold_parts(r, n);
@@ -208,7 +214,7 @@ int graph_recompute(Graph *g, int forward, Recomputed what)
 	r.last = NEWS(a, int, ids *MAX_OUT);
 	r.wanted = NEWS(a, bool, ids *MAX_OUT);
 	r.kept = NEWS(a, bool, ids *MAX_OUT);
-	r.light = NEWS(a, bool, ids *MAX_OUT);
+	r.chain = NEWS(a, int, ids *MAX_OUT);
 	r.copy = NEWS(a, Node *, ids);
 	find_readers(&r);
 	keep(&r, what.segments);
