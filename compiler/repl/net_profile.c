@@ -3,6 +3,7 @@
  * The entries run on one thread, on numbers made up, each call from the weights that the network
  * has, which stay as they are. */
 #include "../emit/emit.h"
+#include "../here.h"
 #include "lua_error.h"
 #include "net.h"
 #include "peak.h"

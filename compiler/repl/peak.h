@@ -6,9 +6,6 @@
 #include "../base.h"
 #include "../targets/target.h"
 
-double cpu_seconds(void);  /* spent by this process: others on the same processor do not count */
-double wall_seconds(void); /* of a clock that only runs forward */
-
 /* The C text of `double peak(long rounds)`: multiply-adds that do not wait for each other, with the
  * target's vectors, which emit_prelude() must have named before. Returns how many operations it
  * did. */
@@ -19,10 +16,5 @@ void peak_text(const Target *t, bool is_double, Text *out);
 void stream_text(const Target *t, bool is_double, Text *out);
 typedef double (*Peak)(long rounds);
 double peak_rate(Peak peak, long rounds); /* operations, or bytes, a second */
-
-/* Whether kernels for this target run here; asked with the C compiler `cc`. */
-bool runs_here(Arena *a, const Target *t, const char *cc);
-/* The one named, or for NULL the widest that runs here. NULL: none does. */
-const Target *target_here(Arena *a, const char *name, const char *cc);
 
 #endif

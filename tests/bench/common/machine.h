@@ -2,6 +2,7 @@
 #ifndef CNNC_BENCH_MACHINE_H
 #define CNNC_BENCH_MACHINE_H
 
+#include "../../../compiler/here.h"
 #include "../../../compiler/jit/jit.h"
 #include "../../../compiler/repl/peak.h"
 
