@@ -7,6 +7,20 @@
 
 /* --- candidates ---------------------------------------------------------------------------- */
 
+/* Of one nest, the best first as far as its form tells. */
+typedef struct {
+	Arena *arena;
+	const Nest *nest;
+	const Target *target;
+	int lanes;
+	bool whole;
+	Departure departure;
+	Scheduled **at;
+	int n, most;
+	Scheduled *large;  /* the newest past the unroll budget */
+	const char *error; /* why the newest attempt failed */
+} Candidates;
+
 static Scheduled *attempt(Arena *a, Choice *c, const char **error)
 {
 	if (c->full) {
@@ -38,12 +52,34 @@ static bool in_budget(const Scheduled *s)
 	return sum * MAX(s->nest->nacc, 1) <= UPDATES;
 }
 
-static Choice choice_new(const Nest *n, const Target *t, int lanes, Strides strides)
+bool schedule_same(const Schedule *x, const Schedule *y)
 {
+	return x->n == y->n && !memcmp(x->line, y->line, (size_t)x->n * sizeof *x->line) &&
+	       !memcmp(x->extent, y->extent, sizeof x->extent);
+}
+
+/* Adds what c wrote down, if it is good and new. true: there are enough. */
+static bool offer(Candidates *l, Choice *c)
+{
+	for (int i = 0; i < l->n && !c->full; i++)
+		if (schedule_same(&l->at[i]->schedule, &c->s)) return false;
+	Scheduled *made = attempt(l->arena, c, &l->error);
+	if (made && in_budget(made))
+		l->at[l->n++] = made;
+	else if (made)
+		l->large = made;
+	return l->n == l->most;
+}
+
+static Choice choice_new(const Candidates *l, int lanes, Strides strides)
+{
+	const Nest *n = l->nest;
 	Choice c = {.nest = n,
-	    .target = t,
+	    .target = l->target,
 	    .lanes = lanes,
 	    .strides = strides,
+	    .whole = l->whole,
+	    .departure = l->departure,
 	    .lane = lane_dim(n),
 	    .contraction = contraction_of(n)};
 	choice_begin(&c);
@@ -78,19 +114,19 @@ static void choose_lane(Choice *c)
 	}
 }
 
-static Scheduled *try_vectors(Arena *a, const Nest *n, const Target *t, int lanes, Strides strides,
-    bool whole, const char **error)
+/* true: there are enough candidates. */
+static bool try_vectors(Candidates *l, Strides strides)
 {
 	static const int vectors[] = {4, 2, 1};
-	Choice probe = choice_new(n, t, lanes, strides);
-	probe.whole = whole;
-	*error = "no dim fits the lanes";
-	if (lanes < 2 || stores_use(n, E_HASH)) return NULL; /* integers, one by one */
+	const Nest *n = l->nest;
+	int lanes = l->lanes;
+	Choice probe = choice_new(l, lanes, strides);
+	l->error = "no dim fits the lanes";
+	if (lanes < 2 || stores_use(n, E_HASH)) return false; /* integers, one by one */
 	choose_lane(&probe);
-	if (probe.lane < 0) return NULL;
+	if (probe.lane < 0) return false;
 	Choice flat = probe;
-	if (flat_row(&flat)) return attempt(a, &flat, error);
-	Scheduled *large = NULL;
+	if (flat_row(&flat)) return offer(l, &flat);
 	for (int v = 0; v < COUNT(vectors); v++)
 		for (int64_t unroll = 4; unroll; unroll /= 4) {
 			Choice c = probe;
@@ -109,43 +145,69 @@ static Scheduled *try_vectors(Arena *a, const Nest *n, const Target *t, int lane
 				vector_row(&c, width, room);
 			if (c.unroll < unroll) continue; /* its turn comes */
 			make_parallel(&c);
-			Scheduled *made = attempt(a, &c, error);
-			if (made && in_budget(made)) return made;
-			if (made) large = made;
+			if (offer(l, &c)) return true;
 		}
-	return large;
+	return false;
 }
 
-static Scheduled *try_plain(
-    Arena *a, const Nest *n, const Target *t, Strides strides, const char **error)
+static Scheduled *try_plain(Candidates *l, Strides strides)
 {
-	Choice c = choice_new(n, t, 0, strides);
+	Choice c = choice_new(l, 0, strides);
 	if (!flat_row(&c)) {
 		if (!copy_row(&c)) plain_row(&c);
 		make_parallel(&c);
 	}
-	return attempt(a, &c, error);
+	return attempt(l->arena, &c, &l->error);
 }
 
+/* More pieces of text than a stride's phases may be. */
+enum { PIECES = 1200 };
+
 /* Phases of a stride are exact, but each is a piece of text: where they are too many, divisors are
- * asked for at run time, which always fits. NULL, with *error set: some other limit. */
+ * asked for at run time, which always fits. */
+static void list_vectors(Candidates *l)
+{
+	int64_t pieces = phase_pieces(l->nest);
+	Strides last = pieces ? STRIDES_ASKED : STRIDES_WIDE;
+	for (Strides s = pieces > PIECES ? STRIDES_ASKED : STRIDES_WIDE; s <= last; s++)
+		if (try_vectors(l, s)) return;
+}
+
+/* The first candidate; else one with too much text, else loops in order. NULL, with *error set:
+ * some other limit. */
 static Scheduled *choose(
     Arena *a, const Nest *n, const Target *t, int lanes, bool whole, const char **error)
 {
-	enum { PIECES = 1200 };
-	int64_t pieces = phase_pieces(n);
-	Strides first = pieces > PIECES ? STRIDES_ASKED : STRIDES_WIDE;
-	Strides last = pieces ? STRIDES_ASKED : STRIDES_WIDE;
 	Scheduled *made = NULL;
-	for (Strides s = first; s <= last; s++) {
-		Scheduled *vectors = try_vectors(a, n, t, lanes, s, whole, error);
-		if (vectors) made = vectors;
-		if (vectors && in_budget(made)) return made;
-	}
+	Candidates l = {a, n, t, lanes, whole, .at = &made, .most = 1};
+	int64_t pieces = phase_pieces(n);
+	list_vectors(&l);
+	if (!made) made = l.large;
 	if (made) return made;
-	if (pieces <= PIECES) made = try_plain(a, n, t, STRIDES_WIDE, error);
-	if (pieces && !(made && in_budget(made))) made = try_plain(a, n, t, STRIDES_ASKED, error);
+	if (pieces <= PIECES) made = try_plain(&l, STRIDES_WIDE);
+	if (pieces && !(made && in_budget(made))) made = try_plain(&l, STRIDES_ASKED);
+	*error = l.error;
 	return made;
+}
+
+static int lanes_of(const Target *t, bool is_double)
+{
+	return t->vector_bytes / (is_double ? 8 : 4);
+}
+
+int schedule_candidates(
+    Arena *a, const Nest *n, const Target *t, bool is_double, Scheduled **list, int most)
+{
+	static const Departure departure[] = {{.other_order = true}, {.registers = 2},
+	    {.registers = -2}, {.registers = -4}, {.chunks = 1}, {.chunks = -1}};
+	Candidates l = {a, n, t, lanes_of(t, is_double), .at = list, .most = most};
+	list_vectors(&l);
+	for (int i = 0; i < COUNT(departure) && l.n < most; i++) {
+		l.departure = departure[i];
+		l.most = l.n + 1; /* of each the first that is new */
+		list_vectors(&l);
+	}
+	return l.n;
 }
 
 /* --- decisions ----------------------------------------------------------------------------- */
@@ -174,7 +236,7 @@ static uint32_t form_hash(Arena *a, const Nest *n)
 	return (uint32_t)hash_bytes(t.data, t.len, 0);
 }
 
-static const char *nest_key(Arena *a, const Nest *n, const Target *t)
+const char *schedule_key(Arena *a, const Nest *n, const Target *t)
 {
 	Text key;
 	text_init(&key, a);
@@ -237,17 +299,6 @@ static void report(const Decisions *d, const Nest *n, const char *error)
 	    d->diag, n->where, "%s: %s is too large to be written as C: %s", layer, n->name, error);
 }
 
-static int lanes_of(const Target *t, bool is_double)
-{
-	return t->vector_bytes / (is_double ? 8 : 4);
-}
-
-static bool same_schedule(const Schedule *x, const Schedule *y)
-{
-	return x->n == y->n && !memcmp(x->line, y->line, (size_t)x->n * sizeof *x->line) &&
-	       !memcmp(x->extent, y->extent, sizeof x->extent);
-}
-
 /* Where there are too few values for a target's vectors, those of a narrower target, which a
  * machine has too, are better than none. Unless another schedule was asked for. */
 static void use_narrower(
@@ -258,7 +309,7 @@ static void use_narrower(
 		for (int u = t + 1; u < ntarget; u++) {
 			int64_t lanes = tree_lanes(step->tree[u]);
 			if (lanes < 2 || lanes != lanes_of(target[u], is_double)) continue;
-			if (given[t] && !same_schedule(&step->tree[t]->schedule, &step->tree[u]->schedule))
+			if (given[t] && !schedule_same(&step->tree[t]->schedule, &step->tree[u]->schedule))
 				continue;
 			step->tree[t] = step->tree[u];
 			break;
@@ -275,7 +326,7 @@ static bool schedule_step(
 	step->macs = multiply_adds(n);
 	for (int t = 0; t < ntarget; t++) {
 		const char *error;
-		Scheduled *made = follow(a, n, d, nest_key(a, n, target[t]));
+		Scheduled *made = follow(a, n, d, schedule_key(a, n, target[t]));
 		given[t] = made != NULL;
 		if (!made) made = choose(a, n, target[t], lanes_of(target[t], is_double), d->whole, &error);
 		if (!made) {
@@ -285,7 +336,7 @@ static bool schedule_step(
 		step->tree[t] = made;
 	}
 	use_narrower(step, target, ntarget, is_double, given);
-	for (int t = 0; t < ntarget; t++) record(d, step->tree[t], nest_key(a, n, target[t]));
+	for (int t = 0; t < ntarget; t++) record(d, step->tree[t], schedule_key(a, n, target[t]));
 	return true;
 }
 

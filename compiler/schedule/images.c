@@ -56,7 +56,8 @@ static bool find_chunks(const Choice *c, Chunking *k)
 			row_points *= n->dim[d].extent;
 		points *= n->dim[d].extent;
 	}
-	int64_t stride = stride_of(c), most = MAX(2 * POINTS / (1 + stride * stride), 1);
+	int64_t stride = stride_of(c), most = 2 * POINTS / (1 + stride * stride);
+	most = MAX(c->departure.chunks < 0 ? most / 2 : most << c->departure.chunks, 1);
 	k->images = MIN(MAX(1, most / points), n->dim[k->image].extent);
 	if (k->row >= 0 && points > 2 * most) k->rows = MAX(1, most / row_points);
 	return k->rows || k->images < n->dim[k->image].extent;

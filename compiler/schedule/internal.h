@@ -57,6 +57,13 @@ bool stores_use(const Nest *n, ExprKind kind);
  * phases alone; or loops over everything, which ask at run time whether the stride divides. */
 typedef enum { STRIDES_WIDE, STRIDES_NARROW, STRIDES_ASKED } Strides;
 
+/* How a schedule departs from what the form speaks for: for those who measure. */
+typedef struct {
+	int registers;    /* so many more for the accumulators of a contraction */
+	bool other_order; /* blocks of lanes outside, where they would be inside, or the reverse */
+	int chunks;       /* of a sum over images: so many times doubled, or halved */
+} Departure;
+
 /* A schedule being written. */
 typedef struct {
 	const Nest *nest;
@@ -67,6 +74,7 @@ typedef struct {
 	Contraction contraction;
 	int64_t unroll; /* channels summed in one piece of straight text */
 	Strides strides;
+	Departure departure;
 	Schedule s;
 	bool whole; /* sums over images stay in one chunk */
 	bool full;  /* more lines than a schedule holds */

@@ -379,13 +379,18 @@ static void sum_of_rows(Choice *c, int64_t lane_block)
 	row_line(c, LINE_FOR, row, ROWS);
 }
 
+static bool is_lanes_first(const Choice *c)
+{
+	return broadcast_load(c) >= 0 && (lane_bytes(c) > 300 * 1024) != c->departure.other_order;
+}
+
 /* Outer loops: dims in order, phases where strides ask for them. The blocks of lanes come before
  * the pixels when what lies along the lanes is larger than a part of the second-level cache, else
  * last. In a sum over images alone the result is largest, and written in order. */
 static void outer_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
 {
 	const Nest *n = c->nest;
-	bool blocks = lane_extent(c) > lane_block, lanes_first = lane_bytes(c) > 300 * 1024;
+	bool blocks = lane_extent(c) > lane_block, lanes_first = is_lanes_first(c);
 	bool in_order = image_dim(n) >= 0;
 	for (int k = 0; k < nshare; k++) {
 		int64_t images = near_images(c, &share[k], lane_block);
@@ -532,7 +537,7 @@ int64_t register_room(const Choice *c)
 {
 	int64_t accs = MAX(c->nest->nacc, 1);
 	enum { OPERANDS = 4 };
-	int64_t room = c->target->registers - OPERANDS;
+	int64_t room = c->target->registers - OPERANDS + c->departure.registers;
 	if (!c->contraction.is) room = c->target->registers / 2;
 	return MAX(room / accs, 1);
 }

@@ -46,5 +46,12 @@ void inplace_part(Arena *a, Part *p);
  * some limit is reported, and the part is of no use then. */
 void schedule_part(
     Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, Decisions *d);
+bool schedule_same(const Schedule *x, const Schedule *y);
+/* What a decision about this nest is recorded under. */
+const char *schedule_key(Arena *a, const Nest *n, const Target *t);
+/* Up to `most` schedules with vectors, each proven and within the unroll budget, no two the same.
+ * Those that the form speaks for come first, then what departs from them; returns how many. */
+int schedule_candidates(
+    Arena *a, const Nest *n, const Target *t, bool is_double, Scheduled **list, int most);
 
 #endif
