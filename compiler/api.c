@@ -3,6 +3,7 @@
 #include "cnnc.h"
 #include "driver.h"
 #include "emit/emit.h"
+#include "tune.h"
 
 #include <stdlib.h>
 
@@ -67,7 +68,8 @@ static int compile(cnnc_state *c, const Options *opt)
 		diag_print(&diag, &c->messages);
 		return CNNC_USAGE_ERROR;
 	}
-	Program *p = compile_model(a, &diag, opt, &c->report);
+	Program *p = opt->tune ? tune_model(a, &diag, opt, &c->report)
+	                       : compile_model(a, &diag, opt, &c->report);
 	diag_print(&diag, &c->messages);
 	if (!p && diag.errors == 0) bug("the compilation failed without a message");
 	if (!p || diag.errors > 0) return CNNC_INPUT_ERROR;

@@ -276,7 +276,7 @@ Program *compile_program(Arena *a, Diag *d, const Options *opt, Model *m, Text *
 	finish_part(&c, lower_init(a, m));
 	add_inference(&c, m);
 	if (m->loss.n > 0 && !opt->inference_only) add_training(&c, m);
-	if (!d->errors) decisions_check(&c.decisions, d, p->target, p->ntarget);
+	if (!d->errors) decisions_check(&c.decisions, d, p->target, p->ntarget, opt->tune);
 	if (dumps(&c, "decisions")) decisions_print(&c.decisions, dump);
 	return d->errors ? NULL : p;
 }

@@ -23,8 +23,11 @@ static int flush_stdout(int status)
 	return CNNC_INPUT_ERROR;
 }
 
-static int compile(const Options *opt)
+static void say(const char *line) { fprintf(stderr, "%s\n", line); }
+
+static int compile(Options *opt)
 {
+	opt->progress = say;
 	cnnc_state *c = cnnc_new();
 	if (!c) {
 		fputs("cnnc: error: out of memory\n", stderr);

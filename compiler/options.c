@@ -185,6 +185,7 @@ static bool set_recompute(const Setting *s, Options *o, const char *value)
 SETTER(set_inference, o->inference_only = true)
 SETTER(set_profile, o->profile = true)
 SETTER(set_decisions, o->decisions = value)
+SETTER(set_tune, o->tune = value)
 SETTER(set_depfile, o->depfile = true)
 SETTER(set_phony, o->depfile_phony = true)
 SETTER(set_depfile_name, (o->depfile_name = value, o->depfile = true))
@@ -227,6 +228,8 @@ static const Row table[] = {
         "fewer multiplications: all (as always), inference or none"},
     {"--decisions", "FILE", TAKES_VALUE, ROW_SET, set_decisions,
         "schedules to follow, as --dump=decisions prints them"},
+    {"--tune", "FILE", TAKES_VALUE, ROW_SET, set_tune,
+        "measure schedules here, add the best to FILE, and follow them"},
     {"--dump", "STAGE", TAKES_VALUE, ROW_SET, set_dump,
         "print model, graph, passes, nests, fused, layouts, trees, plan or decisions"},
     {"--summary", "json", MAY_TAKE_VALUE, ROW_SET, set_summary,
@@ -406,6 +409,8 @@ bool command_parse(Arena *a, Diag *d, int argc, char **argv, Command *c)
 		diag_error(d, (Where){0}, "no network file given");
 	if (c->action == ACTION_SCRIPT && c->options.file && !c->interactive)
 		diag_error(d, (Where){0}, "%s: give the network to a script with -i", c->options.file);
+	if (c->options.tune && c->action != ACTION_COMPILE)
+		diag_error(d, (Where){0}, "--tune is for networks that are written as C");
 	options_check(d, &c->options);
 	return d->errors == 0;
 }
@@ -421,6 +426,8 @@ bool options_check(Diag *d, const Options *o)
 		diag_error(d, (Where){0}, "-b train= and --inference exclude each other");
 	if (o->recompute != RECOMPUTE_CHEAP && o->inference_only)
 		diag_error(d, (Where){0}, "--recompute and --inference exclude each other");
+	if (o->tune && o->decisions)
+		diag_error(d, (Where){0}, "--tune and --decisions exclude each other");
 	if (o->depfile && is_stdout && (!o->depfile_name || !o->depfile_target))
 		diag_error(d, (Where){0}, "-MD with -o - wants -MF and -MT");
 	if ((o->depfile_phony || o->depfile_target) && !o->depfile)

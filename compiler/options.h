@@ -36,6 +36,8 @@ typedef struct Options {
 	const char *target;    /* auto (all of x86, else the plain one), or a name of target_table */
 	const char *dump;      /* stage, or NULL */
 	const char *decisions; /* file of decisions to follow, or NULL */
+	const char *tune;      /* file of decisions to add to and follow, or NULL */
+	void (*progress)(const char *line); /* hears what takes long; NULL: it goes to the messages */
 	bool summary, summary_json;
 	bool depfile, depfile_phony; /* -MD, -MP */
 	const char *depfile_name;    /* -MF */

@@ -30,9 +30,9 @@ static void help_and_version_go_to_the_output(void **state)
 {
 	Spawn *s = *state;
 	static const char *const option[] = {"-o", "-D", "-b", "--inference", "--real", "--target",
-	    "--prefix", "--freeze", "--expose", "--recompute", "--winograd", "--decisions", "--dump",
-	    "--summary", "--profile", "--if-changed", "-MD", "-MP", "-MF", "-MT", "-i", "-e", "--run",
-	    "--help", "--version"};
+	    "--prefix", "--freeze", "--expose", "--recompute", "--winograd", "--decisions", "--tune",
+	    "--dump", "--summary", "--profile", "--if-changed", "-MD", "-MP", "-MF", "-MT", "-i", "-e",
+	    "--run", "--help", "--version"};
 	expect(s, 0, "cnnc --help");
 	for (size_t i = 0; i < sizeof option / sizeof *option; i++) contains(s->out, option[i]);
 	assert_string_equal(s->err, "");

@@ -74,7 +74,8 @@ static const struct Decision *twin(const Decisions *d, int of)
 	return NULL;
 }
 
-void decisions_check(const Decisions *d, Diag *diag, const Target *const *target, int ntarget)
+void decisions_check(
+    const Decisions *d, Diag *diag, const Target *const *target, int ntarget, bool shared)
 {
 	enum { SHOWN = 20 };
 	int unused = 0;
@@ -84,8 +85,8 @@ void decisions_check(const Decisions *d, Diag *diag, const Target *const *target
 		for (int t = 0; t < ntarget; t++) compiled |= target[t] == item->target;
 		if (item->fault) diag_error(diag, item->where, "%s: %s", item->key, item->fault);
 		if (item->taken || item->fault || !compiled) continue;
-		if (unused++ >= SHOWN) continue;
 		const struct Decision *first = twin(d, i);
+		if ((shared && !first) || unused++ >= SHOWN) continue;
 		if (first)
 			diag_error(
 			    diag, item->where, "%s was decided in line %d", item->key, first->where.line);

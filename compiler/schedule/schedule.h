@@ -25,8 +25,9 @@ typedef struct {
 /* decisions.c: a file of them (NULL: none); false after errors. */
 bool decisions_read(Decisions *d, Diag *diag, const char *path);
 /* After all parts are scheduled: reports those that were given and not taken. A key that no nest
- * has is a warning: it may be another batch size's. */
-void decisions_check(const Decisions *d, Diag *diag, const Target *const *target, int ntarget);
+ * has is a warning: it may be another batch size's; none if the file is shared by networks. */
+void decisions_check(
+    const Decisions *d, Diag *diag, const Target *const *target, int ntarget, bool shared);
 void decisions_print(const Decisions *d, Text *out);
 
 /* prune.c: without stores that nobody reads. */
