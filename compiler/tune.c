@@ -16,7 +16,7 @@
 static const char compiler[] = "cc -O2"; /* what users will most likely compile with */
 
 /* A form of nest worth measuring. */
-enum { CANDIDATES = 8 };
+enum { CANDIDATES = 10 };
 typedef struct {
 	const char *key;
 	const Step *step; /* the first of its steps */

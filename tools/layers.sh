@@ -26,7 +26,8 @@ forbid 'compiler/emit/*.[ch]' "$lua|${own}op\.h|${own}(frontend|ops|passes)/.*|$
 forbid 'compiler/targets/*.[ch]' "$lua|\.\./.*"
 forbid 'compiler/frontend/*.[ch]' "${own}program\.h|${own}(targets|schedule|emit|program|passes)/.*|$top"
 forbid 'compiler/jit/*.[ch]' "$lua|${own}(ir|op|program|options|driver|cnnc)\.h|${own}(targets|schedule|emit|frontend|ops|passes|repl|nest|program)/.*"
-forbid 'compiler/driver.c compiler/options.c compiler/api.c' "$lua|${own}repl/.*"
+forbid 'compiler/driver.[ch] compiler/options.[ch]' "${own}(tune|here)\.h"
+forbid 'compiler/driver.c compiler/options.c compiler/api.c compiler/tune*.[ch] compiler/here.[ch]' "$lua|${own}repl/.*"
 forbid 'compiler/*.[ch] compiler/*/*.[ch]' '(.*/)?runtime/[^/]*\.h'
 forbid 'runtime/*.[ch]' '(.*/)?compiler/.*'
 forbid 'runtime/formats/*.[ch]' '\.\./.*'

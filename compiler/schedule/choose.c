@@ -198,8 +198,8 @@ static int lanes_of(const Target *t, bool is_double)
 int schedule_candidates(
     Arena *a, const Nest *n, const Target *t, bool is_double, Scheduled **list, int most)
 {
-	static const Departure departure[] = {{.other_order = true}, {.registers = 2},
-	    {.registers = -2}, {.registers = -4}, {.chunks = 1}, {.chunks = -1}};
+	static const Departure departure[] = {{.other_tile = true}, {.other_order = true},
+	    {.registers = 2}, {.registers = -2}, {.registers = -4}, {.chunks = 1}, {.chunks = -1}};
 	Candidates l = {a, n, t, lanes_of(t, is_double), .at = list, .most = most};
 	list_vectors(&l);
 	for (int i = 0; i < COUNT(departure) && l.n < most; i++) {

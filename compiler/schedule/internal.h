@@ -60,6 +60,7 @@ typedef enum { STRIDES_WIDE, STRIDES_NARROW, STRIDES_ASKED } Strides;
 /* How a schedule departs from what the form speaks for: for those who measure. */
 typedef struct {
 	int registers;    /* so many more for the accumulators of a contraction */
+	bool other_tile;  /* without the dim that instances share vectors over */
 	bool other_order; /* blocks of lanes outside, where they would be inside, or the reverse */
 	int chunks;       /* of a sum over images: so many times doubled, or halved */
 } Departure;

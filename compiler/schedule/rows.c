@@ -259,14 +259,15 @@ static int64_t point_cost(const Share *share, int n, int64_t vectors)
 
 /* Instances over one dim or two, which fill the registers. From the innermost dim outwards, unless
  * others are faster: a row of 7 pixels makes tiles of 4 and 3, which wait for additions, but 16
- * images make 6, 5, 5; three taps leave room for two, but 16 channels fill it. */
-static int choose_shares(const Choice *c, int64_t room, int64_t vectors, Share *share)
+ * images make 6, 5, 5; three taps leave room for two, but 16 channels fill it. None of it over dim
+ * `but`. */
+static int best_shares(const Choice *c, int64_t room, int64_t vectors, int but, Share *share)
 {
 	enum { MARGIN = 97 };
 	int dim[NEST_DIMS], ndim = 0, n = 0;
 	int64_t least = INT64_MAX;
 	for (int d = c->nest->ndim - 1; d >= 0; d--)
-		if (shares(c, d)) dim[ndim++] = d;
+		if (shares(c, d) && d != but) dim[ndim++] = d;
 	for (int i = 0; i < ndim && room > 1; i++)
 		for (int64_t most = room; most > 1; most--)
 			for (int j = i; j < ndim; j++) {
@@ -281,6 +282,13 @@ static int choose_shares(const Choice *c, int64_t room, int64_t vectors, Share *
 				memcpy(share, pair, sizeof pair);
 			}
 	return n;
+}
+
+static int choose_shares(const Choice *c, int64_t room, int64_t vectors, Share *share)
+{
+	int n = best_shares(c, room, vectors, -1, share);
+	if (!n || !c->departure.other_tile) return n;
+	return best_shares(c, room, vectors, share[0].dim, share);
 }
 
 /* Sums over many points of one channel: private accumulators hide the latency of an addition. */
