@@ -19,7 +19,8 @@ static const char compiler[] = "cc -O2"; /* what users will most likely compile 
 enum { CANDIDATES = 10 };
 typedef struct {
 	const char *key;
-	const Step *step; /* the first of its steps */
+	const Part *part; /* the first that has it, and the first of its steps */
+	const Step *step;
 	int steps;
 	const Scheduled *runner[1 + CANDIDATES]; /* the compiler's choice, then others */
 	int runners;
@@ -130,7 +131,7 @@ static void line_up(const Tuning *u, Heavy *h)
 }
 
 /* The nest of a step; the first time it is met it is a race, if there is something to choose. */
-static void add_step(Tuning *u, const Step *s)
+static void add_step(Tuning *u, const Part *p, const Step *s)
 {
 	enum { LEAST_MACS = 1 << 18 }; /* some ten microseconds */
 	if (s->macs < LEAST_MACS || is_borrowed(u, s)) return;
@@ -139,7 +140,7 @@ static void add_step(Tuning *u, const Step *s)
 	Heavy *h = map_get(&u->by_key, key, strlen(key));
 	if (!h) {
 		h = NEW(u->arena, Heavy);
-		*h = (Heavy){.key = key, .step = s};
+		*h = (Heavy){.key = key, .part = p, .step = s};
 		line_up(u, h);
 		map_put(&u->by_key, key, strlen(key), h);
 		if (h->runners > 1) vec_push(u->arena, u->heavy, h);
@@ -149,10 +150,11 @@ static void add_step(Tuning *u, const Step *s)
 
 static void find_heavy(Tuning *u)
 {
-	const Program *p = u->program;
 	map_init(&u->by_key, u->arena);
-	for (int i = 0; i < p->part.n; i++)
-		for (int k = 0; k < p->part.at[i]->step.n; k++) add_step(u, &p->part.at[i]->step.at[k]);
+	for (int i = 0; i < u->program->part.n; i++) {
+		const Part *p = u->program->part.at[i];
+		for (int k = 0; k < p->step.n; k++) add_step(u, p, &p->step.at[k]);
+	}
 }
 
 /* --- a nest ------------------------------------------------------------------------------- */
@@ -171,10 +173,7 @@ static void tell_race(const Tuning *u, const Heavy *h, int number, const Race *r
 	const Nest *n = h->step->nest;
 	text_init(&t, u->arena);
 	text_printf(&t, "[%d/%d] %s (%s): ", number, u->heavy.n,
-	    h->step->comment ? h->step->comment
-	    : n->layer       ? n->layer
-	                     : "",
-	    n->name);
+	    h->step->comment ? h->step->comment : n->name, n->name);
 	if (!r->best)
 		text_printf(&t, "%.4g ms, the best of %d", r->first * 1e3, r->n);
 	else
@@ -187,6 +186,7 @@ static void tell_race(const Tuning *u, const Heavy *h, int number, const Race *r
 static bool tune_nest(Tuning *u, const Heavy *h, int number)
 {
 	Race r = {.program = u->program,
+	    .part = h->part,
 	    .target = u->program->target[u->target],
 	    .compiler = compiler,
 	    .runner = h->runner,

@@ -11,6 +11,7 @@ Program *tune_model(Arena *a, Diag *d, const Options *opt, Text *dump);
 /* tune_race.c: schedules of one nest beside each other. */
 typedef struct {
 	const Program *program;
+	const Part *part; /* whose nest it is */
 	const Target *target;
 	const char *compiler;
 	const Scheduled *const *runner; /* the first is the compiler's choice */

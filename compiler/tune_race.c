@@ -66,24 +66,32 @@ static void fill(const Buffer *b, void *to, bool is_double)
 	}
 }
 
-/* All buffers one behind the other, as the planner puts them: memory of their own could lie on the
- * same lines of a cache. NULL: out of memory. */
+enum { LINE = 64 };
+
+static size_t lines_of(int64_t bytes) { return ((size_t)bytes / LINE + 1) * LINE; }
+
+/* Work lies as the planner has put it, since which operands meet in a set of a cache, or are one,
+ * is a part of what is measured; all else one behind the other. Returns the memory; NULL: there is
+ * none. Pages that nobody uses cost nothing. */
 static void *place(Track *t)
 {
-	enum { LINE = 64 };
 	bool is_double = t->race->program->is_double;
+	const Part *p = t->race->part;
 	const Buffer *buffer[NEST_LOADS + NEST_STORES];
 	int n = kernel_buffers(t->race->runner[0]->nest, buffer);
-	size_t size = LINE, offset[NEST_LOADS + NEST_STORES];
+	size_t offset[NEST_LOADS + NEST_STORES], lent = lines_of(p->work);
+	size_t size = lent + lines_of(p->gradients);
 	for (int k = 0; k < n; k++) {
+		const Buffer *b = buffer[k];
+		int64_t element = is_double || b->type == TYPE_SEED ? 8 : 4;
+		offset[k] = (b->lent ? lent : 0) + (size_t)(b->offset * element);
+		if (b->place == PLACE_WORK) continue;
 		offset[k] = size;
-		size_t element = is_double || buffer[k]->type == TYPE_SEED ? 8 : 4;
-		size += ((size_t)buffer[k]->size * element / LINE + 2) * LINE;
+		size += lines_of(b->size * element) + LINE; /* what may be read behind it */
 	}
-	char *memory = malloc(size + LINE);
+	char *memory = calloc(size + LINE, 1);
 	if (!memory) return NULL;
 	char *start = memory + LINE - (uintptr_t)memory % LINE;
-	memset(start, 0, size);
 	for (int k = 0; k < n; k++) {
 		t->arg[k] = start + offset[k];
 		fill(buffer[k], start + offset[k], is_double);
