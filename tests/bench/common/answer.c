@@ -1,7 +1,7 @@
 /* answer: the lines of a benchmark's peer. */
 #include "answer.h"
 #include "../../../compiler/base.h"
-#include "../../../compiler/repl/peak.h"
+#include "../../../compiler/here.h"
 
 #include <stdlib.h>
 

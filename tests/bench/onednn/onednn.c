@@ -9,7 +9,7 @@
  * the faster of the two is kept. Works for every run time of the library, SYCL's as well: memory is
  * reached by mapping it. */
 #define _POSIX_C_SOURCE 200809L
-#include "../../../compiler/repl/peak.h"
+#include "../../../compiler/here.h"
 #include "../common/answer.h"
 #include "../common/layer.h"
 
