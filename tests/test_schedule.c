@@ -84,7 +84,8 @@ static int check_images(const char *file, const Program *program, const Part *p)
 
 typedef int Check(const char *file, const Program *program, const Part *p);
 
-static int check_network(const char *file, const char *target, int64_t batch, Check *check)
+static int check_network(
+    const char *file, const char *target, WinogradUse winograd, int64_t batch, Check *check)
 {
 	jmp_buf out_of_memory;
 	Arena *a = arena_new(0);
@@ -93,6 +94,7 @@ static int check_network(const char *file, const char *target, int64_t batch, Ch
 	Options o = {.file = file, .target = target, .infer_batches = 1, .train_batches = 1};
 	o.infer_batch[0] = 1;
 	o.train_batch[0] = batch;
+	o.winograd = winograd;
 	if (!a || setjmp(out_of_memory)) fail_msg("out of memory");
 	arena_guard(a, &out_of_memory);
 	diag_init(&d, a);
@@ -114,7 +116,9 @@ static void contractions_run_in_vectors(void **state)
 	assert_int_equal(glob("networks/*.lua", 0, NULL, &found), 0);
 	assert_int_equal(glob("tests/networks/*.lua", GLOB_APPEND, NULL, &found), 0);
 	for (size_t i = 0; i < found.gl_pathc; i++)
-		seen += check_network(found.gl_pathv[i], "auto", 2, check_part);
+		for (int none = 0; none < 2; none++)
+			seen += check_network(
+			    found.gl_pathv[i], "auto", none ? WINOGRAD_NONE : WINOGRAD_ALL, 2, check_part);
 	globfree(&found);
 	assert_true(seen > 20);
 }
@@ -122,7 +126,8 @@ static void contractions_run_in_vectors(void **state)
 static void images_lie_one_after_the_other(void **state)
 {
 	(void)state;
-	assert_true(check_network("networks/resnet_cifar.lua", "avx2", 16, check_images) > 20);
+	assert_true(
+	    check_network("networks/resnet_cifar.lua", "avx2", WINOGRAD_NONE, 16, check_images) > 20);
 }
 
 /* A mask is decided when scheduled, pair by pair, and there are limits to that. */
@@ -178,7 +183,7 @@ static void rows_of_any_length_are_copied(void **state)
 			    "%d)}, loss = y:mean(), optimizer = sgd{}}\n",
 			    sizes[i], sizes[i]);
 			close(fd);
-			check_network(file, targets[t], 2, check_part);
+			check_network(file, targets[t], WINOGRAD_ALL, 2, check_part);
 			remove(file);
 		}
 }
