@@ -405,6 +405,20 @@ static void row_losses(void **state)
 	nests_same(a, nests_softmax_grad(a, 3, 16), "c 4 | c | reg n");
 }
 
+/* More of a sum than a vector holds: runs of it, inside blocks of a layout, and a ragged end. */
+static void lanes_run_through_a_sum(void **state)
+{
+	Arena *a = *state;
+	static const char *const layouts[] = {NULL, "a b/16 b%16", "b/16 a b%16"};
+	for (int i = 0; i < COUNT(layouts); i++) {
+		Nest *n = nests_dense(a, 3, 44, 5, NULL);
+		if (layouts[i]) assert_true(buffer_layout((Buffer *)nests_buffer(n, "x"), layouts[i], 0));
+		nests_same(a, n, "oc | n | vec ic 8 | ic");
+		nests_same(a, n, "oc | n | vec ic 8 | ic 2 | unroll ic");
+		nests_same(a, n, "oc 4 | tile n 2 | reg n | reg oc | vec ic 8 | ic 2 | unroll ic");
+	}
+}
+
 /* exp is not exact: private accumulators agree to rounding. */
 static void private_accumulators_of_inexact_terms_agree(void **state)
 {
@@ -514,6 +528,7 @@ int main(void)
 	    TEST(ordered_reductions_keep_their_order),
 	    TEST(maps_and_statistics),
 	    TEST(row_losses),
+	    TEST(lanes_run_through_a_sum),
 	    TEST(private_accumulators_of_inexact_terms_agree),
 	    TEST(tables_flatten_dense_and_random),
 	    TEST(blocks_are_counted_over_all_pieces),

@@ -229,8 +229,12 @@ static int64_t crossed_block(const Builder *b, int d, int64_t unit)
 	int64_t found = 0;
 	for (int i = 0; i < b->nblock[d]; i++) {
 		int64_t block = b->block[d][i], values = block / r->step;
-		bool aligned = block % r->step == 0 && r->base.c % block < r->step;
-		for (int t = 0; t < r->base.n; t++) aligned &= r->base.t[t].k % block == 0;
+		int64_t inside = r->base.c % block; /* what lanes add to it stays within a step */
+		bool aligned = block % r->step == 0;
+		for (int t = 0; t < r->base.n; t++)
+			if (r->base.t[t].k % block)
+				inside += r->base.t[t].k * (b->out->count[r->base.t[t].var] - 1);
+		aligned &= inside >= 0 && inside < r->step;
 		if (aligned && unit < values && values < r->left) found = MAX(found, values);
 	}
 	return found;
@@ -253,13 +257,35 @@ static void build_units(Builder *b, int i, Tree *parent, Tree *tile)
 	if (ragged) add_piece(b, i, next, parent, tile, (Piece){full * unit, 1, ragged}, looped);
 }
 
-/* Lanes are one register: they take all that is left. A ragged end, fewer values than lanes,
- * becomes instances of one value each. */
+/* Runs of as many summed values as there are lanes: each lane sums up one of every run. The ragged
+ * end is a piece of its own. */
+static void build_runs(Builder *b, int i, Tree *parent, Tree *tile)
+{
+	Line line = b->schedule->line[i];
+	Rest *rest = &b->rest[line.dim], saved = *rest;
+	int64_t runs = saved.left / line.by, ragged = saved.left % line.by;
+	int var = new_var(b, line.dim, line.by);
+	if (b->nreg == TILE_REGS) fail(b, "more than %d lines of reg and vec", TILE_REGS);
+	if (b->error) return;
+	add_term(b, &rest->base, line.dim, var, saved.step);
+	rest->left = runs;
+	rest->step = saved.step * line.by;
+	b->reg[b->nreg++] = (Reg){var, line.by, line.dim, true};
+	build(b, i + 1, parent, tile);
+	b->nreg--;
+	*rest = saved;
+	if (ragged) add_piece(b, i, i + 1, parent, tile, (Piece){runs * line.by, ragged, 1}, false);
+}
+
+/* Lanes are one register: they take all that is left, but of a sum. A ragged end, fewer values than
+ * lanes, becomes instances of one value each. */
 static void build_vec(Builder *b, int i, Tree *parent, Tree *tile)
 {
 	Line line = b->schedule->line[i];
 	int64_t left = b->rest[line.dim].left;
-	if (line.by && left > line.by)
+	if (line.by > 1 && left > line.by && b->nest->dim[line.dim].reduce)
+		build_runs(b, i, parent, tile);
+	else if (line.by && left > line.by)
 		fail(b, "vec %s: %lld values left for %lld lanes", dim_name(b, line.dim), (long long)left,
 		    (long long)line.by);
 	else
