@@ -109,6 +109,7 @@ static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *n
 	if (!(c->options->without & STAGE_FUSE)) fuse_part(c->arena, p);
 	if (dumps(c, "fused")) dump_nests(p, c->dump);
 	if (takes_winograd(c, kind)) winograd_part(c->arena, p);
+	matrix_part(c->arena, p);
 	layout_part(c->arena, p);
 	if (dumps(c, "layouts")) dump_layouts(p, c->dump);
 	return p;

@@ -82,6 +82,25 @@ static int check_images(const char *file, const Program *program, const Part *p)
 	return seen;
 }
 
+/* Training copies no matrix of weights or of gradients: each use of it is one pass. */
+static int check_copies(const char *file, const Program *program, const Part *p)
+{
+	int seen = 0;
+	(void)program;
+	if (p->kind != ENTRY_EVAL && p->kind != ENTRY_GRADIENTS) return 0;
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		for (int k = 0; k < n->nload + n->nstore; k++) {
+			const Buffer *b = nest_access(n, k)->buffer;
+			bool weights = b->place == PLACE_VARS || b->place == PLACE_GRADS;
+			if (!weights || b->rank != 2 || b->shape[0] < 32) continue;
+			if (!n->nacc) fail_msg("%s, %s: %s is copied", file, p->name, b->name);
+			seen++;
+		}
+	}
+	return seen;
+}
+
 typedef int Check(const char *file, const Program *program, const Part *p);
 
 static int check_network(
@@ -128,6 +147,15 @@ static void images_lie_one_after_the_other(void **state)
 	(void)state;
 	assert_true(
 	    check_network("networks/resnet_cifar.lua", "avx2", WINOGRAD_NONE, 16, check_images) > 20);
+}
+
+static void matrices_stay_where_they_are(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    check_network("networks/alexnet.lua", "avx2", WINOGRAD_ALL, 1, check_copies), 12);
+	assert_int_equal(
+	    check_network("networks/alexnet.lua", "avx512", WINOGRAD_ALL, 16, check_copies), 12);
 }
 
 /* A mask is decided when scheduled, pair by pair, and there are limits to that. */
@@ -192,6 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(contractions_run_in_vectors),
 	    cmocka_unit_test(images_lie_one_after_the_other),
+	    cmocka_unit_test(matrices_stay_where_they_are),
 	    cmocka_unit_test(rows_of_any_length_are_copied),
 	    cmocka_unit_test(a_nest_past_the_limits_is_reported_at_its_line)};
 	return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);

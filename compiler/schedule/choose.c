@@ -101,9 +101,12 @@ static int64_t common_block(const Nest *n, int dim)
 	return block == INT64_MAX ? 1 : block;
 }
 
-/* Channels, or what else lies side by side: columns, where buffers are row-major. */
+/* Channels, or what else lies side by side: columns, where buffers are row-major; or what is
+ * summed.
+ */
 static void choose_lane(Choice *c)
 {
+	int summed = summed_lanes(c->nest);
 	c->block = c->lane < 0 ? 1 : common_block(c->nest, c->lane);
 	for (int d = c->nest->ndim - 1; d >= 0 && c->block < c->lanes; d--) {
 		if (!may_be_lanes(c->nest, d)) continue;
@@ -112,6 +115,9 @@ static void choose_lane(Choice *c)
 		c->lane = d;
 		c->block = block;
 	}
+	if (c->block >= c->lanes || summed < 0 || common_block(c->nest, summed) < c->lanes) return;
+	c->lane = summed;
+	c->block = common_block(c->nest, summed);
 }
 
 /* true: there are enough candidates. */
@@ -138,7 +144,7 @@ static bool try_vectors(Candidates *l, Strides strides)
 			c.unroll = unroll;
 			int64_t room = MAX(register_room(&c) / vectors[v], 1);
 			if (n->dim[c.lane].reduce)
-				sum_row(&c, width, room);
+				sum_row(&c, register_room(&c));
 			else if (is_transform(&c))
 				transform_row(&c, width, (c.target->registers - 4) / vectors[v]);
 			else

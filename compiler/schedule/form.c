@@ -18,13 +18,11 @@ bool stores_use(const Nest *n, ExprKind kind)
 	return false;
 }
 
-/* acc + load * load, one accumulator, a sum over some dim. */
-Contraction contraction_of(const Nest *n)
+/* acc + load * load, one accumulator. */
+Contraction product_of(const Nest *n)
 {
 	Contraction c = {0};
-	bool reduces = false;
-	for (int d = 0; d < n->ndim; d++) reduces |= n->dim[d].reduce && n->dim[d].extent > 1;
-	if (n->nacc != 1 || n->acc[0].combine != COMBINE_SUM || !reduces) return c;
+	if (n->nacc != 1 || n->acc[0].combine != COMBINE_SUM) return c;
 	const Expr *e = n->acc[0].update;
 	if (e->kind != E_ADD) return c;
 	const Expr *product = e->arg[0]->kind == E_ACC ? e->arg[1] : e->arg[0];
@@ -35,6 +33,13 @@ Contraction contraction_of(const Nest *n)
 	c.load[1] = product->arg[1]->id;
 	c.is = c.load[0] != c.load[1];
 	return c;
+}
+
+Contraction contraction_of(const Nest *n)
+{
+	for (int d = 0; d < n->ndim; d++)
+		if (n->dim[d].reduce && n->dim[d].extent > 1) return product_of(n);
+	return (Contraction){0};
 }
 
 bool access_moves(const Access *x, int dim)
@@ -170,13 +175,13 @@ static bool is_blocked_at(const Buffer *b, int position)
 	return c && c->mod && c->dim == position;
 }
 
-/* Whole blocks of the dim lie side by side where the user wants them: no copy brings them there. */
+/* Blocks of the dim lie side by side where the user wants them: no copy brings them there. */
 static bool stores_blocks(const Nest *n, int d)
 {
 	const Access *to = &n->store[0].to;
 	int at = access_position(to, d);
-	return at >= 0 && to->buffer->fixed && n->dim[d].extent % CHANNEL_BLOCK == 0 &&
-	       to->buffer->shape[at] % CHANNEL_BLOCK == 0 && buffer_run(to->buffer, at) > 1;
+	return at >= 0 && to->buffer->fixed && n->dim[d].extent >= CHANNEL_BLOCK &&
+	       buffer_run(to->buffer, at) >= CHANNEL_BLOCK;
 }
 
 /* Channels are dim 1 of what leads with a batch. In a gradient by weights two dims are channels:
@@ -203,7 +208,7 @@ static int channel_votes(const Nest *n, int d)
 
 /* A sum over many channels may run along the lanes itself: both factors have them side by side, and
  * each lane is a part of the sum. */
-static int summed_lanes(const Nest *n)
+int summed_lanes(const Nest *n)
 {
 	Contraction c = contraction_of(n);
 	for (int d = 0; d < n->ndim && c.is; d++) {

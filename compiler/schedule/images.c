@@ -163,6 +163,14 @@ static int pixels_ahead(const Nest *n, const Access *x, int64_t pixels)
 	return 0;
 }
 
+/* Weights that lie row by row: those further on in each row, or the next strip of it. */
+static void ask_for_rows(Access *w, const MatrixProduct *m, bool strips)
+{
+	enum { AHEAD_ROW = 128 };
+	w->prefetch = strips && m->images > 1 ? PRODUCT_STRIP : AHEAD_ROW;
+	w->far = !(strips && m->images > 1);
+}
+
 /* What is read once from far away is asked for ahead: of a sum over images the next chunk, which
  * the second-level cache holds until it is due; elsewhere weights larger than that cache, and
  * pixels: a tile takes a few of each block of channels, no stream that a processor would see. So is
@@ -179,11 +187,15 @@ const Nest *ask_ahead(Arena *a, const Nest *n)
 	int x = c.lane < 0 ? -1 : broadcast_load(&c);
 	if (x < 0) return n;
 	Chunking k;
+	MatrixProduct m;
 	bool images = find_chunks(&c, &k);
 	int w = other_load(&c, x);
 	if (!images && image_dim(n) >= 0) return n;
 	Nest *copy = nest_copy(a, n);
-	if (!images && bytes_of(&c, w) >= LEAST_WEIGHTS) copy->load[w].prefetch = AHEAD_WEIGHTS;
+	if (!images && bytes_of(&c, w) >= LEAST_WEIGHTS) {
+		copy->load[w].prefetch = AHEAD_WEIGHTS;
+		if (matrix_product(n, &m) && m.w == w) ask_for_rows(&copy->load[w], &m, m.x == n->nload);
+	}
 	if (!images && bytes_of(&c, x) >= LEAST_PIXELS && is_blocked(&n->load[x]))
 		copy->load[x].prefetch = pixels_ahead(n, &n->load[x], AHEAD_PIXELS);
 	for (int l = 0; l < n->nload && !images; l++)

@@ -5,7 +5,7 @@
 #include "../program/internal.h"
 #include "schedule.h"
 
-enum { CHANNEL_BLOCK = 16, PLAIN_CHANNELS = 4 };
+enum { CHANNEL_BLOCK = 16, PLAIN_CHANNELS = 4, PRODUCT_STRIP = 128 };
 
 /* Accumulates sums of products of two loads: convolution in every variant, its gradients, dense. */
 typedef struct {
@@ -24,6 +24,18 @@ typedef struct {
 	int64_t weight[BUFFER_RANK]; /* of this digit in the old index */
 } Refined;
 
+/* matrix.c: a product of a matrix of weights, row by row as the user has it, and images: which of
+ * its accesses are the matrix, what moves with columns, and what moves with rows. */
+typedef struct {
+	int w, x, y; /* as nest_access() counts */
+	int row, image, columns, column[NEST_DIMS];
+	int64_t images;
+} MatrixProduct;
+
+bool matrix_product(const Nest *n, MatrixProduct *m);
+/* n is one, and a copy of the weights in another layout would serve too few images. */
+bool keeps_matrix(const Part *p, const Nest *n, MatrixProduct *m);
+
 /* unmask.c */
 void unmask_part(Arena *a, Part *p);
 
@@ -31,7 +43,8 @@ void unmask_part(Arena *a, Part *p);
 bool writes_over(const Nest *n, const Buffer *x, const Buffer *y);
 
 /* form.c */
-Contraction contraction_of(const Nest *n);
+Contraction product_of(const Nest *n);     /* over no more than one value, too */
+Contraction contraction_of(const Nest *n); /* a sum over some dim */
 bool access_moves(const Access *x, int dim);
 /* The position in x whose index is dim alone (times 1), else -1; other dims may add to it. */
 int access_position(const Access *x, int dim);
@@ -44,6 +57,8 @@ int refined_position(const Refined *r, int d);
 /* The dim that should run along the lanes: channels of what is stored; where these are few, the
  * channels that a contraction sums over. -1: none. */
 int lane_dim(const Nest *n);
+/* A summed dim that both factors of a contraction have side by side, or could: -1: none. */
+int summed_lanes(const Nest *n);
 /* Whether every access that moves with d is at d alone in one position, and no guard asks for d. */
 bool may_be_lanes(const Nest *n, int d);
 /* Values that lie side by side when the index at this position steps by one; 1: none. */
@@ -91,6 +106,10 @@ typedef struct {
 
 /* images.c: the outer loops of a sum over images; false: it is none, or a small one. */
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
+/* product.c: those of a product with a matrix that sums up its rows; false: it is none. */
+bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
+/* Shares of one that sums up along its rows. */
+int product_shares(const Choice *c, const MatrixProduct *m, int64_t room, Share *share);
 /* n, with prefetches where they pay. */
 const Nest *ask_ahead(Arena *a, const Nest *n);
 
@@ -98,6 +117,8 @@ const Nest *ask_ahead(Arena *a, const Nest *n);
 void row_line(Choice *c, LineKind kind, int dim, int64_t by);
 void outer_loop(Choice *c, int d, bool shared); /* over d, unless tiles share all of it */
 bool is_shared(int d, const Share *share, int nshare);
+/* Tiles over dim d of at most `most` instances, as even as they can be. */
+Share share_of(const Choice *c, int d, int64_t most);
 bool is_space(const Choice *c, int d); /* of more than one value, and not joined */
 bool is_reduced(const Choice *c, int d);
 bool is_guarded(const Choice *c, int d);
@@ -113,7 +134,7 @@ int64_t phase_pieces(const Nest *n);
 bool flat_row(Choice *c); /* a map of one dim; false: it is none */
 bool copy_row(Choice *c); /* a map into or out of blocks; false: it is none */
 /* Where the lanes are summed over: every instance has a vector of parts of its sum. */
-void sum_row(Choice *c, int64_t lane_block, int64_t room);
+void sum_row(Choice *c, int64_t room);
 void vector_row(
     Choice *c, int64_t lane_block, int64_t room); /* room: instances that share vectors */
 /* transform.c: a small constant matrix times vectors, and the row for it. */

@@ -172,6 +172,15 @@ static int wanted_position(const Layout *l, const Buffer *b, int *second)
 	return MIN(b->rank - 1, 1); /* channels */
 }
 
+static bool meets_matrix(const Layout *l, const Steps *steps)
+{
+	MatrixProduct m;
+	for (int i = 0; i < steps->n; i++)
+		if (keeps_matrix(l->part, l->part->step.at[steps->at[i]].nest, &m) && m.images > 1)
+			return true;
+	return false;
+}
+
 static void lay_out(Layout *l, Buffer *b)
 {
 	if (b->type != TYPE_REAL || b->rank == 0 || b->laid) return;
@@ -180,6 +189,11 @@ static void lay_out(Layout *l, Buffer *b)
 	if (b->shape[position] <= PLAIN_CHANNELS) return;
 	if (!all_fit(l, b, position, CHANNEL_BLOCK)) {
 		apply(b, last_text(l->arena, b->rank, position));
+		return;
+	}
+	if (b->rank == 2 && position == 1 &&
+	    (meets_matrix(l, &l->use[b->id].load) || meets_matrix(l, &l->use[b->id].store))) {
+		apply(b, "b/16 a b%16"); /* whose images are not a page apart, as rows often are */
 		return;
 	}
 	if (second >= 0 && !all_fit(l, b, second, CHANNEL_BLOCK)) second = -1;
@@ -387,17 +401,28 @@ static int lanes_of_channels(const Nest *n)
 	return access_position(to, lanes) > 1 && !to->buffer->laid ? -1 : lanes;
 }
 
+/* The dim along the lanes of a product with a matrix that stays as it is: never rows. */
+static int lanes_of_product(const Nest *n, const MatrixProduct *m)
+{
+	int lanes = lane_dim(n);
+	return lanes == m->row ? m->column[0] : lanes;
+}
+
 static void relay_step(Layout *l, int *step)
 {
 	const Nest *old = l->part->step.at[*step].nest;
-	int lanes = lanes_of_channels(old);
+	MatrixProduct m;
+	bool kept = keeps_matrix(l->part, old, &m) && m.columns == 1;
+	int lanes = kept ? lanes_of_product(old, &m) : lanes_of_channels(old);
 	if (lanes < 0) return;
 	if (l->part->kind == ENTRY_UPDATE || l->part->kind == ENTRY_INIT) return;
 	Nest *n = nest_copy(l->arena, old);
 	l->part->step.at[*step].nest = n;
-	for (int k = 0; k < n->nload; k++) relay_load(l, n, k, lanes, step);
+	for (int k = 0; k < n->nload; k++)
+		if (!kept || k != m.w) relay_load(l, n, k, lanes, step);
 	for (int k = 0; k < n->nstore; k++)
-		if (is_worth_copies(n) && sole_writer(l, n, n->store[k].to.buffer))
+		if ((!kept || m.w < n->nload) && is_worth_copies(n) &&
+		    sole_writer(l, n, n->store[k].to.buffer))
 			relay_store(l, n, k, lanes, *step);
 }
 

@@ -221,8 +221,7 @@ static bool shares(const Choice *c, int d)
 	return access_moves(&c->nest->load[x], d) && !access_moves(&c->nest->load[w], d);
 }
 
-/* Tiles over dim d of at most `most` instances, as even as they can be. */
-static Share share_of(const Choice *c, int d, int64_t most)
+Share share_of(const Choice *c, int d, int64_t most)
 {
 	int64_t extent = (c->nest->dim[d].extent - 1) / phase_of(c, d) + 1, block = blocked(c, d);
 	if (block > 1) extent = MIN(extent, block);
@@ -367,26 +366,6 @@ static int64_t near_images(const Choice *c, const Share *s, int64_t lane_block)
 	return parts > 1 && parts * lane_bytes(c) < passes * bytes ? images : 0;
 }
 
-/* A sum of whole rows of weights, which lie as the user has them: of a part of their columns some
- * rows at a time, since a block of lanes alone would take a line from each page. */
-static void sum_of_rows(Choice *c, int64_t lane_block)
-{
-	enum { ROWS = 64, TASKS = 4 };
-	const Nest *n = c->nest;
-	int x = broadcast_load(c), row = -1;
-	if (x < 0 || n->inplace || n->nstore != 1 || nest_load_of(n, n->store[0].to.buffer) >= 0)
-		return;
-	const Access *w = &n->load[c->contraction.load[c->contraction.load[0] == x]];
-	int at = access_position(w, c->lane);
-	if (at < 1 || buffer_run(w->buffer, at) <= CHANNEL_BLOCK) return;
-	for (int d = 0; d < n->ndim; d++)
-		if (is_reduced(c, d) && access_position(w, d) == at - 1) row = d;
-	if (row < 0 || n->dim[row].extent <= ROWS) return;
-	int64_t blocks = (lane_extent(c) - 1) / (TASKS * lane_block) + 1;
-	row_line(c, LINE_FOR, c->lane, blocks * lane_block);
-	row_line(c, LINE_FOR, row, ROWS);
-}
-
 static bool is_lanes_first(const Choice *c)
 {
 	return broadcast_load(c) >= 0 && (lane_bytes(c) > 300 * 1024) != c->departure.other_order;
@@ -414,7 +393,6 @@ static void outer_loops(Choice *c, int64_t lane_block, const Share *share, int n
 		outer_loop(c, d, is_shared(d, share, nshare));
 	}
 	if (blocks && lanes_first && !in_order) { /* dense: images share tiles */
-		sum_of_rows(c, lane_block);
 		row_line(c, LINE_FOR, c->lane, lane_block);
 		blocks = false;
 	}
@@ -464,7 +442,8 @@ void vector_row(Choice *c, int64_t lane_block, int64_t room)
 	int nshare = choose_shares(c, room, lane_block / c->lanes, share);
 	fill_lanes(c);
 	limit_unroll(c, lane_block / c->lanes, share, nshare);
-	if (!image_loops(c, lane_block, share, nshare)) outer_loops(c, lane_block, share, nshare);
+	if (!image_loops(c, lane_block, share, nshare) && !product_loops(c, lane_block, share, nshare))
+		outer_loops(c, lane_block, share, nshare);
 	for (int k = nshare - 1; k >= 0; k--) row_line(c, LINE_REG, share[k].dim, 1);
 	bool reduces = c->nest->nacc > 0;
 	if (reduces && !nshare && !c->contraction.is) private_sums(c);
@@ -494,22 +473,27 @@ static int sum_shares(const Choice *c, int64_t room, Share *share)
 	return count;
 }
 
-void sum_row(Choice *c, int64_t lane_block, int64_t room)
+/* Vectors run through what is summed, block by block. */
+void sum_row(Choice *c, int64_t room)
 {
 	const Nest *n = c->nest;
 	Share share[2];
-	int nshare = sum_shares(c, room, share);
+	MatrixProduct m;
+	bool product = matrix_product(n, &m);
+	int nshare = product ? product_shares(c, &m, room, share) : sum_shares(c, room, share);
+	int64_t runs = n->dim[c->lane].extent / c->lanes, block = MIN(CHANNEL_BLOCK / c->lanes, runs);
 	c->unroll = 1;
+	if (product && blocked(c, m.row) == 1) row_line(c, LINE_FOR, m.row, CHANNEL_BLOCK);
 	for (int d = 0; d < n->ndim; d++)
 		if (is_space(c, d)) outer_loop(c, d, is_shared(d, share, nshare));
-	for (int k = 0; k < nshare; k++)
+	for (int k = nshare - 1; k >= 0; k--)
 		if (!share[k].whole) row_line(c, LINE_TILE, share[k].dim, share[k].by);
 	for (int k = 0; k < nshare; k++) row_line(c, LINE_REG, share[k].dim, 1);
-	if (lane_block > c->lanes) row_line(c, LINE_REG, c->lane, c->lanes);
 	row_line(c, LINE_VEC, c->lane, c->lanes);
-	if (n->dim[c->lane].extent > lane_block) row_line(c, LINE_FOR, c->lane, lane_block);
+	if (runs > block) row_line(c, LINE_FOR, c->lane, block);
 	for (int d = 0; d < n->ndim; d++)
 		if (is_reduced(c, d) && d != c->lane) sum_over(c, d);
+	if (block > 1) row_line(c, LINE_UNROLL, c->lane, 1);
 }
 
 /* Elements of a task of a flat map: worth a thread's while, and few enough tasks. */

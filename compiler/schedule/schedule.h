@@ -36,6 +36,8 @@ void prune_part(Arena *a, Part *p);
 void fuse_part(Arena *a, Part *p);
 /* winograd.c: convolutions of stride 1 by fewer multiplications, where that pays. For floats. */
 void winograd_part(Arena *a, Part *p);
+/* matrix.c: products of few images with weights that training changes read these as they lie. */
+void matrix_part(Arena *a, Part *p);
 /* layout.c: a layout for every buffer that is ours, and copies where a fixed buffer must be read or
  * written in another form (weights packed for the kernels, gradients brought back to canonical). */
 void layout_part(Arena *a, Part *p);

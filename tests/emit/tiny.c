@@ -1081,21 +1081,31 @@ static CNNC_UNUSED int labels_fit(const int32_t *label, size_t n, int32_t classe
 	return 1;
 }
 
+#if defined __GNUC__ && !defined __TINYC__
+typedef uint64_t finite_word __attribute__((vector_size(16)));
+#else
+typedef uint64_t finite_word;
+#endif
+
 /* Of an infinity or NaN the exponent is all ones, and one more carries into the sign. */
 static CNNC_UNUSED int all_finite(const float *x, size_t n)
 {
 	const uint64_t exponent = UINT64_C(0x0080000000800000), sign = UINT64_C(0x8000000080000000);
-	uint64_t word[4] = {0, 0, 0, 0}, carried = 0;
+	const size_t step = 4 * sizeof(finite_word) / sizeof *x;
+	uint64_t one, carried = 0, part[sizeof(finite_word) / sizeof one];
+	finite_word word[4], carries = {0};
 	size_t i = 0;
-	for (; n - i >= 8; i += 8) {
+	for (; n - i >= step; i += step) {
 		memcpy(word, &x[i], sizeof word);
-		carried |= ((word[0] & ~sign) + exponent) | ((word[1] & ~sign) + exponent) |
+		carries |= ((word[0] & ~sign) + exponent) | ((word[1] & ~sign) + exponent) |
 			((word[2] & ~sign) + exponent) | ((word[3] & ~sign) + exponent);
 	}
+	memcpy(part, &carries, sizeof part);
+	for (size_t k = 0; k < sizeof part / sizeof *part; k++) carried |= part[k];
 	for (; i < n; i++) {
-		word[0] = 0;
-		memcpy(word, &x[i], sizeof *x);
-		carried |= (word[0] & ~sign) + exponent;
+		one = 0;
+		memcpy(&one, &x[i], sizeof *x);
+		carried |= (one & ~sign) + exponent;
 	}
 	return !(carried & sign);
 }

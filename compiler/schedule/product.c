@@ -1,0 +1,47 @@
+/* product: loops over products of a matrix of weights, which lies row by row as the user has it,
+ * and images.
+ *
+ * A block of lanes by itself would take one line from each row: rows are pages apart, often on the
+ * same few sets of the caches, and nobody sees a stream in it. So some rows are gone through at a
+ * time, along all of a task's columns:
+ *
+ *   par ic 2304 | oc 8 | ic 128 | tile n 6 | ic 16 | ...
+ *   task          rows    strip   images share it while it is in the first-level cache
+ *
+ * What is summed waits in the result meanwhile. */
+#include "internal.h"
+
+bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
+{
+	enum { TASKS = 4, LEAST = 2048, ROWS = 8, LEAST_BYTES = 300 * 1024 };
+	const Nest *n = c->nest;
+	MatrixProduct m;
+	if (!matrix_product(n, &m) || m.x != n->nload || m.columns != 1 || c->lane != m.column[0])
+		return false;
+	if (n->inplace || nest_load_of(n, n->store[0].to.buffer) >= 0) return false;
+	const Buffer *w = n->load[m.w].buffer;
+	if (n->dim[m.row].extent <= ROWS || 4 * w->size < LEAST_BYTES) return false;
+	int64_t columns = MAX(LEAST, (lane_extent(c) - 1) / TASKS + 1);
+	columns = (columns - 1) / PRODUCT_STRIP * PRODUCT_STRIP + PRODUCT_STRIP;
+	row_line(c, LINE_FOR, c->lane, columns);
+	row_line(c, LINE_FOR, m.row, ROWS);
+	if (m.images > 1) row_line(c, LINE_FOR, c->lane, PRODUCT_STRIP);
+	for (int d = 0; d < n->ndim; d++)
+		if (is_space(c, d) && d != c->lane) outer_loop(c, d, is_shared(d, share, nshare));
+	for (int k = nshare - 1; k >= 0; k--)
+		if (!share[k].whole) row_line(c, LINE_TILE, share[k].dim, share[k].by);
+	row_line(c, LINE_FOR, c->lane, lane_block);
+	return true;
+}
+
+/* Some images, and rows that share them: as many as are read at once like streams. */
+int product_shares(const Choice *c, const MatrixProduct *m, int64_t room, Share *share)
+{
+	enum { IMAGES = 4, ROWS = 8 };
+	int count = 0;
+	if (m->images > 1) share[count++] = share_of(c, m->image, IMAGES);
+	if (count) room /= share[0].by;
+	int64_t rows = room >= ROWS ? ROWS : room >= ROWS / 2 ? ROWS / 2 : room;
+	share[count++] = share_of(c, m->row, rows);
+	return count;
+}
