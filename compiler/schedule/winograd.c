@@ -165,9 +165,9 @@ static void put_output(Winograd *w)
 
 static void make_matrices(Winograd *w)
 {
-	int taps = (int)w->f.taps;
-	w->output = winograd_output(w->arena, POINTS + 1 - taps);
-	for (int s = 0; s < SIDES; s++) w->filter[s] = winograd_filter(w->arena, taps, w->f.turned[s]);
+	w->output = winograd_matrix(w, MATRIX_OUTPUT, false);
+	for (int s = 0; s < SIDES; s++)
+		w->filter[s] = winograd_matrix(w, MATRIX_FILTER, w->f.turned[s]);
 }
 
 static void put_tiles(Winograd *w, Tiling t, int *groups)
@@ -226,8 +226,10 @@ static bool replace(Winograd *w, int *groups)
 void winograd_part(Arena *a, Part *p)
 {
 	int groups = 0;
+	Map matrices;
+	map_init(&matrices, a);
 	for (int s = 0; s < p->step.n; s++) {
-		Winograd w = {.arena = a, .part = p, .at = s};
+		Winograd w = {.arena = a, .part = p, .matrices = &matrices, .at = s};
 		if (winograd_find(p->step.at[s].nest, &w.f) && replace(&w, &groups)) s = w.at - 1;
 	}
 }

@@ -13,10 +13,16 @@ typedef struct {
 	int rows, cols;
 } Matrix;
 
-Matrix winograd_input(Arena *a);                         /* points x points */
-Matrix winograd_filter(Arena *a, int taps, bool turned); /* points x taps */
-Matrix winograd_output(Arena *a, int m);                 /* m x points */
-Matrix winograd_transposed(Arena *a, Matrix m);
+/* For so many taps, `turned`: from the last to the first. */
+typedef enum {
+	MATRIX_INPUT,  /* points x points */
+	MATRIX_FILTER, /* points x taps */
+	MATRIX_OUTPUT, /* outputs of a tile x points */
+	MATRIX_FILTER_BACK,
+	MATRIX_OUTPUT_BACK /* the transposed ones */
+} MatrixKind;
+
+Matrix winograd_make_matrix(Arena *a, MatrixKind kind, int taps, bool turned);
 
 /* winograd_find.c: a convolution of stride 1, forward, by data or by weights. x is what the window
  * moves over; it meets the weights or, by weights, the outputs' gradient. */
@@ -62,7 +68,8 @@ typedef struct {
 typedef struct {
 	Arena *arena;
 	Part *part;
-	int at; /* where the next step goes */
+	Map *matrices; /* by what they are: layers of one form share kernels if they share these */
+	int at;        /* where the next step goes */
 	Step *step;
 	Found f;
 	Tiling t;
@@ -73,6 +80,7 @@ typedef struct {
 } Winograd;
 
 /* winograd_turn.c: what all directions do with a turn. */
+Matrix winograd_matrix(Winograd *w, MatrixKind kind, bool turned); /* for w's taps */
 int64_t winograd_extent(const Winograd *w, int dim);
 int64_t winograd_divisor(int64_t n, int64_t want);       /* the largest that is no larger */
 int64_t winograd_bytes(const Found *f, const Tiling *t); /* of R, V, M and Z for one turn */

@@ -17,7 +17,7 @@ static Matrix matrix_of(Arena *a, double *at, int rows, int cols)
 }
 
 /* Row j: the coefficients of the product of (x - p) over all points p but the j-th. */
-Matrix winograd_input(Arena *a)
+static Matrix input_matrix(Arena *a)
 {
 	double *at = NEWS(a, double, POINTS *POINTS);
 	for (int j = 0; j < POINTS; j++) {
@@ -36,7 +36,7 @@ Matrix winograd_input(Arena *a)
 
 /* Row j: the powers of the j-th point over the product of its distances to all others. `turned`:
  * taps from the last to the first. */
-Matrix winograd_filter(Arena *a, int taps, bool turned)
+static Matrix filter_matrix(Arena *a, int taps, bool turned)
 {
 	double *at = NEWS(a, double, POINTS *taps);
 	for (int j = 0; j < POINTS; j++) {
@@ -53,7 +53,7 @@ Matrix winograd_filter(Arena *a, int taps, bool turned)
 }
 
 /* Row i: the i-th powers of the points; of infinity 0, but 1 in the last row. */
-Matrix winograd_output(Arena *a, int m)
+static Matrix output_matrix(Arena *a, int m)
 {
 	double *at = NEWS(a, double, m *POINTS);
 	for (int j = 0; j < POINTS; j++) {
@@ -66,10 +66,18 @@ Matrix winograd_output(Arena *a, int m)
 	return matrix_of(a, at, m, POINTS);
 }
 
-Matrix winograd_transposed(Arena *a, Matrix m)
+static Matrix transposed(Arena *a, Matrix m)
 {
 	double *at = NEWS(a, double, m.rows *m.cols);
 	for (int i = 0; i < m.rows; i++)
 		for (int j = 0; j < m.cols; j++) at[j * m.rows + i] = m.at[i * m.cols + j];
 	return matrix_of(a, at, m.cols, m.rows);
+}
+
+Matrix winograd_make_matrix(Arena *a, MatrixKind kind, int taps, bool turned)
+{
+	bool is_filter = kind == MATRIX_FILTER || kind == MATRIX_FILTER_BACK;
+	if (kind == MATRIX_INPUT) return input_matrix(a);
+	Matrix m = is_filter ? filter_matrix(a, taps, turned) : output_matrix(a, POINTS + 1 - taps);
+	return kind == MATRIX_FILTER_BACK || kind == MATRIX_OUTPUT_BACK ? transposed(a, m) : m;
 }

@@ -2,6 +2,17 @@
  * share. */
 #include "winograd.h"
 
+Matrix winograd_matrix(Winograd *w, MatrixKind kind, bool turned)
+{
+	int taps = (int)w->f.taps, key[] = {(int)kind, taps, turned};
+	Matrix *m = map_get(w->matrices, key, sizeof key);
+	if (m) return *m;
+	m = NEW(w->arena, Matrix);
+	*m = winograd_make_matrix(w->arena, kind, taps, turned);
+	map_put(w->matrices, key, sizeof key, m);
+	return *m;
+}
+
 int64_t winograd_extent(const Winograd *w, int dim) { return w->f.nest->dim[dim].extent; }
 
 int64_t winograd_divisor(int64_t n, int64_t want)
@@ -180,7 +191,7 @@ Source winograd_images(Winograd *w)
 	const Found *f = &w->f;
 	Source s = {.from = &f->nest->load[f->x],
 	    .what = "input",
-	    .matrix = winograd_input(w->arena),
+	    .matrix = winograd_matrix(w, MATRIX_INPUT, false),
 	    .channels = winograd_extent(w, f->in)};
 	for (int k = 0; k < SIDES; k++) {
 		s.first[k] = f->first[k];

@@ -55,7 +55,7 @@ static Source gradients(Winograd *w)
 	const Found *f = &w->f;
 	Source s = {.from = &f->nest->load[f->other],
 	    .what = "gradient",
-	    .matrix = winograd_transposed(w->arena, winograd_output(w->arena, (int)w->t.m)),
+	    .matrix = winograd_matrix(w, MATRIX_OUTPUT_BACK, false),
 	    .channels = winograd_extent(w, f->out)};
 	for (int k = 0; k < SIDES; k++) s.hi[k] = winograd_extent(w, f->side[k]);
 	winograd_source(w, &s);
@@ -220,8 +220,7 @@ bool winograd_by_weights(Winograd *w, int *groups)
 	if (!pays(f, &t)) return false;
 	w->t = t;
 	for (int s = 0; s < SIDES; s++)
-		w->filter[s] =
-		    winograd_transposed(w->arena, winograd_filter(w->arena, (int)f->taps, f->turned[s]));
+		w->filter[s] = winograd_matrix(w, MATRIX_FILTER_BACK, f->turned[s]);
 	if (t.tasks * t.turns * t.bands > 1)
 		put_many(w, groups);
 	else
