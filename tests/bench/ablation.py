@@ -9,10 +9,8 @@ A network is compiled as always, and once more for each thing left out or put in
 they compute is compared first, as in bench.py. Training is measured with more than one image. Stages that no option
 of cnnc leaves out are left out by the program `variant`. Rows are kept in BUILD/bench/ablation.json.
 """
-import argparse
 import concurrent.futures
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -150,27 +148,13 @@ def text(results):
 
 def write(results):
     """Rewrites the page's part."""
-    path = ROOT / "docs/benchmarks.md"
-    page, pattern = path.read_text(), re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1])
-    if not re.search(pattern, page, re.S):
-        sys.exit(f"ablation: {path} has no place for the tables")
-    path.write_text(re.sub(pattern, lambda _: MARKS[0] + text(results) + MARKS[1], page, count=1, flags=re.S))
+    session.rewrite(ROOT / "docs/benchmarks.md", MARKS, text(results))
 
 
 def options():
-    words = lambda s: s.split(",")
-    numbers = lambda s: [int(n) for n in s.split(",")]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", type=words, default=list(NETWORKS))
-    parser.add_argument("--what", type=words)
-    parser.add_argument("--batch", type=numbers)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.1)
-    parser.add_argument("--cc", default="cc -O2")
-    parser.add_argument("--missing", action="store_true", help="only rows not kept, or kept from a busy machine")
-    parser.add_argument("--realtime", action="store_true", help="they run before all other work; as root")
-    parser.add_argument("--write", action="store_true", help="the tables in docs/, whatever the filter")
-    parser.add_argument("--report", action="store_true", help="measure nothing")
+    parser = session.options(__doc__, rounds=5, seconds=0.1)
+    parser.add_argument("--network", type=session.words, default=list(NETWORKS))
+    parser.add_argument("--what", type=session.words)
     return parser.parse_args()
 
 

@@ -21,7 +21,6 @@ Rows are kept in BUILD/bench/results.json, in the place of older ones, and all t
 filter, or with --write, the tables and the figure in docs/ are made of them. --report measures nothing.
 BUILD is the build folder. PYTHON_BENCH names a Python with the peers' packages; without it one is made there.
 """
-import argparse
 import json
 import shutil
 import subprocess
@@ -159,22 +158,12 @@ def measure(rows, store, args):
 
 
 def main():
-    words = lambda s: s.split(",")
-    numbers = lambda s: [int(n) for n in s.split(",")]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", type=words, help=",".join(cases.NETWORKS))
-    parser.add_argument("--batch", type=numbers)
-    parser.add_argument("--threads", type=numbers)
-    parser.add_argument("--what", type=words, help="infer,train")
-    parser.add_argument("--peers", type=words, help=",".join(cases.PEERS))
+    parser = session.options(__doc__, rounds=7, seconds=0.15)
+    parser.add_argument("--network", type=session.words, help=",".join(cases.NETWORKS))
+    parser.add_argument("--threads", type=session.numbers)
+    parser.add_argument("--what", type=session.words, help="infer,train")
+    parser.add_argument("--peers", type=session.words, help=",".join(cases.PEERS))
     parser.add_argument("--compile", action="store_true", help="torch.compile, too, where it may be the fastest")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.15)
-    parser.add_argument("--cc", default="cc -O2")
-    parser.add_argument("--missing", action="store_true", help="only rows not kept, or kept from a busy machine")
-    parser.add_argument("--realtime", action="store_true", help="peers run before all other work; as root")
-    parser.add_argument("--write", action="store_true", help="the tables in docs/, whatever the filter")
-    parser.add_argument("--report", action="store_true", help="measure nothing")
     args = parser.parse_args()
     rows = cases.rows(args.what, args.network, args.batch, args.threads)
     if not rows:

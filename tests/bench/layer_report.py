@@ -1,10 +1,9 @@
 """The tables that tests/bench/layers.py makes of the rows it kept."""
-import re
 import statistics
-import sys
 
 import layer_cases
 import report
+import session
 
 EVEN = 0.95  # of the best peer's speed: what is not slower
 MARKS = "<!-- layers: made by make bench-kernels -->\n", "<!-- end -->\n"
@@ -129,11 +128,5 @@ counted; *processors* is the part of the processors that we got, in the worst of
 
 def write(docs, results, networks):
     """Rewrites the page's part, and the page of all layers."""
-    path = docs / "benchmarks.md"
-    page = path.read_text()
-    pattern = re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1])
-    if not re.search(pattern, page, re.S):
-        sys.exit(f"layers: {path} has no place for the tables")
-    body = f"{MARKS[0]}{text(results, networks)}\nAll layers are in `docs/{PAGE}`.\n{MARKS[1]}"
-    path.write_text(re.sub(pattern, lambda _: body, page, count=1, flags=re.S))
+    session.rewrite(docs / "benchmarks.md", MARKS, f"{text(results, networks)}\nAll layers are in `docs/{PAGE}`.\n")
     (docs / PAGE).write_text(HEAD + conditions(results) + "\n\n" + details(results, networks))

@@ -13,7 +13,6 @@ of the largest there is no row.
 
 Rows are kept in BUILD/bench/layers.json. Other options are as in bench.py.
 """
-import argparse
 import concurrent.futures
 import os
 import pathlib
@@ -135,22 +134,12 @@ def settled(row, found):
 
 
 def options():
-    words = lambda s: s.split(",")
-    numbers = lambda s: [int(n) for n in s.split(",")]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", type=words, help="only layers of these")
+    parser = session.options(__doc__, rounds=4, seconds=0.01)
+    parser.add_argument("--network", type=session.words, help="only layers of these")
     parser.add_argument("--filter", default="", help="only layers whose name has this in it, as 3x3 or 1_6_32x32")
-    parser.add_argument("--pass", type=words, dest="kinds", help=",".join(layer_cases.PASSES))
-    parser.add_argument("--batch", type=numbers)
-    parser.add_argument("--threads", type=numbers, default=list(layer_cases.THREADS))
-    parser.add_argument("--peers", type=words, help=",".join(layer_cases.PEERS))
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=0.01)
-    parser.add_argument("--cc", default="cc -O2")
-    parser.add_argument("--missing", action="store_true", help="only rows not kept, or kept from a busy machine")
-    parser.add_argument("--realtime", action="store_true", help="peers run before all other work; as root")
-    parser.add_argument("--write", action="store_true", help="the tables in docs/, whatever the filter")
-    parser.add_argument("--report", action="store_true", help="measure nothing")
+    parser.add_argument("--pass", type=session.words, dest="kinds", help=",".join(layer_cases.PASSES))
+    parser.add_argument("--threads", type=session.numbers, default=list(layer_cases.THREADS))
+    parser.add_argument("--peers", type=session.words, help=",".join(layer_cases.PEERS))
     return parser.parse_args()
 
 

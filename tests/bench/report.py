@@ -1,11 +1,10 @@
 """The tables and the figure that tests/bench/bench.py makes of the rows it kept."""
 import math
-import re
 import statistics
-import sys
 
 import cases
 import plot
+import session
 
 TITLES = {"infer": "Inference", "train": "A training step"}
 QUIET = 0.9  # of the processors; with less, a row is not to be trusted
@@ -162,13 +161,7 @@ def text(rows):
 
 def write(docs, rows):
     """Rewrites the page and the figure."""
-    path = docs / "benchmarks.md"
-    page = path.read_text()
-    pattern = re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1])
-    if not re.search(pattern, page, re.S):
-        sys.exit(f"bench: {path} has no place for the tables")
-    body = f"{MARKS[0]}![Times of the best peers, divided by cnnc's](benchmarks.svg)\n\n{text(rows)}{MARKS[1]}"
-    path.write_text(re.sub(pattern, lambda _: body, page, count=1, flags=re.S))
+    session.rewrite(docs / "benchmarks.md", MARKS, f"![Times of the best peers, divided by cnnc's](benchmarks.svg)\n\n{text(rows)}")
     results = [r for r in (Result(row, found) for row, found in rows.items()) if r.best]
     groups = [(TITLES[kind], [(f"{r.row.of.title}, batch {r.row.batch}", r.row.threads, r.ratio)
                               for r in results if r.row.kind == kind]) for kind in cases.KINDS]

@@ -1,9 +1,11 @@
-"""What the benchmarks share: peers that are open and take turns, rows that are kept, and where it was."""
+"""What the benchmarks share: options, peers that are open and take turns, rows that are kept, and where it was."""
+import argparse
 import array
 import json
 import os
 import pathlib
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +19,36 @@ BENCH = BUILD / "bench"
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
+
+
+def words(text):
+    return text.split(",")
+
+
+def numbers(text):
+    return [int(n) for n in text.split(",")]
+
+
+def options(description, rounds, seconds):
+    """A parser of what all benchmarks are told; each adds its own filter."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=numbers)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--seconds", type=float, default=seconds, help="of a turn, at least")
+    parser.add_argument("--cc", default="cc -O2")
+    parser.add_argument("--missing", action="store_true", help="only rows not kept, or kept from a busy machine")
+    parser.add_argument("--realtime", action="store_true", help="peers run before all other work; as root")
+    parser.add_argument("--write", action="store_true", help="the tables in docs/, whatever the filter")
+    parser.add_argument("--report", action="store_true", help="measure nothing")
+    return parser
+
+
+def rewrite(path, marks, text):
+    """Puts text between a page's two marks."""
+    page, pattern = path.read_text(), re.escape(marks[0]) + ".*?" + re.escape(marks[1])
+    if not re.search(pattern, page, re.S):
+        sys.exit(f"{path} has no place for the tables")
+    path.write_text(re.sub(pattern, lambda _: marks[0] + text + marks[1], page, count=1, flags=re.S))
 
 
 def floats(path):
