@@ -6,7 +6,10 @@
  * goes to the guard's setjmp.
  *
  * Blocks come zeroed from calloc(), which for large ones costs nothing until they are touched, and
- * no byte is handed out twice. They grow with the arena, so that there are never many. */
+ * no byte is handed out twice. They grow with the arena, so that there are never many.
+ *
+ * A scratch arena is a child of another: its blocks count as the parent's and go with it, and the
+ * guard is the parent's. What arena_reset() takes back is handed out again, zeroed. */
 #include "base.h"
 
 #include <stdlib.h>
@@ -36,7 +39,9 @@ typedef struct Block {
 struct Arena {
 	Block *block; /* the newest first: the only one with free room */
 	size_t total, limit;
+	size_t again; /* room of the next block: what was in use before a reset */
 	jmp_buf *out_of_memory;
+	Arena *parent, *child, *next; /* children are a list */
 };
 
 void bug_at(const char *file, int line, const char *format, ...)
@@ -57,14 +62,47 @@ Arena *arena_new(size_t limit)
 	return a;
 }
 
-void arena_free(Arena *a)
+static void free_blocks(Arena *a)
 {
-	if (!a) return;
 	for (Block *b = a->block, *next; b; b = next) {
 		next = b->next;
 		free(b);
 	}
+	a->block = NULL;
+	if (a->parent) a->parent->total -= a->total;
+	a->total = 0;
+}
+
+void arena_free(Arena *a)
+{
+	if (!a) return;
+	for (Arena *child = a->child; child; child = child->next) free_blocks(child);
+	free_blocks(a);
 	free(a);
+}
+
+Arena *arena_scratch(Arena *parent)
+{
+	if (parent->parent) bug("a scratch arena of a scratch arena");
+	Arena *a = NEW(parent, Arena);
+	*a = (Arena){.limit = SIZE_MAX, .parent = parent, .next = parent->child};
+	parent->child = a;
+	return a;
+}
+
+/* One block is kept, or the next one has room for all that was in use. */
+void arena_reset(Arena *a)
+{
+	Block *b = a->block;
+	if (!a->parent) bug("reset of an arena that is no scratch");
+	if (!b) return;
+	if (BLOCK_BYTES && !b->next) {
+		memset(b->start, 0, b->used);
+		b->used = 0;
+		return;
+	}
+	for (a->again = 0; b; b = b->next) a->again += BLOCK_BYTES ? b->used : 0;
+	free_blocks(a);
 }
 
 jmp_buf *arena_guard(Arena *a, jmp_buf *out_of_memory)
@@ -76,26 +114,30 @@ jmp_buf *arena_guard(Arena *a, jmp_buf *out_of_memory)
 
 NORETURN static void out_of_memory(Arena *a)
 {
-	if (!a->out_of_memory) bug("out of memory outside of arena_guard()");
-	longjmp(*a->out_of_memory, 1);
+	const Arena *owner = a->parent ? a->parent : a;
+	if (!owner->out_of_memory) bug("out of memory outside of arena_guard()");
+	longjmp(*owner->out_of_memory, 1);
 }
 
-/* Room of a block for small things: an eighth of what there is already, within the limit. */
-static size_t block_room(const Arena *a)
+/* Room of a block for small things: an eighth of what there is already, or what there was, within
+ * the owner's limit. */
+static size_t block_room(const Arena *a, const Arena *owner)
 {
-	size_t least = BLOCK_BYTES, more = a->total / 8 / ALIGNMENT * ALIGNMENT;
-	bool fits = a->total < a->limit / 2;
+	size_t least = BLOCK_BYTES, more = MAX(a->total / 8 / ALIGNMENT * ALIGNMENT, a->again);
+	bool fits = owner->total < owner->limit / 2 && more < owner->limit / 2 - owner->total;
 	return least > 0 && fits ? MAX(least, more) : least;
 }
 
 /* A new block with room for `bytes`, a multiple of ALIGNMENT. */
 static Block *block_add(Arena *a, size_t bytes)
 {
-	size_t room = block_room(a);
+	Arena *owner = a->parent ? a->parent : a;
+	size_t room = block_room(a, owner);
 	bool big = bytes > room / 4;
 	if (big) room = bytes;
 	size_t whole = sizeof(Block) + ALIGNMENT + room;
-	if (whole < room || whole > a->limit || a->total > a->limit - whole) out_of_memory(a);
+	if (whole < room || whole > owner->limit || owner->total > owner->limit - whole)
+		out_of_memory(a);
 	Block *b = calloc(1, whole);
 	if (!b) out_of_memory(a);
 	uintptr_t start = ((uintptr_t)(b + 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -108,6 +150,7 @@ static Block *block_add(Arena *a, size_t bytes)
 		a->block = b;
 	}
 	a->total += whole;
+	if (owner != a) owner->total += whole;
 	return b;
 }
 

@@ -2,6 +2,7 @@
  *
  * One arena lives as long as one compilation and is freed whole. Allocation never returns NULL:
  * when memory is short it jumps to the place that arena_guard() named, which is the API boundary.
+ * What dies earlier may be in a scratch arena.
  */
 #ifndef CNNC_BASE_H
 #define CNNC_BASE_H
@@ -38,6 +39,10 @@ Arena *arena_new(size_t limit); /* NULL when memory is short; limit 0: none */
 void arena_free(Arena *a);      /* NULL is fine */
 /* Must be set before the first allocation. Returns the former guard, so that guards nest. */
 jmp_buf *arena_guard(Arena *a, jmp_buf *out_of_memory);
+/* A child of `parent`, which is no child itself: within the parent's limit, with its guard, and
+ * freed with it. arena_reset() takes back all that was handed out of it. */
+Arena *arena_scratch(Arena *parent);
+void arena_reset(Arena *scratch);
 void *arena_alloc(Arena *a, size_t count, size_t size); /* zeroed, 16-byte aligned, never NULL */
 void *arena_grow(Arena *a, void *old, size_t old_count, size_t new_count, size_t size);
 char *arena_copy(Arena *a, const char *s);

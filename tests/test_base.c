@@ -75,6 +75,54 @@ static void arena_jumps_when_the_limit_is_reached(void **state)
 	arena_free(NULL);
 }
 
+/* Whether one block or several were in use, what comes after a reset is zeroed and aligned. */
+static void scratch_is_used_again(void **state)
+{
+	Arena *a = ((Fixture *)*state)->arena, *scratch = arena_scratch(a);
+	char *kept = arena_copy(a, "kept");
+	for (size_t turn = 0; turn < 40; turn++) {
+		for (size_t n = 0; n < 10 + turn * 20; n++) {
+			size_t size = n % 17 * 40 + 1;
+			unsigned char *p = arena_alloc(scratch, size, 1);
+			assert_int_equal((uintptr_t)p % 16, 0);
+			for (size_t i = 0; i < size; i++) assert_int_equal(p[i], 0);
+			memset(p, 0xff, size);
+		}
+		if (turn % 3 == 0) memset(arena_alloc(scratch, 300, 1000), 0xff, 300000);
+		arena_reset(scratch);
+		arena_reset(scratch);
+	}
+	assert_string_equal(kept, "kept");
+}
+
+/* Its blocks count as the parent's while it has them, and the jump is to the parent's guard. */
+static void scratch_is_within_its_parents_limit(void **state)
+{
+	(void)state;
+	Arena *a = arena_new(1 << 20), *volatile scratch = NULL;
+	jmp_buf out;
+	volatile int blocks = 0, turns = 0;
+	if (setjmp(out) == 0) {
+		arena_guard(a, &out);
+		scratch = arena_scratch(a);
+		for (; turns < 100; turns++) {
+			for (int i = 0; i < 6; i++) arena_alloc(scratch, 100, 1000);
+			arena_reset(scratch);
+		}
+		for (;; blocks++) arena_alloc(scratch, 100, 1000);
+	}
+	assert_int_equal(turns, 100);
+	assert_in_range(blocks, 5, 10);
+	if (setjmp(out) == 0) {
+		for (int i = 0; i < 6; i++) arena_alloc(a, 100, 1000);
+		fail();
+	}
+	arena_reset(scratch);
+	if (setjmp(out) != 0) fail();
+	for (int i = 0; i < 4; i++) arena_alloc(a, 100, 1000);
+	arena_free(a);
+}
+
 static void vectors_grow_and_keep_their_elements(void **state)
 {
 	Arena *a = ((Fixture *)*state)->arena;
@@ -333,6 +381,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(arena_gives_zeroed_aligned_memory),
 	    TEST(arena_jumps_when_the_limit_is_reached),
+	    TEST(scratch_is_used_again),
+	    TEST(scratch_is_within_its_parents_limit),
 	    TEST(vectors_grow_and_keep_their_elements),
 	    TEST(texts_grow_past_every_boundary),
 	    TEST(numbers_are_short_and_read_back),
