@@ -81,9 +81,9 @@ typedef struct {
 } KernelCost;
 
 /* From the parameter list on, so that equal kernels have equal texts. The nest's name is only
- * looked at by `pool`. */
-void kernel_print(Arena *a, const Scheduled *s, const Target *t, bool is_double, Functions *pool,
-    Text *out, KernelCost *cost);
+ * looked at by `pool`, whose new functions are all that outlives `scratch`. */
+void kernel_print(Arena *scratch, const Scheduled *s, const Target *t, bool is_double,
+    Functions *pool, Text *out, KernelCost *cost);
 
 /* --- offset.c: places as text -------------------------------------------------------------- */
 
@@ -108,7 +108,7 @@ typedef Vec(Offset) Offsets;
 
 /* What all functions of one kernel have in common. */
 typedef struct {
-	Arena *arena;
+	Arena *arena; /* scratch */
 	const Scheduled *tree;
 	const Nest *nest;
 	const Target *target;
@@ -268,7 +268,7 @@ typedef struct UniqueKernel {
 	const Nest *nest;
 	uint64_t hash; /* of the texts */
 	struct {
-		const char *text;
+		const char *text; /* scratch until there is a function */
 		CFunction *function;
 		const Scheduled *tree;
 		int64_t blocks;
@@ -293,7 +293,7 @@ typedef struct {
 } Words;
 
 typedef struct {
-	Arena *arena;
+	Arena *arena, *scratch; /* of the kernel being printed */
 	const Program *program;
 	const char *real, *prefix, *upper; /* float, lenet, LENET */
 	UniqueKernels kernel;

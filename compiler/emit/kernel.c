@@ -242,19 +242,19 @@ static void kernel_open(Kernel *k)
 	for (int i = 0; i < tree->root.n; i++) number_depths(k, tree->root.at[i], 0);
 }
 
-void kernel_print(Arena *a, const Scheduled *tree, const Target *t, bool is_double, Functions *pool,
-    Text *out, KernelCost *cost)
+void kernel_print(Arena *scratch, const Scheduled *tree, const Target *t, bool is_double,
+    Functions *pool, Text *out, KernelCost *cost)
 {
-	Kernel k = {.arena = a, .tree = tree, .target = t, .is_double = is_double};
+	Kernel k = {.arena = scratch, .tree = tree, .target = t, .is_double = is_double};
 	Text body, head, text;
 	*cost = (KernelCost){0};
 	k.pool = pool;
 	k.fuses = nest_fuses(tree->nest);
 	k.cost = cost;
 	kernel_open(&k);
-	text_init(&body, a);
-	text_init(&head, a);
-	text_init(&text, a);
+	text_init(&body, scratch);
+	text_init(&head, scratch);
+	text_init(&text, scratch);
 	Scope s = {.k = &k, .indent = 1, .out = &body};
 	print_uniform(&s);
 	print_blocks(&s, tree->root.at, tree->root.n, "block", 1);

@@ -424,8 +424,9 @@ static const char *pooled(Kernel *k, const Text *text)
 	Functions *pool = k->pool;
 	CFunction *f = function_find(pool, text->data, k->fuses);
 	if (f) return f->name;
-	const char *name = arena_printf(k->arena, "%s%d%s", pool->prefix, pool->tiles++, pool->suffix);
-	f = function_add(pool, name, arena_copy(k->arena, text->data));
+	const char *name =
+	    arena_printf(pool->arena, "%s%d%s", pool->prefix, pool->tiles++, pool->suffix);
+	f = function_add(pool, name, arena_copy(pool->arena, text->data));
 	f->is_tile = true;
 	k->cost->functions++;
 	k->cost->bytes += (int64_t)text->len;

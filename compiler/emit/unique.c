@@ -80,10 +80,10 @@ static void print_for_targets(Emission *e, UniqueKernel *k, const Step *s)
 			k->by_target[t] = k->by_target[other];
 			continue;
 		}
-		text_init(&text, e->arena);
-		e->functions[t].prefix = arena_printf(e->arena, "%s_tile", s->nest->name);
-		kernel_print(e->arena, tree, e->program->target[t], e->program->is_double, &e->functions[t],
-		    &text, &k->by_target[t].cost);
+		text_init(&text, e->scratch);
+		e->functions[t].prefix = arena_printf(e->scratch, "%s_tile", s->nest->name);
+		kernel_print(e->scratch, tree, e->program->target[t], e->program->is_double,
+		    &e->functions[t], &text, &k->by_target[t].cost);
 		k->by_target[t].tree = tree;
 		k->by_target[t].blocks = tree_blocks(tree);
 		k->by_target[t].text = text.data;
@@ -99,13 +99,17 @@ static void find_functions(Emission *e, UniqueKernel *k, const Step *s)
 		int other = served_by(e, s, t);
 		if (other >= 0) {
 			k->by_target[t].function = k->by_target[other].function;
+			k->by_target[t].text = k->by_target[other].text;
 			continue;
 		}
 		Functions *own = &e->functions[t];
 		const char *text = k->by_target[t].text;
 		CFunction *f = function_find(own, text, nest_fuses(k->nest));
-		if (!f) f = function_add(own, arena_printf(e->arena, "%s%s", k->name, own->suffix), text);
+		if (!f)
+			f = function_add(own, arena_printf(e->arena, "%s%s", k->name, own->suffix),
+			    arena_copy(e->arena, text));
 		k->by_target[t].function = f;
+		k->by_target[t].text = f->text;
 		if (!f->kernel.n || f->kernel.at[f->kernel.n - 1] != k) vec_push(e->arena, f->kernel, k);
 	}
 }
@@ -127,16 +131,16 @@ static bool same_texts(const Emission *e, const UniqueKernel *k, const UniqueKer
 
 static UniqueKernel *kernel_of(Emission *e, const Step *s)
 {
-	Text signature;
-	text_init(&signature, e->arena);
+	Text signature, texts;
+	arena_reset(e->scratch);
+	text_init(&signature, e->scratch);
 	put_step(e, s, &signature);
 	UniqueKernel *k = map_get(&e->by_signature, signature.data, signature.len);
 	if (k) return k;
 	k = NEW(e->arena, UniqueKernel);
 	*k = (UniqueKernel){.nest = s->nest, .macs = s->macs};
 	print_for_targets(e, k, s);
-	Text texts;
-	text_init(&texts, e->arena);
+	text_init(&texts, e->scratch);
 	put_texts(e, k, &texts);
 	UniqueKernel *same = map_get(&e->by_text, texts.data, texts.len);
 	if (same && !same_texts(e, same, k)) same = NULL;
@@ -176,6 +180,7 @@ void find_kernels(Emission *e)
 		f->number = t;
 		f->plainer = t + 1 < p->ntarget ? f + 1 : NULL;
 	}
+	e->scratch = arena_scratch(e->arena);
 	map_init(&e->by_signature, e->arena);
 	map_init(&e->by_text, e->arena);
 	map_init(&e->by_name, e->arena);
@@ -190,6 +195,7 @@ void find_kernels(Emission *e)
 			find_tables(e, part->step.at[s].nest);
 		}
 	}
+	arena_reset(e->scratch);
 }
 
 /* --- tables of numbers --------------------------------------------------------------------- */
