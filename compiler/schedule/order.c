@@ -140,8 +140,10 @@ static Order *order_new(Arena *a, const Part *p)
 /* --- what lives ---------------------------------------------------------------------------- */
 
 /* Runs the n steps that stand at the places from `from` on in the order `run`. Writes what lives
- * during and behind each, if asked to; returns the most. */
-static int64_t live_in(Order *o, const int *run, int n, int from, int64_t *during, int64_t *behind)
+ * during and behind each, if asked to; returns the most, or something from `enough` on when it is
+ * no less than that. */
+static int64_t live_in(
+    Order *o, const int *run, int n, int from, int64_t enough, int64_t *during, int64_t *behind)
 {
 	int64_t live = from ? o->behind[from - 1] : 0, most = 0;
 	o->now++;
@@ -155,7 +157,7 @@ static int64_t live_in(Order *o, const int *run, int n, int from, int64_t *durin
 		}
 	}
 	o->now++; /* a buffer of the run gets this stamp when it is alive */
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n && most < enough; i++) {
 		const StepNode *s = &o->step[run[i]];
 		int64_t freed = 0, taken = 0, inherited = 0;
 		for (int k = 0; k < s->touch.n; k++) {
@@ -188,7 +190,7 @@ static void note_order(Order *o)
 			o->last[touch->at[k]] = i;
 		}
 	}
-	live_in(o, o->order, o->n, 0, o->during, o->behind);
+	live_in(o, o->order, o->n, 0, INT64_MAX, o->during, o->behind);
 }
 
 /* --- neighbouring runs change places ------------------------------------------------------- */
@@ -228,7 +230,7 @@ static void try_middle(Order *o, int worst, int middle, int *run, Swap *best)
 		for (int to = MAX(middle, worst) + 1; to <= end && o->looks < LOOKS; to++) {
 			Swap w = {from, middle, to, 0};
 			write_swapped(o, &w, run);
-			w.most = live_in(o, run, to - from, from, NULL, NULL);
+			w.most = live_in(o, run, to - from, from, best->most, NULL, NULL);
 			if (w.most < best->most) *best = w;
 		}
 	}
