@@ -167,6 +167,7 @@ static const char *verify_trees(Arena *a, const Step *step, const Step *proven)
 static const char *verify_steps(Arena *a, const Part *p)
 {
 	Map proven; /* Steps by the forms of their nests */
+	Arena *scratch = arena_scratch(a);
 	Text form;
 	map_init(&proven, a);
 	text_init(&form, a);
@@ -175,9 +176,10 @@ static const char *verify_steps(Arena *a, const Part *p)
 		form.len = 0;
 		nest_form(step->nest, &form);
 		Step *former = map_get(&proven, form.data, form.len);
-		const char *fault = verify_trees(a, step, former);
+		const char *fault = verify_trees(scratch, step, former);
 		if (fault) return arena_printf(a, "step %d (%s): %s", s, step->comment, fault);
 		if (!former) map_put(&proven, form.data, form.len, step);
+		arena_reset(scratch);
 	}
 	return NULL;
 }
