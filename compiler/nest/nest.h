@@ -362,8 +362,9 @@ typedef struct {
 /* NULL with *error set when the schedule does not fit the nest (not affine, ragged register tile).
  */
 Scheduled *tree_build(Arena *a, const Nest *n, const Schedule *s, const char **error);
-void tree_print(const Scheduled *s, Text *out); /* --dump=trees */
-int64_t tree_lanes(const Scheduled *s);         /* of its vectors; 1: it has none */
+Scheduled *tree_copy(Arena *a, const Scheduled *s); /* nothing in it is in s's memory */
+void tree_print(const Scheduled *s, Text *out);     /* --dump=trees */
+int64_t tree_lanes(const Scheduled *s);             /* of its vectors; 1: it has none */
 int64_t tree_blocks(
     const Scheduled *s); /* iterations of the leading par loops, over all pieces; 1: serial */
 

@@ -1,6 +1,35 @@
 /* tree: questions about a scheduled nest, and its dump. */
 #include "internal.h"
 
+static Tree *copy_node(Arena *a, const Tree *t, int ndim)
+{
+	Tree *out = NEW(a, Tree);
+	*out = *t;
+	out->kid.room = t->kid.n;
+	out->kid.at = NEWS(a, Tree *, t->kid.n);
+	for (int i = 0; i < t->kid.n; i++) out->kid.at[i] = copy_node(a, t->kid.at[i], ndim);
+	if (!t->sub) return out;
+	out->sub = NEWS(a, Affine, ndim);
+	memcpy(out->sub, t->sub, (size_t)ndim * sizeof *out->sub);
+	return out;
+}
+
+Scheduled *tree_copy(Arena *a, const Scheduled *s)
+{
+	Scheduled *out = NEW(a, Scheduled);
+	*out = *s;
+	out->root.room = s->root.n;
+	out->root.at = NEWS(a, Tree *, s->root.n);
+	for (int i = 0; i < s->root.n; i++)
+		out->root.at[i] = copy_node(a, s->root.at[i], s->nest->ndim);
+	out->count = NEWS(a, int64_t, s->nvar);
+	if (s->nvar) memcpy(out->count, s->count, (size_t)s->nvar * sizeof *out->count);
+	out->var_name.room = s->var_name.n;
+	out->var_name.at = NEWS(a, const char *, s->var_name.n);
+	for (int i = 0; i < s->var_name.n; i++) out->var_name.at[i] = arena_copy(a, s->var_name.at[i]);
+	return out;
+}
+
 /* A dim is whole when the tile starts at its value 0 and spans it to its end, whatever loops are
  * around. */
 int tile_chunks(const Scheduled *s, const Tree *tile, Chunk *chunk)

@@ -9,7 +9,7 @@
 
 /* Of one nest, the best first as far as its form tells. */
 typedef struct {
-	Arena *arena;
+	Arena *arena, *scratch; /* what is tried is in scratch memory, what is good is copied */
 	const Nest *nest;
 	const Target *target;
 	int lanes;
@@ -21,15 +21,16 @@ typedef struct {
 	const char *error; /* why the newest attempt failed */
 } Candidates;
 
-static Scheduled *attempt(Arena *a, Choice *c, const char **error)
+static Scheduled *attempt(Candidates *l, const Choice *c)
 {
 	if (c->full) {
-		*error = "more lines than a schedule holds";
+		l->error = "more lines than a schedule holds";
 		return NULL;
 	}
-	Scheduled *made = tree_build(a, c->nest, &c->s, error);
-	if (made) *error = check_all(a, made);
-	return made && !*error ? made : NULL;
+	arena_reset(l->scratch);
+	Scheduled *made = tree_build(l->scratch, c->nest, &c->s, &l->error);
+	if (made) l->error = check_all(l->scratch, made);
+	return made && !l->error ? tree_copy(l->arena, made) : NULL;
 }
 
 /* Updates that the text spells out, over all tiles: what the unroll budget counts. A tile costs as
@@ -63,7 +64,7 @@ static bool offer(Candidates *l, Choice *c)
 {
 	for (int i = 0; i < l->n && !c->full; i++)
 		if (schedule_same(&l->at[i]->schedule, &c->s)) return false;
-	Scheduled *made = attempt(l->arena, c, &l->error);
+	Scheduled *made = attempt(l, c);
 	if (made && in_budget(made))
 		l->at[l->n++] = made;
 	else if (made)
@@ -163,7 +164,7 @@ static Scheduled *try_plain(Candidates *l, Strides strides)
 		if (!copy_row(&c)) plain_row(&c);
 		make_parallel(&c);
 	}
-	return attempt(l->arena, &c, &l->error);
+	return attempt(l, &c);
 }
 
 /* More pieces of text than a stride's phases may be. */
@@ -181,11 +182,11 @@ static void list_vectors(Candidates *l)
 
 /* The first candidate; else one with too much text, else loops in order. NULL, with *error set:
  * some other limit. */
-static Scheduled *choose(
-    Arena *a, const Nest *n, const Target *t, int lanes, bool whole, const char **error)
+static Scheduled *choose(Arena *a, Arena *scratch, const Nest *n, const Target *t, int lanes,
+    bool whole, const char **error)
 {
 	Scheduled *made = NULL;
-	Candidates l = {a, n, t, lanes, whole, .at = &made, .most = 1};
+	Candidates l = {a, scratch, n, t, lanes, whole, .at = &made, .most = 1};
 	int64_t pieces = phase_pieces(n);
 	list_vectors(&l);
 	if (!made) made = l.large;
@@ -206,7 +207,7 @@ int schedule_candidates(
 {
 	static const Departure departure[] = {{.other_tile = true}, {.other_order = true},
 	    {.registers = 2}, {.registers = -2}, {.registers = -4}, {.chunks = 1}, {.chunks = -1}};
-	Candidates l = {a, n, t, lanes_of(t, is_double), .at = list, .most = most};
+	Candidates l = {a, arena_scratch(a), n, t, lanes_of(t, is_double), .at = list, .most = most};
 	list_vectors(&l);
 	for (int i = 0; i < COUNT(departure) && l.n < most; i++) {
 		l.departure = departure[i];
@@ -256,7 +257,9 @@ const char *schedule_key(Arena *a, const Nest *n, const Target *t)
 static void record(Decisions *d, const Scheduled *s, const char *key)
 {
 	Text text;
-	for (int i = 0; i < d->item.n; i++)
+	if (map_get(&d->recorded, key, strlen(key))) return;
+	map_put(&d->recorded, key, strlen(key), (void *)(uintptr_t)key);
+	for (int i = 0; i < d->item.n && d->item.at[i].where.line; i++) /* given ones come first */
 		if (d->item.at[i].taken && !strcmp(d->item.at[i].key, key)) return;
 	text_init(&text, d->arena);
 	schedule_print(s->nest, &s->schedule, &text);
@@ -329,12 +332,15 @@ static bool schedule_step(
 {
 	const Nest *n = step->nest;
 	bool given[TARGET_LIMIT] = {false};
+	const char *key[TARGET_LIMIT];
 	step->macs = multiply_adds(n);
 	for (int t = 0; t < ntarget; t++) {
 		const char *error;
-		Scheduled *made = follow(a, n, d, schedule_key(a, n, target[t]));
+		key[t] = schedule_key(a, n, target[t]);
+		Scheduled *made = follow(a, n, d, key[t]);
 		given[t] = made != NULL;
-		if (!made) made = choose(a, n, target[t], lanes_of(target[t], is_double), d->whole, &error);
+		int lanes = lanes_of(target[t], is_double);
+		if (!made) made = choose(a, d->scratch, n, target[t], lanes, d->whole, &error);
 		if (!made) {
 			report(d, n, error);
 			return false;
@@ -342,7 +348,7 @@ static bool schedule_step(
 		step->tree[t] = made;
 	}
 	use_narrower(step, target, ntarget, is_double, given);
-	for (int t = 0; t < ntarget; t++) record(d, step->tree[t], schedule_key(a, n, target[t]));
+	for (int t = 0; t < ntarget; t++) record(d, step->tree[t], key[t]);
 	return true;
 }
 
@@ -363,7 +369,9 @@ void schedule_part(
 {
 	Text form;
 	text_init(&form, a);
+	if (!d->scratch) d->scratch = arena_scratch(a);
 	if (!d->made.arena) map_init(&d->made, a);
+	if (!d->recorded.arena) map_init(&d->recorded, d->arena);
 	for (int i = 0; i < p->step.n; i++) {
 		Step *step = &p->step.at[i];
 		step->nest = merge_dims(a, step->nest);
@@ -380,4 +388,5 @@ void schedule_part(
 		*first = *step;
 		map_put(&d->made, form.data, form.len, first);
 	}
+	arena_reset(d->scratch);
 }

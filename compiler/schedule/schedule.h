@@ -20,6 +20,8 @@ typedef struct {
 	}) item;
 	bool waits, whole; /* to be compared with: nothing is asked for ahead; no chunks (images.c) */
 	Map made;          /* the first Step of each form of nest */
+	Map recorded;      /* keys of items that are taken */
+	Arena *scratch;    /* of trees that are tried */
 } Decisions;
 
 /* decisions.c: a file of them (NULL: none); false after errors. */
