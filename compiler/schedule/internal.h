@@ -121,7 +121,6 @@ bool is_shared(int d, const Share *share, int nshare);
 Share share_of(const Choice *c, int d, int64_t most);
 bool is_space(const Choice *c, int d); /* of more than one value, and not joined */
 bool is_reduced(const Choice *c, int d);
-bool is_guarded(const Choice *c, int d);
 /* The last vector may be a whole one, where there is room behind what counts. */
 void fill_lanes(Choice *c);
 int64_t blocked(const Choice *c, int d); /* the block in which d lies in memory anywhere, 1: none */

@@ -68,7 +68,7 @@ static bool is_masked(const Choice *c, int d)
 	return false;
 }
 
-bool is_guarded(const Choice *c, int d)
+static bool is_guarded(const Choice *c, int d)
 {
 	for (int g = 0; g < c->nest->nguard; g++)
 		if (affine_k(&c->nest->guard[g].e[0].a, d)) return true;

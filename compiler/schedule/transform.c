@@ -34,21 +34,9 @@ bool is_transform(const Choice *c)
 	return space && summed;
 }
 
-/* The guards of d are decided by it and by what is summed. */
-static bool decides_guards(const Choice *c, int d)
-{
-	for (int g = 0; g < c->nest->nguard; g++) {
-		const Affine *e = &c->nest->guard[g].e[0].a;
-		for (int t = 0; t < e->n && affine_k(e, d); t++) {
-			int v = e->t[t].var;
-			if (v != d && !is_reduced(c, v) && c->nest->dim[v].extent > 1) return false;
-		}
-	}
-	return is_guarded(c, d);
-}
-
 /* A row for a small constant matrix times a row of vectors: all that it makes in registers, each
- * term in straight text. */
+ * term in straight text. The first and the last tile of an image, which reach beyond it, are no
+ * pieces of their own: guards at a few terms cost no time, but pieces much text. */
 void transform_row(Choice *c, int64_t lane_block, int64_t room)
 {
 	const Nest *n = c->nest;
@@ -57,7 +45,7 @@ void transform_row(Choice *c, int64_t lane_block, int64_t room)
 	for (int d = 0; d < n->ndim; d++) {
 		if (!is_space(c, d) || d == c->lane) continue;
 		if (!is_tabled(c, d))
-			row_line(c, decides_guards(c, d) ? LINE_TILE : LINE_FOR, d, 1);
+			row_line(c, LINE_FOR, d, 1);
 		else if ((room /= n->dim[d].extent) < 1)
 			c->full = true;
 	}
