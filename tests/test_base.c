@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -145,6 +146,21 @@ static void texts_grow_past_every_boundary(void **state)
 		assert_string_equal(t.data + n - 1, "7xy");
 	}
 	assert_string_equal(arena_printf(a, "%d-%s", 3, "abc"), "3-abc");
+}
+
+/* Formats that are taken apart here, and those that are left to C, as C prints them. */
+static void formats_mean_what_they_mean_in_c(void **state)
+{
+	Text t;
+	text_init(&t, ((Fixture *)*state)->arena);
+	text_printf(&t, "%s %d,%lld%c", "one", -7, (long long)INT64_MIN, '!');
+	text_printf(&t, " %d %lld %d", INT_MIN, (long long)INT64_MAX, 0);
+	text_printf(&t, " %s %05d %%", "two", 42);
+	text_printf(&t, "%s", "");
+	text_printf(&t, " %d%x%s", 10, 255U, "three");
+	assert_string_equal(t.data, "one -7,-9223372036854775808! -2147483648 9223372036854775807 0"
+	                            " two 00042 % 10ffthree");
+	assert_int_equal(t.len, strlen(t.data));
 }
 
 static const char *number(Arena *a, double x, bool is_double)
@@ -385,6 +401,7 @@ int main(void)
 	    TEST(scratch_is_within_its_parents_limit),
 	    TEST(vectors_grow_and_keep_their_elements),
 	    TEST(texts_grow_past_every_boundary),
+	    TEST(formats_mean_what_they_mean_in_c),
 	    TEST(numbers_are_short_and_read_back),
 	    TEST(checked_arithmetic_refuses_to_wrap),
 	    TEST(hashes_are_fixed_for_ever),

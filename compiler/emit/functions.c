@@ -49,18 +49,21 @@ CFunction *function_add(Functions *f, const char *name, const char *text)
 	return x;
 }
 
-void function_print(const Functions *f, const CFunction *x, Text *out)
+void function_print(Functions *f, const CFunction *x, Text *out)
 {
-	Text text;
-	text_init(&text, f->arena);
-	text_add(&text, x->is_tile ? "static CNNC_TILE " : "static CNNC_UNUSED ");
-	target_attribute(f->target, &text);
-	text_printf(&text, "void %s", x->name);
+	Text *head = &f->text;
+	head->len = 0;
+	text_add(head, x->is_tile ? "static CNNC_TILE " : "static CNNC_UNUSED ");
+	target_attribute(f->target, head);
+	text_printf(head, "void %s", x->name);
 	if (x->is_tile) {
-		text_printf(&text, "%s\n", x->text);
-		text_wrapped(out, text.data);
+		size_t parameters = strcspn(x->text, "\n") + 1;
+		text_addn(head, x->text, parameters);
+		text_wrapped(out, head->data);
+		text_wrapped(out, x->text + parameters);
+		text_add(out, "\n");
 	} else { /* the long name stays on one line with what follows */
-		text_add(out, text.data);
+		text_add(out, head->data);
 		text_add(out, x->text);
 		text_add(out, "\n");
 	}

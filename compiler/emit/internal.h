@@ -69,7 +69,7 @@ void functions_open(Functions *f, Arena *a, const Target *t);
  * go into sums, so that only machines that round alike give equal results. */
 CFunction *function_find(Functions *f, const char *text, bool fuses);
 CFunction *function_add(Functions *f, const char *name, const char *text);
-void function_print(const Functions *f, const CFunction *x, Text *out);
+void function_print(Functions *f, const CFunction *x, Text *out);
 /* Whether a compiler that contracts a*b + c may do so in this nest. */
 bool nest_fuses(const Nest *n);
 
@@ -316,7 +316,7 @@ int find_table(const Emission *e, const Buffer *b);
 void print_tables(const Emission *e, Text *out);
 /* kernels.c */
 void print_kernel_names(const Emission *e, Text *out); /* all that a draft needs of them */
-void print_kernels(const Emission *e, Text *out);
+void print_kernels(Emission *e, Text *out);
 void print_kernel_tables(const Emission *e, Text *out); /* and the choice among them */
 
 /* --- foreign.c: texts of strangers --------------------------------------------------------- */

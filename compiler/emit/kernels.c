@@ -75,27 +75,27 @@ static void print_kernel_comment(const Emission *e, UniqueKernel *k, int t, Text
 }
 
 /* Those functions of target t that others use as well, or the rest. */
-static void print_some(const Emission *e, int t, bool shared, Text *out)
+static void print_some(Emission *e, int t, bool shared, Text *out)
 {
-	const Functions *f = &e->functions[t];
-	Text text;
-	text_init(&text, e->arena);
+	Functions *f = &e->functions[t];
+	bool begun = false, conditional = false;
 	for (int i = 0; i < f->at.n; i++) {
 		const CFunction *x = f->at.at[i];
 		if (shared != (x->users != UINT32_C(1) << t)) continue;
-		for (int k = 0; k < x->kernel.n; k++) print_kernel_comment(e, x->kernel.at[k], t, &text);
-		function_print(f, x, &text);
+		if (!begun) {
+			text_printf(out, "/* --- kernels: %s%s --- */\n\n", e->program->target[t]->name,
+			    shared ? ", and others where they come out the same" : "");
+			conditional = begin_target(e, t, shared, out);
+			begun = true;
+		}
+		for (int k = 0; k < x->kernel.n; k++) print_kernel_comment(e, x->kernel.at[k], t, out);
+		function_print(f, x, out);
 	}
-	if (!text.len) return;
-	text_printf(out, "/* --- kernels: %s%s --- */\n\n", e->program->target[t]->name,
-	    shared ? ", and others where they come out the same" : "");
-	bool conditional = begin_target(e, t, shared, out);
-	text_addn(out, text.data, text.len);
 	if (conditional) text_add(out, "#endif\n\n");
 }
 
 /* The plainest first, as the others stand on what they have in common with it. */
-void print_kernels(const Emission *e, Text *out)
+void print_kernels(Emission *e, Text *out)
 {
 	for (int t = e->program->ntarget - 1; t >= 0; t--) {
 		print_some(e, t, true, out);

@@ -270,10 +270,10 @@ static void record(Decisions *d, const Scheduled *s, const char *key)
 /* The given decision for this nest, if there is one and it is good. */
 static Scheduled *follow(Arena *a, const Nest *n, Decisions *d, const char *key)
 {
-	for (int i = 0; i < d->item.n; i++) {
+	for (int i = 0; i < d->item.n && d->item.at[i].where.line; i++) {
 		struct Decision *item = &d->item.at[i];
 		Schedule s;
-		if (!item->where.line || strcmp(item->key, key) != 0) continue;
+		if (strcmp(item->key, key) != 0) continue;
 		Scheduled *made = NULL;
 		item->fault = schedule_parse(a, n, item->text, &s);
 		if (!item->fault) made = tree_build(a, n, &s, &item->fault);
