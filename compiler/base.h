@@ -75,6 +75,7 @@ typedef struct {
 	size_t len, room;
 } Text;
 void text_init(Text *t, Arena *a);
+void text_reserve(Text *t, size_t n); /* room for n more bytes and the terminator */
 void text_add(Text *t, const char *s);
 void text_addn(Text *t, const char *s, size_t n);
 void text_printf(Text *t, const char *format, ...) PRINTF_LIKE(2, 3);

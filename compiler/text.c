@@ -11,8 +11,7 @@ void text_init(Text *t, Arena *a)
 	t->data = arena_alloc(a, t->room, 1);
 }
 
-/* Room for n more bytes and the terminator. */
-static void text_reserve(Text *t, size_t n)
+void text_reserve(Text *t, size_t n)
 {
 	size_t room = t->room;
 	while (room - t->len <= n) {
@@ -52,7 +51,8 @@ static bool print_plain(Text *t, const char *format, va_list args)
 {
 	size_t len = t->len;
 	for (const char *s = format;;) {
-		size_t n = strcspn(s, "%");
+		size_t n = 0;
+		while (s[n] && s[n] != '%') n++;
 		text_addn(t, s, n);
 		s += n;
 		if (!*s++) return true;

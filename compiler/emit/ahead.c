@@ -55,11 +55,12 @@ static void ask_for(Scope *s, const Tile *t, const Tree *loop, const Access *x)
 	int n = 0;
 	for (int i = 0; i < t->instances && n < MOST; i++) {
 		Address a = address_in_turn(s, t, loop, x, i, 0);
-		Address next = address_in_turn(s, t, loop, x, i, 1);
-		int64_t step = next.c - a.c;
-		bool known = !key_same(&a.key, &next.key) || step <= 0 || step >= line;
+		bool known = false;
 		for (int k = 0; k < n; k++) known |= asked[k] == floor_div(a.c, line);
 		if (known) continue;
+		Address next = address_in_turn(s, t, loop, x, i, 1);
+		int64_t step = next.c - a.c;
+		if (!key_same(&a.key, &next.key) || step <= 0 || step >= line) continue;
 		asked[n++] = floor_div(a.c, line);
 		print_ask(s, x, &a);
 	}

@@ -26,9 +26,8 @@ static bool serves(const Target *u, const Target *t, bool fuses)
 	return !fuses || u->fuses == t->fuses;
 }
 
-CFunction *function_find(Functions *f, const char *text, bool fuses)
+CFunction *function_find(Functions *f, const char *text, uint64_t hash, bool fuses)
 {
-	uint64_t hash = hash_str(text);
 	for (Functions *g = f; g; g = g->plainer) {
 		if (!serves(g->target, f->target, fuses)) continue;
 		CFunction *x = find_in(g, hash, text);
@@ -39,10 +38,9 @@ CFunction *function_find(Functions *f, const char *text, bool fuses)
 	return NULL;
 }
 
-CFunction *function_add(Functions *f, const char *name, const char *text)
+CFunction *function_add(Functions *f, const char *name, const char *text, uint64_t hash)
 {
 	CFunction *x = NEW(f->arena, CFunction);
-	uint64_t hash = hash_str(text);
 	*x = (CFunction){.name = name, .text = text, .users = UINT32_C(1) << f->number};
 	if (!map_get(&f->by_text, &hash, sizeof hash)) map_put(&f->by_text, &hash, sizeof hash, x);
 	vec_push(f->arena, f->at, x);

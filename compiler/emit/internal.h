@@ -65,10 +65,10 @@ typedef struct Functions {
 } Functions;
 
 void functions_open(Functions *f, Arena *a, const Target *t);
-/* The function of this text in f or a plainer target's; NULL: there is none. `fuses`: products may
- * go into sums, so that only machines that round alike give equal results. */
-CFunction *function_find(Functions *f, const char *text, bool fuses);
-CFunction *function_add(Functions *f, const char *name, const char *text);
+/* The function of this text in f or a plainer target's; NULL: there is none. `hash`: the text's.
+ * `fuses`: products may go into sums, so that only machines that round alike give equal results. */
+CFunction *function_find(Functions *f, const char *text, uint64_t hash, bool fuses);
+CFunction *function_add(Functions *f, const char *name, const char *text, uint64_t hash);
 void function_print(Functions *f, const CFunction *x, Text *out);
 /* Whether a compiler that contracts a*b + c may do so in this nest. */
 bool nest_fuses(const Nest *n);

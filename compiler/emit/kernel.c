@@ -295,20 +295,23 @@ static bool before_operator(const char *s)
  * far back, else before an operator. 0: it fits, or nothing can be done. */
 static size_t break_at(const char *s, size_t n, size_t column)
 {
-	size_t comma = 0, sign = 0;
+	size_t comma = 0, sign = 0, end = column;
+	for (size_t i = 0; i < n; i++) end += s[i] == '\t' ? TAB : 1;
+	if (end <= COLUMNS) return 0;
 	for (size_t i = 0; i < n && column <= COLUMNS; i++) {
 		if (i && i + 3 < n && s[i] == ' ' && s[i - 1] == ',') comma = i;
 		if (i && i + 3 < n && before_operator(&s[i])) sign = i;
 		column += s[i] == '\t' ? TAB : 1;
 	}
-	if (column <= COLUMNS) return 0;
 	return comma && comma + COLUMNS / 3 > sign ? comma : sign;
 }
 
 void text_wrapped(Text *out, const char *text)
 {
 	while (*text) {
-		size_t n = strcspn(text, "\n"), indent = strspn(text, "\t"), column = 0;
+		const char *end = strchr(text, '\n');
+		size_t n = end ? (size_t)(end - text) : strlen(text), indent = 0, column = 0;
+		while (text[indent] == '\t') indent++;
 		for (size_t at; (at = break_at(text, n, column)) != 0;) {
 			text_addn(out, text, at);
 			text_add(out, "\n");

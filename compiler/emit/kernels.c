@@ -94,9 +94,20 @@ static void print_some(Emission *e, int t, bool shared, Text *out)
 	if (conditional) text_add(out, "#endif\n\n");
 }
 
+/* Room at once for all that is coming, or somewhat less. */
+static void reserve_functions(const Emission *e, Text *out)
+{
+	size_t bytes = 0;
+	for (int t = 0; t < e->program->ntarget; t++)
+		for (int i = 0; i < e->functions[t].at.n; i++)
+			bytes += strlen(e->functions[t].at.at[i]->text);
+	text_reserve(out, bytes + bytes / 4);
+}
+
 /* The plainest first, as the others stand on what they have in common with it. */
 void print_kernels(Emission *e, Text *out)
 {
+	reserve_functions(e, out);
 	for (int t = e->program->ntarget - 1; t >= 0; t--) {
 		print_some(e, t, true, out);
 		print_some(e, t, false, out);

@@ -422,11 +422,12 @@ static void print_call(Scope *s, const Scope *f, const char *name, const Chunk *
 static const char *pooled(Kernel *k, const Text *text)
 {
 	Functions *pool = k->pool;
-	CFunction *f = function_find(pool, text->data, k->fuses);
+	uint64_t hash = hash_bytes(text->data, text->len, 0);
+	CFunction *f = function_find(pool, text->data, hash, k->fuses);
 	if (f) return f->name;
 	const char *name =
 	    arena_printf(pool->arena, "%s%d%s", pool->prefix, pool->tiles++, pool->suffix);
-	f = function_add(pool, name, arena_copy(pool->arena, text->data));
+	f = function_add(pool, name, arena_copy(pool->arena, text->data), hash);
 	f->is_tile = true;
 	k->cost->functions++;
 	k->cost->bytes += (int64_t)text->len;

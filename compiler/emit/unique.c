@@ -104,10 +104,11 @@ static void find_functions(Emission *e, UniqueKernel *k, const Step *s)
 		}
 		Functions *own = &e->functions[t];
 		const char *text = k->by_target[t].text;
-		CFunction *f = function_find(own, text, nest_fuses(k->nest));
+		uint64_t hash = hash_str(text);
+		CFunction *f = function_find(own, text, hash, nest_fuses(k->nest));
 		if (!f)
 			f = function_add(own, arena_printf(e->arena, "%s%s", k->name, own->suffix),
-			    arena_copy(e->arena, text));
+			    arena_copy(e->arena, text), hash);
 		k->by_target[t].function = f;
 		k->by_target[t].text = f->text;
 		if (!f->kernel.n || f->kernel.at[f->kernel.n - 1] != k) vec_push(e->arena, f->kernel, k);

@@ -119,7 +119,9 @@ bool affine_same(const Affine *a, const Affine *b)
 
 bool affine_try_subst(const Affine *a, const Affine *of_var, Affine *out)
 {
-	Affine sum = {.c = a->c};
+	Affine sum; /* terms past n are nobody's */
+	sum.c = a->c;
+	sum.n = 0;
 	for (int i = 0; i < a->n; i++)
 		if (!affine_accumulate(&sum, &of_var[a->t[i].var], a->t[i].k)) return false;
 	*out = sum;
