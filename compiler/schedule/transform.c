@@ -1,5 +1,5 @@
 /* transform: schedules of small constant matrices times vectors, as Winograd's method has them: a
- * sum whose factors are a table's entries, with space and summed dims among its indices. */
+ * sum whose factors are a table's entries, with a summed dim among its indices. */
 #include "internal.h"
 
 typedef struct {
@@ -26,12 +26,10 @@ static bool is_tabled(const Choice *c, int d)
 
 bool is_transform(const Choice *c)
 {
-	bool space = false, summed = false;
-	for (int d = 0; d < c->nest->ndim && c->nest->nacc == 1; d++) {
-		space |= is_space(c, d) && is_tabled(c, d);
+	bool summed = false;
+	for (int d = 0; d < c->nest->ndim && c->nest->nacc == 1; d++)
 		summed |= is_reduced(c, d) && is_tabled(c, d);
-	}
-	return space && summed;
+	return summed;
 }
 
 /* A row for a small constant matrix times a row of vectors: all that it makes in registers, each
