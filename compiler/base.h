@@ -92,6 +92,8 @@ bool add_fits(int64_t a, int64_t b, int64_t *sum);
 
 uint64_t hash_bytes(const void *data, size_t n, uint64_t seed); /* the same on every machine */
 uint64_t hash_str(const char *s);
+/* Several times as fast and another one on other machines: for tables, in which nobody sees it. */
+uint64_t hash_here(const void *data, size_t n);
 
 /* map.c: pointers by keys, which are bytes and are copied. Values are never NULL. */
 typedef struct {

@@ -24,7 +24,7 @@ static struct MapItem *item_of(const Map *m, uint64_t hash, const void *key, siz
 
 void *map_get(const Map *m, const void *key, size_t size)
 {
-	return m->n ? item_of(m, hash_bytes(key, size, 0), key, size)->value : NULL;
+	return m->n ? item_of(m, hash_here(key, size), key, size)->value : NULL;
 }
 
 /* At most half full, so that a free item is near. */
@@ -43,7 +43,7 @@ void map_put(Map *m, const void *key, size_t size, void *value)
 {
 	if (!value) bug("a map holds no NULL");
 	make_room(m);
-	uint64_t hash = hash_bytes(key, size, 0);
+	uint64_t hash = hash_here(key, size);
 	struct MapItem *x = item_of(m, hash, key, size);
 	if (!x->value) {
 		void *copy = arena_alloc(m->arena, size, 1);

@@ -160,6 +160,18 @@ uint64_t hash_bytes(const void *data, size_t n, uint64_t seed)
 	return h ^ (h >> 31);
 }
 
+uint64_t hash_here(const void *data, size_t n)
+{
+	const char *byte = data;
+	uint64_t h = n, word;
+	for (; n >= sizeof word; n -= sizeof word, byte += sizeof word) {
+		memcpy(&word, byte, sizeof word);
+		h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+		h ^= h >> 32;
+	}
+	return hash_bytes(byte, n, h);
+}
+
 uint64_t hash_str(const char *s) { return hash_bytes(s, strlen(s), 0); }
 
 bool is_keyword(const char *s)

@@ -9,6 +9,7 @@ void functions_open(Functions *f, Arena *a, const Target *t)
 {
 	*f = (Functions){.arena = a, .target = t, .suffix = ""};
 	map_init(&f->by_text, a);
+	map_init(&f->literal, a);
 	text_init(&f->body, a);
 	text_init(&f->text, a);
 }

@@ -61,11 +61,12 @@ typedef struct Functions {
 	int tiles;
 	Vec(CFunction *) at;
 	Map by_text;     /* by hash */
+	Map literal;     /* literals by their values */
 	Text body, text; /* scratch of the printer */
 } Functions;
 
 void functions_open(Functions *f, Arena *a, const Target *t);
-/* The function of this text in f or a plainer target's; NULL: there is none. `hash`: the text's.
+/* The function of this text in f or a plainer target's; NULL: there is none. `hash`: hash_here().
  * `fuses`: products may go into sums, so that only machines that round alike give equal results. */
 CFunction *function_find(Functions *f, const char *text, uint64_t hash, bool fuses);
 CFunction *function_add(Functions *f, const char *name, const char *text, uint64_t hash);

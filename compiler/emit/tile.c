@@ -422,7 +422,7 @@ static void print_call(Scope *s, const Scope *f, const char *name, const Chunk *
 static const char *pooled(Kernel *k, const Text *text)
 {
 	Functions *pool = k->pool;
-	uint64_t hash = hash_bytes(text->data, text->len, 0);
+	uint64_t hash = hash_here(text->data, text->len);
 	CFunction *f = function_find(pool, text->data, hash, k->fuses);
 	if (f) return f->name;
 	const char *name =

@@ -104,7 +104,7 @@ static void find_functions(Emission *e, UniqueKernel *k, const Step *s)
 		}
 		Functions *own = &e->functions[t];
 		const char *text = k->by_target[t].text;
-		uint64_t hash = hash_str(text);
+		uint64_t hash = hash_here(text, strlen(text));
 		CFunction *f = function_find(own, text, hash, nest_fuses(k->nest));
 		if (!f)
 			f = function_add(own, arena_printf(e->arena, "%s%s", k->name, own->suffix),

@@ -194,7 +194,20 @@ static const char *const functions[] = {
     [FN_POW] = "pow",
 };
 
-static void print_number(Point *p, double x) { text_number(p->s->out, x, p->s->k->is_double); }
+/* The few constants of a matrix come again and again, and the shortest literal takes its time. */
+static void print_number(Point *p, double x)
+{
+	Map *known = &p->s->k->pool->literal;
+	const char *literal = map_get(known, &x, sizeof x);
+	if (!literal) {
+		Text t;
+		text_init(&t, known->arena);
+		text_number(&t, x, p->s->k->is_double);
+		map_put(known, &x, sizeof x, t.data);
+		literal = t.data;
+	}
+	text_add(p->s->out, literal);
+}
 
 static void print_one_index(Point *p, const Expr *e, const Affine *at, int64_t more)
 {

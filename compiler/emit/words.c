@@ -34,6 +34,18 @@ static void put(Arena *a, Words *w, const char *s, size_t n)
 static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
 static const char digits_too[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
 
+/* Letters, digits and '_' from s on. */
+static size_t word_length(const char *s)
+{
+	size_t n = 0;
+	while (s[n] == '_' || (s[n] >= '0' && s[n] <= '9') || (s[n] >= 'a' && s[n] <= 'z') ||
+	       (s[n] >= 'A' && s[n] <= 'Z'))
+		n++;
+	return n;
+}
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
 /* Behind a comment, a string, a character or a number at s; s itself: there is none. */
 static const char *skip(const char *s)
 {
@@ -46,7 +58,7 @@ static const char *skip(const char *s)
 		while (*s && *s != quote) s += *s == '\\' && s[1] ? 2 : 1;
 		return *s ? s + 1 : s;
 	}
-	if (*s >= '0' && *s <= '9') return s + strspn(s, digits_too);
+	if (is_digit(*s)) return s + word_length(s);
 	return s;
 }
 
@@ -56,7 +68,7 @@ static const char *take_directive(Emission *e, const char *s)
 	const char *define = "#define ";
 	if (!strncmp(s, define, strlen(define))) {
 		s += strlen(define);
-		put(e->arena, &e->taken, s, strspn(s, digits_too));
+		put(e->arena, &e->taken, s, word_length(s));
 	}
 	while (*s && *s != '\n') s += s[0] == '\\' && s[1] ? 2 : 1;
 	return s;
@@ -69,7 +81,7 @@ void take_words(Emission *e, const char *text, bool bodies)
 	char last = '\n'; /* before s, spaces left out; '"' for a string */
 	while (*s) {
 		const char *behind = skip(s);
-		size_t n = strspn(s, letters) ? strspn(s, digits_too) : 0;
+		size_t n = is_digit(*s) ? 0 : word_length(s);
 		if (behind != s) {
 			if (*s != '/') last = *s;
 			s = behind;
