@@ -77,12 +77,14 @@ static void merge_pair(Merge *m, Nest *n)
 
 Nest *merge_dims(Arena *a, const Nest *n)
 {
+	Nest *out = NULL;
 	if (n->nacc || n->nguard || n->join) return (Nest *)n;
-	Nest *out = nest_copy(a, n);
-	for (int d = out->ndim - 2; d >= 0; d--) {
-		Merge m = {.arena = a, .dim = d, .extent = out->dim[d + 1].extent};
-		if (!out->dim[d].reduce && !out->dim[d + 1].reduce && may_merge(&m, out))
-			merge_pair(&m, out);
+	for (int d = n->ndim - 2; d >= 0; d--) {
+		const Nest *now = out ? out : n;
+		Merge m = {.arena = a, .dim = d, .extent = now->dim[d + 1].extent};
+		if (now->dim[d].reduce || now->dim[d + 1].reduce || !may_merge(&m, now)) continue;
+		if (!out) out = nest_copy(a, n);
+		merge_pair(&m, out);
 	}
-	return out;
+	return out ? out : (Nest *)n;
 }
