@@ -96,12 +96,12 @@ void arena_reset(Arena *a)
 	Block *b = a->block;
 	if (!a->parent) bug("reset of an arena that is no scratch");
 	if (!b) return;
-	if (BLOCK_BYTES && !b->next) {
+	if (BLOCK_BYTES > 0 && !b->next) {
 		memset(b->start, 0, b->used);
 		b->used = 0;
 		return;
 	}
-	for (a->again = 0; b; b = b->next) a->again += BLOCK_BYTES ? b->used : 0;
+	for (a->again = 0; b; b = b->next) a->again += BLOCK_BYTES > 0 ? b->used : 0;
 	free_blocks(a);
 }
 
