@@ -495,6 +495,36 @@ static void a_named_target_needs_its_compiler(void **state)
 	    0);
 }
 
+/* Whatever the arena's limit: a jump to the guard or the same text, and nothing lost (the sanitizer
+ * looks). */
+static void running_out_of_memory_leaks_nothing(void **state)
+{
+	Fixture *f = *state;
+	Text whole, h;
+	volatile int jumped = 0, finished = 0;
+	text_init(&whole, f->arena);
+	text_init(&h, f->arena);
+	emit_program(f->arena, make_program(f->arena, "line", false, all_targets, 4), NULL, &whole, &h);
+	for (volatile size_t limit = 20000; limit < 40000000; limit += limit / 3) {
+		jmp_buf out;
+		Arena *a = arena_new(limit);
+		arena_guard(a, &out);
+		if (setjmp(out)) {
+			jumped++;
+		} else {
+			Text c;
+			text_init(&c, a);
+			text_init(&h, a);
+			emit_program(a, make_program(a, "line", false, all_targets, 4), NULL, &c, &h);
+			assert_string_equal(c.data, whole.data);
+			finished++;
+		}
+		arena_free(a);
+	}
+	assert_true(jumped > 5);
+	assert_true(finished > 0);
+}
+
 static void the_text_holds_no_path_and_equal_kernels_once(void **state)
 {
 	Fixture *f = *state;
@@ -532,6 +562,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(two_headers_go_into_one_file, setup, teardown),
 	    cmocka_unit_test_setup_teardown(fast_math_is_refused_unless_allowed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_named_target_needs_its_compiler, setup, teardown),
+	    cmocka_unit_test_setup_teardown(running_out_of_memory_leaks_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 	        the_text_holds_no_path_and_equal_kernels_once, setup, teardown),
 	};
