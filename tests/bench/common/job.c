@@ -131,6 +131,7 @@ void job_compile(Job *j)
 	j->part = lower_graph(j->arena, g, ENTRY_GRADIENTS, "layer");
 	prune_part(j->arena, j->part);
 	fuse_part(j->arena, j->part);
+	matrix_part(j->arena, j->part);
 	layout_part(j->arena, j->part);
 	inplace_part(j->arena, j->part);
 	schedule_part(j->arena, j->part, &j->target, 1, false, &decisions);
