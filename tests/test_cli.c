@@ -307,6 +307,22 @@ static void large_images_are_asked_for_ahead(void **state)
 	expect(s, 0, "cc -std=c11 -Wall -Wextra -Wconversion -Wsign-conversion -Werror -c net.c");
 }
 
+/* What a compiler puts into the one function that calls it must not alarm it: one output, whose
+ * check for infinities is expanded with the number of its elements. */
+static void one_output_compiles_without_a_word(void **state)
+{
+	Spawn *s = *state;
+	spawn_write(s, "net.lua",
+	    "local o = option{'o', 8, min = 1}\n"
+	    "return network{output = {y = input('x', 10):dense(param.fc, o)}}\n");
+	for (int o = 1; o <= 20; o++) {
+		char line[160];
+		snprintf(line, sizeof line, "cnnc --inference net.lua -b %d -D o=%d", o % 2 * 15 + 1, o);
+		expect(s, 0, line);
+		expect(s, 0, "cc -std=c11 -O2 -Wall -Wextra -Wconversion -Werror -c net.c");
+	}
+}
+
 /* A network that cannot learn from one image says how to go on. */
 static void training_on_too_few_says_what_to_do(void **state)
 {
@@ -563,6 +579,7 @@ int main(void)
 	    TEST(every_stage_can_be_dumped),
 	    TEST(large_weights_are_asked_for_ahead),
 	    TEST(large_images_are_asked_for_ahead),
+	    TEST(one_output_compiles_without_a_word),
 	    TEST(training_on_too_few_says_what_to_do),
 	    TEST(decisions_keep_turns),
 	    TEST(bad_decisions_are_told_with_their_line),

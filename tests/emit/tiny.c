@@ -1091,18 +1091,17 @@ typedef uint64_t finite_word;
 static CNNC_UNUSED int all_finite(const float *x, size_t n)
 {
 	const uint64_t exponent = UINT64_C(0x0080000000800000), sign = UINT64_C(0x8000000080000000);
-	const size_t step = 4 * sizeof(finite_word) / sizeof *x;
+	const size_t step = 4 * sizeof(finite_word) / sizeof *x, whole = n - n % step;
 	uint64_t one, carried = 0, part[sizeof(finite_word) / sizeof one];
 	finite_word word[4], carries = {0};
-	size_t i = 0;
-	for (; n - i >= step; i += step) {
+	for (size_t i = 0; i < whole; i += step) {
 		memcpy(word, &x[i], sizeof word);
 		carries |= ((word[0] & ~sign) + exponent) | ((word[1] & ~sign) + exponent) |
 			((word[2] & ~sign) + exponent) | ((word[3] & ~sign) + exponent);
 	}
 	memcpy(part, &carries, sizeof part);
 	for (size_t k = 0; k < sizeof part / sizeof *part; k++) carried |= part[k];
-	for (; i < n; i++) {
+	for (size_t i = whole; i < n; i++) {
 		one = 0;
 		memcpy(&one, &x[i], sizeof *x);
 		carried |= (one & ~sign) + exponent;
