@@ -2,6 +2,7 @@
  *
  *   build/bench/kernels [--filter TEXT] [--pass forward|data|weights] [--batch N] [--target NAME]
  *                       [--cc COMMAND] [--schedule TEXT] [--keep FOLDER] [--blocks N] [-v]
+ *                       [--layer "IC OC HxW KxK STRIDE PxP GROUPS"]
  *
  * Each line is one layer, pass and batch, brought through the compiler's own stages (lower, fuse,
  * lay out, schedule, plan, print), compiled by a C compiler and timed on one thread. Operands lie
@@ -23,8 +24,9 @@
 
 typedef struct {
 	const char *filter, *target, *cc, *schedule, *keep;
-	int pass;      /* -1: all */
-	int64_t batch; /* 0: 1 and 16 */
+	const char *layer; /* one line, in place of the table; NULL: the table */
+	int pass;          /* -1: all */
+	int64_t batch;     /* 0: 1 and 16 */
 	int blocks;
 	bool verbose;
 } Settings;
@@ -257,7 +259,8 @@ static int usage(void)
 {
 	fputs(
 	    "usage: kernels [--filter TEXT] [--pass forward|data|weights] [--batch N] [--target NAME]\n"
-	    "               [--cc COMMAND] [--schedule TEXT] [--keep FOLDER] [--blocks N] [-v]\n",
+	    "               [--cc COMMAND] [--schedule TEXT] [--keep FOLDER] [--blocks N] [-v]\n"
+	    "               [--layer \"IC OC HxW KxK STRIDE PxP GROUPS\"]\n",
 	    stderr);
 	return 2;
 }
@@ -283,6 +286,8 @@ static bool read_settings(Settings *s, int argc, char **argv)
 			s->schedule = value;
 		else if (!strcmp(name, "--keep"))
 			s->keep = value;
+		else if (!strcmp(name, "--layer"))
+			s->layer = value;
 		else if (!strcmp(name, "--blocks"))
 			s->blocks = atoi(value);
 		else if (!strcmp(name, "--batch"))
@@ -316,7 +321,8 @@ int main(int argc, char **argv)
 	    "share", "copies ms");
 	double log_sum = 0;
 	int lines = 0;
-	for (const char *line = layer_table; *line; line = strchr(line, '\n') + 1) {
+	const char *table = set.layer ? arena_printf(a, "layer %s\n", set.layer) : layer_table;
+	for (const char *line = table; *line; line = strchr(line, '\n') + 1) {
 		Layer y;
 		if (!layer_read(line, &y)) return usage();
 		if (set.filter && !strstr(y.name, set.filter)) continue;
