@@ -154,12 +154,28 @@ static bool is_blocked(const Access *x)
 	return x->buffer->ncomp && last->mod == CHANNEL_BLOCK;
 }
 
-/* The pixel of x that the innermost dim of space is at moves on by so many. */
+/* The same pixel in the next block of x's channels; 0: there are no more. */
+static int block_ahead(const Access *x)
+{
+	enum { CHANNEL = 1 };
+	const Buffer *b = x->buffer;
+	for (int i = 0; i < b->ncomp; i++)
+		if (b->comp[i].dim == CHANNEL && !b->comp[i].mod && b->comp[i].extent > 1)
+			return b->comp[i].stride < INT32_MAX / 4 ? (int)b->comp[i].stride : 0;
+	return 0;
+}
+
+/* Where the innermost dim of space goes through x, so many pixels on. Where it steps over some,
+ * these would be asked for, too: the next block of channels is due sooner. */
 static int pixels_ahead(const Nest *n, const Access *x, int64_t pixels)
 {
-	for (int d = n->ndim - 1; d >= 0; d--)
-		if (!n->dim[d].reduce && n->dim[d].extent > 1 && access_moves(x, d))
-			return distance(x, d, pixels);
+	for (int d = n->ndim - 1; d >= 0; d--) {
+		if (n->dim[d].reduce || n->dim[d].extent == 1 || !access_moves(x, d)) continue;
+		bool steps = false;
+		for (int i = 0; i < x->buffer->rank; i++) steps |= affine_k(&x->at[i].a, d) > 1;
+		int next = steps ? block_ahead(x) : 0;
+		return next ? next : distance(x, d, pixels);
+	}
 	return 0;
 }
 
@@ -174,7 +190,8 @@ static void ask_for_rows(Access *w, const MatrixProduct *m, bool strips)
 /* What is read once from far away is asked for ahead: of a sum over images the next chunk, which
  * the second-level cache holds until it is due; elsewhere weights larger than that cache, and
  * pixels: a tile takes a few of each block of channels, no stream that a processor would see. So is
- * what the sums are stored with, as a residual is. Distances were measured. */
+ * what the sums are stored with, as a residual is. Distances were measured: 1x1 convolutions that
+ * step over every other pixel take a fifth less when they ask for blocks. */
 const Nest *ask_ahead(Arena *a, const Nest *n)
 {
 	enum {
