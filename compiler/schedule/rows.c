@@ -208,14 +208,21 @@ int broadcast_load(const Choice *c)
 	return -1;
 }
 
-/* Dims whose instances share the vectors loaded along the lanes. */
+/* Whether d counts images in what is stored: weights are then read again for each of them. */
+static bool over_images(const Choice *c, int d)
+{
+	return access_position(&c->nest->store[0].to, d) == 0;
+}
+
+/* Dims whose instances share the vectors loaded along the lanes; where there are none of these, a
+ * tile's instances only hide the latency of each other, and should lie side by side. */
 static bool shares(const Choice *c, int d)
 {
 	if (!is_space(c, d) || d == c->lane || is_masked(c, d)) return false;
 	if (c->strides == STRIDES_NARROW) return false;
 	if (c->strides == STRIDES_ASKED && divisor_of(c, d) > 1) return false;
 	int x = broadcast_load(c);
-	if (!c->contraction.is) return c->nest->nacc > 0;
+	if (!c->contraction.is) return c->nest->nacc > 0 && !over_images(c, d);
 	if (x < 0) return false;
 	int w = c->contraction.load[0] == x ? c->contraction.load[1] : c->contraction.load[0];
 	return access_moves(&c->nest->load[x], d) && !access_moves(&c->nest->load[w], d);
@@ -330,12 +337,6 @@ static int64_t lane_bytes(const Choice *c)
 	return bytes;
 }
 
-/* Whether d counts images in what is stored: weights are then read again for each of them. */
-static bool over_images(const Choice *c, int d)
-{
-	return access_position(&c->nest->store[0].to, d) == 0;
-}
-
 bool is_shared(int d, const Share *share, int nshare)
 {
 	for (int k = 0; k < nshare; k++)
@@ -373,12 +374,13 @@ static bool is_lanes_first(const Choice *c)
 
 /* Outer loops: dims in order, phases where strides ask for them. The blocks of lanes come before
  * the pixels when what lies along the lanes is larger than a part of the second-level cache, else
- * last. In a sum over images alone the result is largest, and written in order. */
+ * last. In a sum over images alone the result is largest, and written in order; so are pooling and
+ * its like, which do little more than read and write. */
 static void outer_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
 {
 	const Nest *n = c->nest;
 	bool blocks = lane_extent(c) > lane_block, lanes_first = is_lanes_first(c);
-	bool in_order = image_dim(n) >= 0;
+	bool in_order = image_dim(n) >= 0 || !c->contraction.is;
 	for (int k = 0; k < nshare; k++) {
 		int64_t images = near_images(c, &share[k], lane_block);
 		if (images) row_line(c, LINE_FOR, share[k].dim, images);
