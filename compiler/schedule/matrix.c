@@ -139,7 +139,7 @@ bool keeps_matrix(const Part *p, const Nest *n, MatrixProduct *m)
 	if (p->kind != ENTRY_EVAL && p->kind != ENTRY_GRADIENTS) return false;
 	if (!matrix_product(n, m)) return false;
 	int64_t rows = n->dim[m->row].extent;
-	return rows >= CHANNEL_BLOCK && m->images <= MIN(IMAGES, rows / 2);
+	return rows >= CHANNEL_BLOCK && m->images <= MIN(IMAGES, rows);
 }
 
 /* --- copies -------------------------------------------------------------------------------- */
