@@ -190,8 +190,8 @@ static bool stores_blocks(const Nest *n, int d)
  */
 static int channel_votes(const Nest *n, int d)
 {
-	int64_t extent = n->dim[d].extent,
-	        room = (extent + CHANNEL_BLOCK - 1) / CHANNEL_BLOCK * CHANNEL_BLOCK;
+	int64_t extent = n->dim[d].extent, block = channel_block(MAX(extent, NARROW_BLOCK)),
+	        room = (extent + block - 1) / block * block;
 	const Access *to = &n->store[0].to;
 	int at = access_position(to, d), votes = 0;
 	bool channel = to->buffer->rank >= 2 && at == 1;

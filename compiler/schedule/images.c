@@ -151,7 +151,7 @@ static int distance(const Access *x, int d, int64_t steps)
 static bool is_blocked(const Access *x)
 {
 	const Component *last = &x->buffer->comp[x->buffer->ncomp - 1];
-	return x->buffer->ncomp && last->mod == CHANNEL_BLOCK;
+	return x->buffer->ncomp && last->mod >= NARROW_BLOCK;
 }
 
 /* The same pixel in the next block of x's channels; 0: there are no more. */

@@ -5,7 +5,10 @@
 #include "../program/internal.h"
 #include "schedule.h"
 
-enum { CHANNEL_BLOCK = 16, PLAIN_CHANNELS = 4, PRODUCT_STRIP = 128 };
+enum { CHANNEL_BLOCK = 16, NARROW_BLOCK = 8, PLAIN_CHANNELS = 4, PRODUCT_STRIP = 128 };
+
+/* Of so many channels, how many lie side by side; see layout.c. */
+int64_t channel_block(int64_t channels);
 
 /* Accumulates sums of products of two loads: convolution in every variant, its gradients, dense. */
 typedef struct {

@@ -2,7 +2,8 @@
  * written in another form.
  *
  * Channels are blocked: 16 side by side, so that a block is one vector of the widest target and two
- * or four of the others. Where somebody begins inside of a block (a slice, a part of a
+ * or four of the others; 5 to 8 are a block of 8, since the rest of 16 would be read and written
+ * for nothing. Where somebody begins inside of a block (a slice, a part of a
  * concatenation, groups of a few channels), all of a pixel's channels lie side by side instead. Up
  * to four channels stay plain. A ragged last block has room for whole
  * vectors: copies fill it with zeros, everything else may leave rubbish there, and sums run over
@@ -28,7 +29,11 @@ typedef struct {
  * computed twice. */
 enum { FAR = 64 };
 
-static int64_t block_of(int64_t channels) { return channels <= PLAIN_CHANNELS ? 1 : CHANNEL_BLOCK; }
+int64_t channel_block(int64_t channels)
+{
+	if (channels <= PLAIN_CHANNELS) return 1;
+	return channels <= NARROW_BLOCK ? NARROW_BLOCK : CHANNEL_BLOCK;
+}
 
 /* The index at `position` keeps whole blocks together: one dim that steps by one at the most, all
  * else multiples of the block. */
@@ -185,9 +190,9 @@ static void lay_out(Layout *l, Buffer *b)
 {
 	if (b->type != TYPE_REAL || b->rank == 0 || b->laid) return;
 	int second, position = wanted_position(l, b, &second);
-	if (position < 0) return;
-	if (b->shape[position] <= PLAIN_CHANNELS) return;
-	if (!all_fit(l, b, position, CHANNEL_BLOCK)) {
+	int64_t block = position < 0 ? 1 : channel_block(b->shape[position]);
+	if (block == 1) return;
+	if (!all_fit(l, b, position, block)) {
 		apply(b, last_text(l->arena, b->rank, position));
 		return;
 	}
@@ -197,7 +202,7 @@ static void lay_out(Layout *l, Buffer *b)
 		return;
 	}
 	if (second >= 0 && !all_fit(l, b, second, CHANNEL_BLOCK)) second = -1;
-	lay_blocks(b, blocked_text(l->arena, b->rank, position, CHANNEL_BLOCK, second), position);
+	lay_blocks(b, blocked_text(l->arena, b->rank, position, block, second), position);
 }
 
 /* --- copies of what is fixed --------------------------------------------------------------- */
@@ -319,14 +324,14 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 	Refined r;
 	if (!b->fixed || b->type != TYPE_REAL || is_state_written(l, b)) return;
 	bool moves = access_moves(x, lanes);
-	int64_t block = block_of(n->dim[lanes].extent);
+	int64_t block = channel_block(n->dim[lanes].extent);
 	int position = moves ? access_position(x, lanes) : -1;
 	if (!moves) {
 		/* broadcast along the lanes: images with many channels are blocked as well */
 		if (!contraction_of(n).is || b->place != PLACE_INPUT || b->rank < 2 ||
 		    b->shape[1] <= PLAIN_CHANNELS)
 			return;
-		block = block_of(b->shape[1]);
+		block = channel_block(b->shape[1]);
 		if (!fits_block(n, x, 1, block) || !refine(n, x, &r) || r.rank != b->rank) return;
 		position = 1;
 	} else {
@@ -358,7 +363,7 @@ static void relay_store(Layout *l, Nest *n, int k, int lanes, int step)
 {
 	Access *x = &n->store[k].to;
 	Buffer *b = x->buffer;
-	int64_t block = block_of(n->dim[lanes].extent);
+	int64_t block = channel_block(n->dim[lanes].extent);
 	int position = access_position(x, lanes);
 	if (!b->fixed || block == 1 || position < 0 || !fits_block(n, x, position, block)) return;
 	if (buffer_run(b, position) > 1 && n->dim[lanes].extent % block == 0 &&

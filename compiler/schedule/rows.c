@@ -189,7 +189,7 @@ static void reductions(Choice *c)
 	const Nest *n = c->nest;
 	int channel = -1;
 	for (int d = 0; d < n->ndim && !n->ordered && c->contraction.is; d++)
-		if (is_reduced(c, d) && !is_guarded(c, d) && blocked(c, d) == CHANNEL_BLOCK) channel = d;
+		if (is_reduced(c, d) && !is_guarded(c, d) && blocked(c, d) >= NARROW_BLOCK) channel = d;
 	if (channel >= 0 && n->dim[channel].extent > CHANNEL_BLOCK)
 		row_line(c, LINE_FOR, channel, CHANNEL_BLOCK);
 	for (int d = 0; d < n->ndim; d++)
