@@ -223,6 +223,17 @@ int summed_lanes(const Nest *n)
 	return -1;
 }
 
+/* Values of d leave a quarter of a vector empty, or more, and sums are so long that adding up lanes
+ * behind them costs less. */
+static bool wastes_lanes(const Nest *n, int d)
+{
+	enum { TERMS = 256 };
+	int64_t terms = 1;
+	for (int k = 0; k < n->ndim; k++)
+		if (n->dim[k].reduce && !mul_fits(terms, n->dim[k].extent, &terms)) return false;
+	return 4 * n->dim[d].extent <= 3 * NARROW_BLOCK && terms >= TERMS;
+}
+
 int lane_dim(const Nest *n)
 {
 	enum { CHANNELS_VOTE = 1 }; /* what channels have at least, if they are more than a few */
@@ -235,6 +246,7 @@ int lane_dim(const Nest *n)
 			most = votes;
 		}
 	}
-	int summed = best < 0 || most < CHANNELS_VOTE ? summed_lanes(n) : -1;
+	bool summing = best < 0 || most < CHANNELS_VOTE || wastes_lanes(n, best);
+	int summed = summing ? summed_lanes(n) : -1;
 	return summed >= 0 ? summed : best;
 }

@@ -461,7 +461,7 @@ static int sum_shares(const Choice *c, int64_t room, Share *share)
 	int count = 0, innermost = -1;
 	for (int d = 0; d < n->ndim; d++) {
 		if (!is_space(c, d) || is_masked(c, d) || phase_of(c, d) > 1) continue;
-		bool few = n->dim[d].extent <= MIN(room, PLAIN_CHANNELS) && !over_images(c, d);
+		bool few = n->dim[d].extent <= MIN(room, NARROW_BLOCK) && !over_images(c, d);
 		if (!count && few)
 			share[count++] = (Share){.dim = d, .by = n->dim[d].extent, .whole = true};
 		else
