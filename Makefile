@@ -90,7 +90,8 @@ check: deps
 	@BUILD=$(BUILD) CC="$(CC)" sh tests/run.sh $(TESTS)
 
 # Whole networks, fuzzing, and everything once more under the sanitizers.
-check-full: deps
+check-full:
+	@sh tools/deps.sh full
 	@$(SUBMAKE) tests
 	@BUILD=$(BUILD) CC="$(CC)" CNNC_CHECK=full sh tests/run.sh $(TESTS)
 	@for e in digits filters; do $(MAKE) --no-print-directory -C examples/$$e \

@@ -1,6 +1,9 @@
 #!/bin/sh
-# What cnnc is built and tested with. Silent when all is there; else names what is missing and why it is
-# needed, installs it where that is possible without asking, or prints the command and fails.
+# What cnnc is built and tested with; `deps.sh full`: and what make check-full takes besides. Silent when all is
+# there; else names what is missing and why it is needed, installs it where that is possible without asking, or
+# prints the command and fails.
+
+set=$1
 
 # package (Debian, Ubuntu) | test, true when it is there | what it is for
 list() {
@@ -16,6 +19,11 @@ list() {
 	zlib1g-dev|header zlib.h|reads compressed data sets
 	libpng-dev|header png.h|reads and writes the pictures of examples/filters
 	libcmocka-dev|header cmocka.h|runs the tests
+	END
+	[ "$set" != full ] || cat <<-'END'
+	gcc-aarch64-linux-gnu|command -v aarch64-linux-gnu-gcc|compiles what is emitted for another architecture
+	libc6-dev-arm64-cross|command -v aarch64-linux-gnu-gcc|its C library
+	qemu-user|command -v qemu-aarch64|runs that here
 	END
 }
 
