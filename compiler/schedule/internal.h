@@ -135,6 +135,7 @@ void plain_row(Choice *c); /* loops in order, phases where guards ask for them *
 int64_t phase_pieces(const Nest *n);
 bool flat_row(Choice *c); /* a map of one dim; false: it is none */
 bool copy_row(Choice *c); /* a map into or out of blocks; false: it is none */
+bool gather_row(Choice *c);
 /* Where the lanes are summed over: every instance has a vector of parts of its sum. */
 void sum_row(Choice *c, int64_t room);
 void vector_row(

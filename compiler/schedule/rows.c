@@ -105,35 +105,6 @@ static void plain_dims(Choice *c, bool reduce)
 	}
 }
 
-/* The innermost dim that lies in no block. */
-static int run_dim(const Choice *c)
-{
-	for (int d = c->nest->ndim - 1; d >= 0; d--)
-		if (is_space(c, d) && blocked(c, d) == 1) return d;
-	return -1;
-}
-
-/* A map between a blocked layout and another: block by block and row by row, so that lines of both
- * sides stay in the first-level cache until all of them is used. false: it is none. */
-bool copy_row(Choice *c)
-{
-	const Nest *n = c->nest;
-	int run = run_dim(c);
-	bool blocks = false;
-	if (n->nacc || n->nguard) return false;
-	for (int d = 0; d < n->ndim; d++) {
-		if (n->dim[d].reduce) return false;
-		blocks |= is_space(c, d) && blocked(c, d) > 1;
-	}
-	if (!blocks) return false;
-	for (int d = 0; d < n->ndim; d++)
-		if (is_space(c, d) && d != run) row_line(c, LINE_FOR, d, blocked(c, d));
-	for (int d = 0; d < n->ndim; d++)
-		if (is_space(c, d) && d != run && blocked(c, d) > 1) row_line(c, LINE_FOR, d, 1);
-	if (run >= 0) row_line(c, LINE_FOR, run, 1);
-	return true;
-}
-
 void plain_row(Choice *c)
 {
 	plain_dims(c, false);

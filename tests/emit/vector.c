@@ -224,24 +224,24 @@ static CNNC_UNUSED CNNC_AVX2 void init_16_a451_avx2(const void *const *arg, size
 	}
 }
 
-/* pack_16x16_4a41: 0 multiply-adds a call, called 1 times:
+/* pack_16x16_6487: 0 multiply-adds a call, called 1 times:
  *   conv.weight: packed for the kernels
- * par a 16 | b 16 | a 1 | b 1
- * tiles 1, functions 0, blocks 1, text 368 bytes */
-static CNNC_UNUSED CNNC_AVX2 void pack_16x16_4a41_avx2(const void *const *arg, size_t block)
+ * par a 16 | b 1 | reg a 8 | vec a 8
+ * tiles 1, functions 0, blocks 1, text 531 bytes */
+static CNNC_UNUSED CNNC_AVX2 void pack_16x16_6487_avx2(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	float *y = (float *)arg[1];
 	(void)block;
-	for (ptrdiff_t a_ = 0; a_ < 16; a_++) {
-		ptrdiff_t x_1 = 16 * a_;
-		ptrdiff_t y_1 = a_;
-		for (ptrdiff_t b = 0; b < 16; b++) {
-			ptrdiff_t x_0 = x_1 + b;
-			ptrdiff_t y_0 = y_1 + 16 * b;
-			const float x0 = x[x_0];
-			y[y_0] = x0;
-		}
+	for (ptrdiff_t b = 0; b < 16; b++) {
+		ptrdiff_t x_0 = b;
+		ptrdiff_t y_0 = 16 * b;
+		const f32x8 x0 = {x[x_0], x[x_0 + 16], x[x_0 + 32], x[x_0 + 48], x[x_0 + 64], x[x_0 + 80],
+			x[x_0 + 96], x[x_0 + 112]};
+		*(f32x8 *)&y[y_0] = x0;
+		const f32x8 x1 = {x[x_0 + 128], x[x_0 + 144], x[x_0 + 160], x[x_0 + 176], x[x_0 + 192],
+			x[x_0 + 208], x[x_0 + 224], x[x_0 + 240]};
+		*(f32x8 *)&y[y_0 + 8] = x1;
 	}
 }
 
@@ -401,7 +401,7 @@ struct kernels {
 	const char *target;
 	struct kernel init_256_ff05;
 	struct kernel init_16_a451;
-	struct kernel pack_16x16_4a41;
+	struct kernel pack_16x16_6487;
 	struct kernel copy_16_7728;
 	struct kernel conv_16x6x7_16_5dfb;
 	struct kernel unpack_16x6x7_0ad3;
@@ -412,7 +412,7 @@ static const struct kernels kernels_avx2 = {
 	"avx2",
 	{init_256_ff05_avx2, 1},
 	{init_16_a451_avx2, 1},
-	{pack_16x16_4a41_avx2, 1},
+	{pack_16x16_6487_avx2, 1},
 	{copy_16_7728_avx2, 1},
 	{conv_16x6x7_16_5dfb_avx2, 1},
 	{unpack_16x6x7_0ad3_avx2, 1},
@@ -531,7 +531,7 @@ void vector_pack(const float *vars, void *packed)
 	float *p = (float *)aligned(packed);
 	{
 		const void *const a[] = {vars, p + 16};
-		run(pool, &k->pack_16x16_4a41, a);
+		run(pool, &k->pack_16x16_6487, a);
 	} /* conv.weight: packed for the kernels */
 	{
 		const void *const a[] = {vars + 256, p};
