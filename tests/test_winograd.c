@@ -15,7 +15,8 @@
 static const double float_gate = 1e-5; /* of the largest output */
 
 /* Forward: whole and ragged tiles, channels that fill no block, many images, few rows at a time, a
- * last row of tiles apart, both sizes of taps, both ways round, and pads of all kinds. */
+ * last row of tiles apart, channels in turns, both sizes of taps, both ways round, and pads of all
+ * kinds. */
 static const char *const forward[] = {
     "x=1x16x12x12 w=16x16x3x3 b=16 | out=16 kernel=3 pad=1",
     "x=2x24x13x11 w=40x24x3x3 b=40 | out=40 kernel=3 pad=1",
@@ -27,6 +28,8 @@ static const char *const forward[] = {
     "x=3x16x10x14 w=16x16x3x3 b=16 | out=16 kernel=3 pad=full",
     "x=2x18x19x21 w=16x18x5x5 b=16 | out=16 kernel=5 pad=2",
     "x=4x16x10x10 w=32x16x5x5 b=32 | out=32 kernel=5 flip=true",
+    "x=1x20x14x13 w=64x20x3x3 b=64 | out=64 kernel=3 pad=1",
+    "x=2x32x6x8 w=96x32x5x5 b=96 | out=96 kernel=5 pad=2",
 };
 
 static const char *const by_data[] = {
@@ -34,6 +37,7 @@ static const char *const by_data[] = {
     "dy=1x24x35x33 w=24x17x3x3 | size=35x33 pad=1",
     "dy=5x16x12x10 w=16x16x5x5 | size=16x14",
     "dy=2x16x15x15 w=16x20x3x3 | size=15 pad=1 flip=true",
+    "dy=3x18x9x10 w=18x64x3x3 | size=9x10 pad=1",
 };
 
 /* Few tiles and parts of the channels, or all at once; many: bands of one image, images, both; both

@@ -20,7 +20,8 @@
  *
  * From R on they are a group: a few rows of tiles, or the tiles of a few images, go through all of
  * them before the next ones do, so that R, V, M and Z stay in the cache. F and U depend on weights
- * alone and go to `pack` in inference.
+ * alone and go to `pack` in inference. Where they are made for one use and tiles are few, V is made
+ * whole, and it is blocks of the outputs' channels that go through F, U, M and Z.
  *
  * Rounding. The rows of B, G and A (m = 4) add up, by absolute values, to at most 5.3, 1.4 and 8.2
  * a side; a rounding of V or M may so grow by some 10^2 in the worst case. Over many products the
@@ -56,56 +57,67 @@ static bool pays(const Found *f, const Tiling *t)
 static void make_buffers(Winograd *w)
 {
 	const Tiling *t = &w->t;
-	int64_t out = winograd_extent(w, w->f.out), all = POINTS * POINTS;
+	int64_t out = winograd_channels(w), all = POINTS * POINTS;
 	int64_t rows = t->images * t->rows;
 	w->products = winograd_turned(w, "c e/16 d e%16", 3, (int64_t[]){all, rows * t->wide, out});
 	w->columns =
 	    winograd_turned(w, "f/16 d e c f%16", 4, (int64_t[]){POINTS, rows, t->wide * t->m, out});
 }
 
-static void put_weights(Winograd *w)
+/* For the outputs of a turn. */
+static void put_filters(Winograd *w)
 {
 	const Found *f = &w->f;
-	int64_t in = winograd_extent(w, f->in), out = winograd_extent(w, f->out);
-	w->filters = winograd_buffer(w, "a b/16 c d b%16", 4, (int64_t[]){POINTS, out, in, f->taps}, 0);
-	w->weights = winograd_buffer(w, "a b/16 c b%16", 3, (int64_t[]){POINTS * POINTS, out, in}, 0);
-	Nest *n = winograd_begin(w, "wino_filter");
+	int64_t in = winograd_extent(w, f->in), out = winograd_channels(w);
+	w->filters = winograd_turned(w, "c d/16 e f d%16", 4, (int64_t[]){POINTS, out, in, f->taps});
+	Nest *n = winograd_begin_turn(w, "wino_filter");
 	Index at[4];
 	int a = nest_dim(n, "a", POINTS, false), oc = nest_dim(n, "oc", out, false);
 	int ic = nest_dim(n, "ic", in, false), kw = nest_dim(n, "kw", f->taps, false);
 	int kh = nest_dim(n, "kh", f->taps, true);
-	at[f->out_at] = VAR(oc);
+	at[f->out_at] = index_of(winograd_channel(w, oc));
 	at[f->in_at] = VAR(ic);
 	at[f->tap_at[0]] = VAR(kh);
 	at[f->tap_at[1]] = VAR(kw);
 	int x = nest_load(n, "w", f->nest->load[f->other].buffer, at);
-	Affine to[] = {affine_var(a), affine_var(oc), affine_var(ic), affine_var(kw)};
+	Affine to[] = {affine_var(TASK), winograd_turn(w), affine_var(a), affine_var(oc),
+	    affine_var(ic), affine_var(kw)};
 	nest_store(n, "f", w->filters, to, winograd_transform(w, n, &w->filter[0], a, kh, x));
 	winograd_put(w, n, "filters, a side");
+}
 
-	n = winograd_begin(w, "wino_filter");
-	a = nest_dim(n, "a", POINTS, false);
-	int b = nest_dim(n, "b", POINTS, false);
-	oc = nest_dim(n, "oc", out, false);
-	ic = nest_dim(n, "ic", in, false);
-	kw = nest_dim(n, "kw", f->taps, true);
-	x = nest_load(n, "f", w->filters, (Index[]){VAR(a), VAR(oc), VAR(ic), VAR(kw)});
-	Affine end[] = {winograd_mixed(a, POINTS, b), affine_var(oc), affine_var(ic)};
-	nest_store(n, "u", w->weights, end, winograd_transform(w, n, &w->filter[1], b, kw, x));
+static void put_weights(Winograd *w)
+{
+	int64_t in = winograd_extent(w, w->f.in), out = winograd_channels(w);
+	put_filters(w);
+	w->weights = winograd_turned(w, "c d/16 e d%16", 3, (int64_t[]){POINTS * POINTS, out, in});
+	Nest *n = winograd_begin_turn(w, "wino_filter");
+	int a = nest_dim(n, "a", POINTS, false), b = nest_dim(n, "b", POINTS, false);
+	int oc = nest_dim(n, "oc", out, false), ic = nest_dim(n, "ic", in, false);
+	int kw = nest_dim(n, "kw", w->f.taps, true);
+	int x = nest_load(n, "f", w->filters,
+	    (Index[]){VAR(TASK), index_of(winograd_turn(w)), VAR(a), VAR(oc), VAR(ic), VAR(kw)});
+	Affine to[] = {affine_var(TASK), winograd_turn(w), winograd_mixed(a, POINTS, b), affine_var(oc),
+	    affine_var(ic)};
+	nest_store(n, "u", w->weights, to, winograd_transform(w, n, &w->filter[1], b, kw, x));
 	winograd_put(w, n, "filters");
 }
 
+/* What is made before the group is there as a whole. */
 static void put_products(Winograd *w)
 {
 	Arena *a = w->arena;
 	Nest *n = winograd_begin_turn(w, "wino");
 	int e = nest_dim(n, "e", POINTS * POINTS, false);
 	int t = nest_dim(n, "t", w->t.images * w->t.rows * w->t.wide, false);
-	int oc = nest_dim(n, "oc", winograd_extent(w, w->f.out), false);
+	int oc = nest_dim(n, "oc", winograd_channels(w), false);
 	int ic = nest_dim(n, "ic", winograd_extent(w, w->f.in), true);
-	int u = nest_load(n, "u", w->weights, (Index[]){VAR(e), VAR(oc), VAR(ic)});
+	Index whole = index_of(affine_number(0)), turn = index_of(winograd_turn(w));
+	bool parted = w->t.channels;
+	int u = nest_load(n, "u", w->weights,
+	    (Index[]){parted ? VAR(TASK) : whole, parted ? turn : whole, VAR(e), VAR(oc), VAR(ic)});
 	int v = nest_load(n, "v", w->x.tiles,
-	    (Index[]){VAR(TASK), index_of(winograd_turn(w)), VAR(e), VAR(t), VAR(ic)});
+	    (Index[]){parted ? whole : VAR(TASK), parted ? whole : turn, VAR(e), VAR(t), VAR(ic)});
 	Expr *product = e_op(a, E_MUL, e_load(a, u), e_load(a, v));
 	nest_acc(n, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), product));
 	Affine to[] = {
@@ -120,8 +132,7 @@ static void put_output_columns(Winograd *w)
 	int a = nest_dim(n, "a", POINTS, false);
 	int row = nest_dim(n, "row", w->t.images * w->t.rows, false);
 	int tw = nest_dim(n, "tw", w->t.wide, false), j = nest_dim(n, "j", w->t.m, false);
-	int oc = nest_dim(n, "oc", winograd_extent(w, w->f.out), false),
-	    b = nest_dim(n, "b", POINTS, true);
+	int oc = nest_dim(n, "oc", winograd_channels(w), false), b = nest_dim(n, "b", POINTS, true);
 	Index at[] = {VAR(TASK), index_of(winograd_turn(w)), index_of(winograd_mixed(a, POINTS, b)),
 	    index_of(winograd_mixed(row, w->t.wide, tw)), VAR(oc)};
 	int x = nest_load(n, "p", w->products, at);
@@ -139,15 +150,14 @@ static void put_output_rows(Winograd *w, int64_t first, int64_t rows, int64_t hi
 	int i = nest_dim(n, "n", w->t.images, false), t = nest_dim(n, "th", rows, false);
 	int k = nest_dim(n, "k", high, false);
 	int ow = nest_dim(n, "ow", winograd_extent(w, f->side[1]), false);
-	int oc = nest_dim(n, "oc", winograd_extent(w, f->out), false),
-	    a = nest_dim(n, "a", POINTS, true);
+	int oc = nest_dim(n, "oc", winograd_channels(w), false), a = nest_dim(n, "a", POINTS, true);
 	Affine row = affine_plus(affine_var(t), first);
 	Affine tile = affine_add(affine_scale(affine_var(i), w->t.rows), row);
 	Index at[] = {VAR(TASK), index_of(winograd_turn(w)), VAR(a), index_of(tile), VAR(ow), VAR(oc)};
 	int x = nest_load(n, "z", w->columns, at);
 	Affine of[NEST_DIMS] = {0};
 	of[f->image] = winograd_image(w, i);
-	of[f->out] = affine_var(oc);
+	of[f->out] = winograd_channel(w, oc);
 	of[f->side[0]] = affine_add(affine_scale(winograd_row(w, row), w->t.m), affine_var(k));
 	of[f->side[1]] = affine_var(ow);
 	winograd_stores(w, n, winograd_transform(w, n, &w->output, k, a, x), of);
@@ -170,10 +180,15 @@ static void make_matrices(Winograd *w)
 		w->filter[s] = winograd_matrix(w, MATRIX_FILTER, w->f.turned[s]);
 }
 
-static void put_tiles(Winograd *w, Tiling t, int *groups)
+static void begin_group(Winograd *w, Tiling t, int *groups)
 {
 	w->t = t;
 	w->group = t.tasks * t.turns * t.bands > 1 ? ++*groups : 0;
+}
+
+static void put_tiles(Winograd *w, Tiling t, int *groups)
+{
+	begin_group(w, t, groups);
 	w->x = winograd_images(w);
 	make_buffers(w);
 	winograd_put_source(w, &w->x);
@@ -192,6 +207,43 @@ static Tiling tiling_of(const Found *f, int64_t first, int64_t high)
 	return winograd_tiling(f, first, high, TILES, MEMORY, LEAST);
 }
 
+/* All tiles in one turn. */
+static Tiling whole_of(const Found *f, Tiling t)
+{
+	t.images = f->nest->dim[f->image].extent;
+	t.rows = t.high;
+	t.tasks = t.turns = t.bands = 1;
+	t.over_images = false;
+	return t;
+}
+
+/* Where the filters of all channels are larger than all tiles, and made for this one use, turns are
+ * over channels: V of all tiles is made before the group, F and U are a turn's. */
+static bool by_channels(Winograd *w, int64_t high, int *groups)
+{
+	enum { BLOCK = 16, LEAST = 4 };
+	const Found *f = &w->f;
+	int64_t in = winograd_extent(w, f->in), out = winograd_extent(w, f->out);
+	Tiling all = whole_of(f, tiling_of(f, 0, high));
+	int64_t tiles = all.images * high * all.wide;
+	int64_t block = 4 * BLOCK * POINTS * ((POINTS + f->taps) * in + POINTS * tiles + all.m * tiles);
+	Tiling turns = all;
+	w->t = all;
+	if (w->part->kind == ENTRY_INFER || tiles > out) return false;
+	if (!winograd_channel_turns(w, block, &turns) || turns.tasks < LEAST) return false;
+	make_matrices(w);
+	w->group = 0;
+	w->x = winograd_images(w);
+	winograd_put_source(w, &w->x);
+	begin_group(w, turns, groups);
+	make_buffers(w);
+	put_weights(w);
+	put_products(w);
+	put_output_columns(w);
+	put_output(w);
+	return true;
+}
+
 /* false: plain is better. A last row of tiles that is no whole one is a group of its own where the
  * others are many. */
 static bool by_tiles(Winograd *w, int *groups)
@@ -206,7 +258,9 @@ static bool by_tiles(Winograd *w, int *groups)
 		all = tiling_of(f, 0, high - 1);
 	}
 	if (!pays(f, &all)) return false;
+	if (by_channels(w, high, groups)) return true;
 	make_matrices(w);
+	begin_group(w, (Tiling){.tasks = 1, .turns = 1, .bands = 1}, groups);
 	put_weights(w);
 	put_tiles(w, all, groups);
 	if (parted) put_tiles(w, last, groups);

@@ -51,6 +51,7 @@ typedef struct {
 	int64_t images, rows; /* of a turn */
 	int64_t tasks, turns, bands;
 	bool over_images;
+	int64_t channels; /* of the outputs in a turn, where turns are over these; else 0 */
 } Tiling;
 
 /* What tiles are cut from, and how they are transformed: x and the input's matrix, say. */
@@ -96,10 +97,15 @@ Nest *winograd_begin(Winograd *w, const char *name);
 enum { TASK, TURN, BAND };
 Nest *winograd_begin_turn(Winograd *w, const char *name);
 void winograd_put(Winograd *w, Nest *n, const char *what); /* as the next step, in w->group */
+/* Turns over blocks of the outputs' channels, of which one of 16 takes `block` bytes: as many as
+ * stay in the cache. false: there are no such blocks. */
+bool winograd_channel_turns(const Winograd *w, int64_t block, Tiling *t);
 Affine winograd_mixed(int high, int64_t factor, int low);
 Affine winograd_turn(const Winograd *w);
 Affine winograd_image(const Winograd *w, int i);
 Affine winograd_row(const Winograd *w, Affine t);
+int64_t winograd_channels(const Winograd *w);       /* of the outputs, in a turn */
+Affine winograd_channel(const Winograd *w, int oc); /* by its number in a turn */
 /* acc += matrix[row][col] * load x, where that is not 0. */
 Expr *winograd_transform(Winograd *w, Nest *n, const Matrix *m, int row, int col, int x);
 /* Two steps: R of s, and V. */

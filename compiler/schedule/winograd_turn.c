@@ -55,6 +55,20 @@ Tiling winograd_tiling(
 	return t;
 }
 
+bool winograd_channel_turns(const Winograd *w, int64_t block, Tiling *t)
+{
+	enum { BLOCK = 16, NEAR = 768 << 10, MEMORY = 8 << 20, LEAST = 4, TASKS = 8 };
+	int64_t out = winograd_extent(w, w->f.out);
+	if (out % BLOCK) return false;
+	int64_t part = winograd_divisor(out / BLOCK, MAX(NEAR / block, 1));
+	int64_t turns = out / BLOCK / part;
+	t->tasks = winograd_divisor(turns, MIN(TASKS, MAX(MEMORY / (block * part), LEAST)));
+	t->turns = turns / t->tasks;
+	t->bands = 1;
+	t->channels = part * BLOCK;
+	return true;
+}
+
 /* --- buffers and nests --------------------------------------------------------------------- */
 
 Buffer *winograd_buffer(
@@ -121,8 +135,21 @@ Affine winograd_image(const Winograd *w, int i)
 
 Affine winograd_row(const Winograd *w, Affine t)
 {
+	if (w->t.channels) return affine_plus(t, w->t.first);
 	Affine band = w->t.over_images ? affine_var(BAND) : winograd_mixed(TASK, w->t.bands, BAND);
 	return affine_plus(affine_add(affine_scale(band, w->t.rows), t), w->t.first);
+}
+
+int64_t winograd_channels(const Winograd *w)
+{
+	return w->t.channels ? w->t.channels : winograd_extent(w, w->f.out);
+}
+
+Affine winograd_channel(const Winograd *w, int oc)
+{
+	if (!w->t.channels) return affine_var(oc);
+	Affine part = winograd_mixed(TASK, w->t.turns, TURN);
+	return affine_add(affine_scale(part, w->t.channels), affine_var(oc));
 }
 
 /* --- transforms ---------------------------------------------------------------------------- */

@@ -30,11 +30,13 @@ static int64_t tiles_of(const Found *f, const Tiling *t)
 	return f->nest->dim[f->image].extent * t->high * t->wide;
 }
 
+enum { LEAVE = 16 }; /* tiles: what a turn's M costs, that is written and read */
+
 /* As in winograd.c's: what is not multiplied, counted in multiply-adds of its time. Each turn
  * writes and reads an M, and for each pair of channels there is the way from M to the weights. */
 static bool pays(const Found *f, const Tiling *t)
 {
-	enum { TRANSFORM = 330, LEAVE = 16, END = 200, LEAST = 16 };
+	enum { TRANSFORM = 330, END = 200, LEAST = 16 };
 	const Nest *n = f->nest;
 	double in = (double)n->dim[f->in].extent, out = (double)n->dim[f->out].extent;
 	double pixels = (double)n->dim[f->image].extent * (double)n->dim[f->side[0]].extent *
@@ -62,30 +64,17 @@ static Source gradients(Winograd *w)
 	return s;
 }
 
-/* The outputs' channels of a turn, all of them where turns are over tiles. */
-static int64_t part_of(const Winograd *w, bool over_tiles)
-{
-	int64_t out = winograd_extent(w, w->f.out);
-	return over_tiles ? out : out / (w->t.tasks * w->t.turns);
-}
-
-static Affine channel_of(const Winograd *w, int oc)
-{
-	Affine part = winograd_mixed(TASK, w->t.turns, TURN);
-	return affine_add(affine_scale(part, part_of(w, false)), affine_var(oc));
-}
-
 static void put_products(Winograd *w, const Source *dy, bool over_tiles)
 {
 	Arena *a = w->arena;
-	int64_t part = part_of(w, over_tiles), all = POINTS * POINTS;
+	int64_t part = winograd_channels(w), all = POINTS * POINTS;
 	Nest *n = winograd_begin_turn(w, "wino_sums");
 	int e = nest_dim(n, "e", all, false), oc = nest_dim(n, "oc", part, false);
 	int ic = nest_dim(n, "ic", w->x.channels, false);
 	int t = nest_dim(n, "t", dy->tiles->shape[3], true);
 	Index task = index_of(over_tiles ? affine_var(TASK) : affine_number(0));
 	Index turn = index_of(over_tiles ? winograd_turn(w) : affine_number(0));
-	Index out = over_tiles ? VAR(oc) : index_of(channel_of(w, oc));
+	Index out = index_of(winograd_channel(w, oc));
 	int d = nest_load(n, "d", dy->tiles, (Index[]){task, turn, VAR(e), VAR(t), out});
 	int v = nest_load(n, "v", w->x.tiles, (Index[]){task, turn, VAR(e), VAR(t), VAR(ic)});
 	Expr *product = e_op(a, E_MUL, e_load(a, d), e_load(a, v));
@@ -116,7 +105,7 @@ static void put_sum(Winograd *w, Buffer *m)
 
 static void put_columns(Winograd *w)
 {
-	int64_t part = part_of(w, false), in = w->x.channels, taps = w->f.taps;
+	int64_t part = winograd_channels(w), in = w->x.channels, taps = w->f.taps;
 	w->columns = winograd_turned(w, "c d e/16 f e%16", 4, (int64_t[]){POINTS, part, in, taps});
 	Nest *n = winograd_begin_turn(w, "wino_columns");
 	int a = nest_dim(n, "a", POINTS, false), oc = nest_dim(n, "oc", part, false);
@@ -135,13 +124,13 @@ static void put_rows(Winograd *w)
 {
 	const Found *f = &w->f;
 	Nest *n = winograd_begin_turn(w, "wino_rows");
-	int oc = nest_dim(n, "oc", part_of(w, false), false);
+	int oc = nest_dim(n, "oc", winograd_channels(w), false);
 	int ic = nest_dim(n, "ic", w->x.channels, false), kh = nest_dim(n, "kh", f->taps, false);
 	int kw = nest_dim(n, "kw", f->taps, false), a = nest_dim(n, "a", POINTS, true);
 	Index at[] = {VAR(TASK), index_of(winograd_turn(w)), VAR(a), VAR(oc), VAR(ic), VAR(kw)};
 	int x = nest_load(n, "z", w->columns, at);
 	Affine of[NEST_DIMS] = {0};
-	of[f->out] = channel_of(w, oc);
+	of[f->out] = winograd_channel(w, oc);
 	of[f->in] = affine_var(ic);
 	of[f->tap[0]] = affine_var(kh);
 	of[f->tap[1]] = affine_var(kw);
@@ -154,22 +143,6 @@ static void put_rows(Winograd *w)
 static void begin_group(Winograd *w, int *groups)
 {
 	w->group = w->t.tasks * w->t.turns * w->t.bands > 1 ? ++*groups : 0;
-}
-
-/* The turns of a group over the outputs' channels: blocks of these for which M and Z stay in the
- * cache. */
-static Tiling channel_turns(const Winograd *w)
-{
-	enum { BLOCK = 16, NEAR = 768 << 10, MEMORY = 8 << 20, LEAST = 4, TASKS = 8 };
-	int64_t out = winograd_extent(w, w->f.out);
-	int64_t block = 4 * BLOCK * POINTS * (POINTS + w->f.taps) * w->x.channels;
-	Tiling t = {.tasks = 1, .turns = 1, .bands = 1};
-	if (out % BLOCK) return t;
-	int64_t part = winograd_divisor(out / BLOCK, MAX(NEAR / block, 1));
-	int64_t turns = out / BLOCK / part;
-	t.tasks = winograd_divisor(turns, MIN(TASKS, MAX(MEMORY / (block * part), LEAST)));
-	t.turns = turns / t.tasks;
-	return t;
 }
 
 /* A dim for each of the turns over tiles, and nothing folded: what they leave is read behind them.
@@ -202,21 +175,39 @@ static void put_few(Winograd *w, int *groups)
 	Source dy = gradients(w);
 	winograd_put_source(w, &w->x);
 	winograd_put_source(w, &dy);
-	w->t = channel_turns(w);
+	int64_t block = 4 * 16 * POINTS * (POINTS + w->f.taps) * w->x.channels;
+	w->t = (Tiling){.tasks = 1, .turns = 1, .bands = 1};
+	winograd_channel_turns(w, block, &w->t);
 	begin_group(w, groups);
-	int64_t shape[] = {POINTS * POINTS, part_of(w, false), w->x.channels};
+	int64_t shape[] = {POINTS * POINTS, winograd_channels(w), w->x.channels};
 	w->products = winograd_turned(w, "c d e/16 e%16", COUNT(shape), shape);
 	put_products(w, &dy, false);
 }
 
+/* Turns of some `tiles` tiles. Where rows of tiles do not part into bands of that size, there are
+ * some more of them: what is beyond dy reads zeros. */
+static Tiling tile_turns(const Found *f, int64_t tiles)
+{
+	enum { MEMORY = 16 << 20, LEAST = 4 };
+	int64_t m = POINTS + 1 - f->taps, best = 0, least = INT64_MAX;
+	int64_t high = (f->nest->dim[f->side[0]].extent + m - 1) / m;
+	int64_t wide = (f->nest->dim[f->side[1]].extent + m - 1) / m;
+	for (int64_t rows = 1; rows <= high && (rows == 1 || rows * wide <= tiles * 5 / 4); rows++) {
+		int64_t cost = (high + rows - 1) / rows * (rows * wide + LEAVE);
+		if (cost > least) continue;
+		least = cost;
+		best = rows;
+	}
+	if (best < high) tiles = best * wide;
+	return winograd_tiling(f, 0, (high + best - 1) / best * best, tiles, MEMORY, LEAST);
+}
+
 bool winograd_by_weights(Winograd *w, int *groups)
 {
-	enum { FEW_TILES = 256, TURN_TILES = 112, MEMORY = 16 << 20, LEAST = 4 };
+	enum { FEW_TILES = 256, TURN_TILES = 112 };
 	const Found *f = &w->f;
-	int64_t m = POINTS + 1 - f->taps;
-	int64_t high = (winograd_extent(w, f->side[0]) + m - 1) / m;
-	Tiling t = winograd_tiling(f, 0, high, TURN_TILES, MEMORY, LEAST);
-	if (tiles_of(f, &t) <= FEW_TILES) t = winograd_tiling(f, 0, high, FEW_TILES, MEMORY, LEAST);
+	Tiling t = tile_turns(f, TURN_TILES);
+	if (tiles_of(f, &t) <= FEW_TILES) t = tile_turns(f, FEW_TILES);
 	if (!pays(f, &t)) return false;
 	w->t = t;
 	for (int s = 0; s < SIDES; s++)
