@@ -282,6 +282,26 @@ static void tasks_in_one_place_are_caught(void **state)
 	expect(f, p, "other tasks");
 }
 
+/* What one member reads and what it writes: in one place of the task's piece, in another's. */
+static void others_places_are_caught(void **state)
+{
+	Fixture *f = *state;
+	Part *p = grouped_part(f);
+	const Nest *n = p->step.at[step_of(p, "wino")].nest;
+	Buffer *read = NULL, *written = n->store[0].to.buffer;
+	for (int l = 0; l < n->nload; l++)
+		if (n->load[l].buffer->within == written->within) read = n->load[l].buffer;
+	assert_non_null(written->within);
+	assert_non_null(read);
+	int64_t at = written->at, offset = written->offset;
+	written->offset += read->at - at;
+	written->at = read->at;
+	expect(f, p, "meet in a turn");
+	written->at = written->comp[0].stride - 16;
+	written->offset = offset + written->at - at;
+	expect(f, p, "pieces");
+}
+
 static void a_reader_outside_of_the_group_is_caught(void **state)
 {
 	Fixture *f = *state;
@@ -344,6 +364,7 @@ int main(void)
 	    cmocka_unit_test(numbers_are_the_same_by_compilers),
 	    cmocka_unit_test(another_turn_is_caught),
 	    cmocka_unit_test(tasks_in_one_place_are_caught),
+	    cmocka_unit_test(others_places_are_caught),
 	    cmocka_unit_test(a_reader_outside_of_the_group_is_caught),
 	    cmocka_unit_test(other_turns_are_caught),
 	    cmocka_unit_test(blocks_that_are_no_turns_are_caught),

@@ -112,7 +112,9 @@ typedef struct Buffer {
 	bool laid;       /* whoever made it has laid it out */
 	uint32_t folded; /* bits of dims that the layout leaves out: their values share one place, in a
 	                  * group of steps that runs once for each of them */
-	int id;          /* dense within its program part; set by lower */
+	struct Buffer *within; /* WORK: lies in there, with its tasks' pieces, from element `at` on */
+	int64_t at;
+	int id; /* dense within its program part; set by lower */
 } Buffer;
 
 Buffer *buffer_new(Arena *a, const char *name, Type type, int rank, const int64_t *shape);

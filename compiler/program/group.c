@@ -95,7 +95,7 @@ static bool tells_turns(const Group *g, const Access *x)
 	return true;
 }
 
-static bool is_task(const Index *at)
+bool index_is_task(const Index *at)
 {
 	return at->q == 1 && at->a.c == 0 && at->a.n == 1 && at->a.t[0].var == 0 && at->a.t[0].k == 1;
 }
@@ -111,7 +111,7 @@ static const char *handed_access(Group *g, int s, const Access *x)
 	if (!first && !tells_turns(g, x)) return fault_of(g, s, "hands on what is not its turn's");
 	for (int i = 0; i < b->rank; i++) {
 		bool told = told_by_turn(g, &x->at[i]);
-		task |= is_task(&x->at[i]) && !(b->folded >> i & 1);
+		task |= index_is_task(&x->at[i]) && !(b->folded >> i & 1);
 		if ((b->folded >> i & 1) && !told) return fault_of(g, s, "folds what no turn tells");
 		if (first && told_by_turn(g, &first->at[i]) &&
 		    !(told && affine_same(&first->at[i].a, &x->at[i].a)))

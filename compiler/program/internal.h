@@ -41,6 +41,11 @@ Buffer *part_buffer(
 
 /* verify_reads.c: nobody reads what nobody wrote. */
 const char *verify_reads(Arena *a, const Part *p);
+/* turns.c: what a turn works in, in one piece. */
+void share_turns(Arena *a, Part *p, int64_t element_bytes);
+const char *verify_turns(Arena *a, const Part *p);
+/* group.c: the number of a task, the first of the joined dims. */
+bool index_is_task(const Index *at);
 /* group.c: turns of a group meet nowhere but where nothing is handed on. */
 const char *verify_groups(Arena *a, const Part *p);
 

@@ -27,6 +27,19 @@ static void live_through(const Part *p, int from, int to, Life *life)
 	}
 }
 
+/* What lies in another buffer lives there. */
+static void live_within(const Part *p, Life *life)
+{
+	for (int i = 0; i < p->buffer.n; i++) {
+		const Buffer *b = p->buffer.at[i];
+		if (!b->within || life[i].first < 0) continue;
+		Life *x = &life[b->within->id];
+		x->first = x->first_store = x->first < 0 ? life[i].first : MIN(x->first, life[i].first);
+		x->last = x->last_store = x->last_load = MAX(x->last, life[i].last);
+		life[i] = (Life){-1, -1, -1, -1, -1};
+	}
+}
+
 void part_lives(const Part *p, Life *life)
 {
 	for (int i = 0; i < p->buffer.n; i++) life[i] = (Life){-1, -1, -1, -1, -1};
@@ -48,6 +61,7 @@ void part_lives(const Part *p, Life *life)
 		end = group_end(p, s);
 		if (end > s + 1) live_through(p, s, end, life);
 	}
+	live_within(p, life);
 }
 
 bool part_makes_gradient(const Part *p, const Buffer *b)
@@ -269,6 +283,7 @@ static int64_t take_buffers(Placement *p, int64_t element_bytes)
 
 void plan_memory(Arena *a, Part *p, int64_t element_bytes)
 {
+	share_turns(a, p, element_bytes);
 	int n = p->buffer.n;
 	Placement placement = {.part = p,
 	    .life = NEWS(a, Life, n + 1),
@@ -288,5 +303,11 @@ void plan_memory(Arena *a, Part *p, int64_t element_bytes)
 		Buffer *b = p->buffer.at[placement.order[i]];
 		b->offset = best.at[b->id] / element_bytes;
 		b->lent = best.lent[b->id];
+	}
+	for (int i = 0; i < n; i++) {
+		Buffer *b = p->buffer.at[i];
+		if (!b->within) continue;
+		b->offset = b->within->offset + b->at;
+		b->lent = b->within->lent;
 	}
 }

@@ -195,5 +195,6 @@ const char *verify_part(Arena *a, const Part *p)
 	if (!fault) fault = verify_lent(a, p, life);
 	if (!fault) fault = verify_steps(a, p);
 	if (!fault) fault = verify_groups(a, p);
+	if (!fault) fault = verify_turns(a, p);
 	return fault;
 }
