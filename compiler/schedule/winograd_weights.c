@@ -202,12 +202,23 @@ static Tiling tile_turns(const Found *f, int64_t tiles)
 	return winograd_tiling(f, 0, (high + best - 1) / best * best, tiles, MEMORY, LEAST);
 }
 
+/* Tiles of a turn: with more of them V and D of LEAST tasks are larger, with less there are more M.
+ */
+static int64_t tiles_of_turn(const Found *f, int64_t tiles)
+{
+	enum { LEAST = 112, MOST = 224, STEP = 16, TASKS = 4 };
+	int64_t in = f->nest->dim[f->in].extent, out = f->nest->dim[f->out].extent, turn = LEAST;
+	while (turn < MOST && turn * turn * TASKS * (in + out) < tiles * in * out) turn += STEP;
+	return turn;
+}
+
 bool winograd_by_weights(Winograd *w, int *groups)
 {
-	enum { FEW_TILES = 256, TURN_TILES = 112 };
+	enum { FEW_TILES = 256 };
 	const Found *f = &w->f;
-	Tiling t = tile_turns(f, TURN_TILES);
-	if (tiles_of(f, &t) <= FEW_TILES) t = tile_turns(f, FEW_TILES);
+	Tiling t = tile_turns(f, FEW_TILES);
+	int64_t tiles = tiles_of(f, &t);
+	if (tiles > FEW_TILES) t = tile_turns(f, tiles_of_turn(f, tiles));
 	if (!pays(f, &t)) return false;
 	w->t = t;
 	for (int s = 0; s < SIDES; s++)
