@@ -57,7 +57,7 @@ Tiling winograd_tiling(
 
 bool winograd_channel_turns(const Winograd *w, int64_t block, Tiling *t)
 {
-	enum { BLOCK = 16, NEAR = 768 << 10, MEMORY = 8 << 20, LEAST = 4, TASKS = 8 };
+	enum { BLOCK = 16, NEAR = 768 << 10, MEMORY = 4 << 20, LEAST = 4, TASKS = 8 };
 	int64_t out = winograd_extent(w, w->f.out);
 	if (out % BLOCK) return false;
 	int64_t part = winograd_divisor(out / BLOCK, MAX(NEAR / block, 1));
