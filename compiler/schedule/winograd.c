@@ -34,9 +34,9 @@
 
 /* Multiply-adds, and what else costs as much time as so many of them: transforms, and weights that
  * come from afar. */
-static bool pays(const Found *f, const Tiling *t)
+static bool pays(const Found *f, const Tiling *t, bool packed)
 {
-	enum { TRANSFORM = 330, NEAR = 400 * 1024, AFAR = 2, LEAST = 16 };
+	enum { TRANSFORM = 330, MAKE = 150, NEAR = 400 * 1024, AFAR = 2, LEAST = 16 };
 	const Nest *n = f->nest;
 	double in = (double)n->dim[f->in].extent, out = (double)n->dim[f->out].extent;
 	double pixels = (double)n->dim[f->side[0]].extent * (double)n->dim[f->side[1]].extent;
@@ -48,7 +48,7 @@ static bool pays(const Found *f, const Tiling *t)
 	double plain =
 	    images * pixels * taps * in * out + (plain_weights > NEAR) * AFAR * plain_weights;
 	double fast = tiles * (points * in * out + TRANSFORM * (in + out)) +
-	              turns * (weights > NEAR) * AFAR * weights;
+	              turns * (weights > NEAR) * AFAR * weights + (packed ? 0 : MAKE * in * out);
 	return fast * 5 < plain * 4;
 }
 
@@ -257,7 +257,7 @@ static bool by_tiles(Winograd *w, int *groups)
 		last = tiling_of(f, high - 1, 1);
 		all = tiling_of(f, 0, high - 1);
 	}
-	if (!pays(f, &all)) return false;
+	if (!pays(f, &all, w->part->kind == ENTRY_INFER)) return false;
 	if (by_channels(w, high, groups)) return true;
 	make_matrices(w);
 	begin_group(w, (Tiling){.tasks = 1, .turns = 1, .bands = 1}, groups);
