@@ -3,18 +3,20 @@
  * One job at a time. The caller opens a job under the lock, takes tasks by an atomic counter like
  * every worker, then closes the job and waits for the workers that joined it. A worker that wakes
  * too late finds the job closed and goes back to sleep: nobody waits for a sleeper. Entries run
- * many short jobs in a row, so whoever waits first looks on for a moment, some tens of
- * microseconds, before it sleeps. */
+ * many short jobs in a row, and to wake a sleeper takes as long as some of these: so whoever waits
+ * first looks on for a moment, some milliseconds, and lets others run in between, since there may
+ * be more threads than processors. */
 #define _POSIX_C_SOURCE 200809L
 #include "pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { THREAD_LIMIT = 1024, LOOKS = 40000 };
+enum { THREAD_LIMIT = 1024, LOOKS = 4000, TURNS = 1000 };
 
 struct Pool {
 	pthread_mutex_t running; /* held by the caller whose job it is */
@@ -43,15 +45,21 @@ static void do_tasks(Pool *p)
 /* A moment's look for a job later than `seen`, without the lock. */
 static void look_for_job(Pool *p, unsigned seen)
 {
-	for (int i = 0; i < LOOKS; i++)
-		if (atomic_load_explicit(&p->jobs, memory_order_relaxed) != seen) return;
+	for (int turn = 0; turn < TURNS; turn++) {
+		for (int i = 0; i < LOOKS; i++)
+			if (atomic_load_explicit(&p->jobs, memory_order_relaxed) != seen) return;
+		sched_yield();
+	}
 }
 
 /* A moment's look for the last worker to leave the job. */
 static void look_for_idle(Pool *p)
 {
-	for (int i = 0; i < LOOKS; i++)
-		if (!atomic_load_explicit(&p->joined, memory_order_relaxed)) return;
+	for (int turn = 0; turn < TURNS; turn++) {
+		for (int i = 0; i < LOOKS; i++)
+			if (!atomic_load_explicit(&p->joined, memory_order_relaxed)) return;
+		sched_yield();
+	}
 }
 
 static void *work(void *self)
