@@ -94,6 +94,7 @@ static const char *net_text(const Net *net, Arena *a)
 	text_init(&text, a);
 	text_init(&header, a);
 	frame_new(net, a, &f);
+	text_add(&text, "#define CNNC_SHARE_SHORT 1\n");
 	emit_program(a, net->program, NULL, &text, &header);
 	print_bytes(net, upper(a, name), a, &text);
 	static const char use[] =

@@ -75,6 +75,7 @@ static const char *program_text(
 	}
 	text_init(&text, a);
 	text_init(&header, a);
+	text_add(&text, "#define CNNC_SHARE_SHORT 1\n");
 	emit_program(a, p, NULL, &text, &header);
 	print_calls(c, n, is_double ? "double" : "float", &text);
 	return text.data;

@@ -421,9 +421,9 @@ static void use_program(Fixture *f, bool is_double, bool profile, const char *co
 	for (int i = 0; i < COUNT(compilers); i++) {
 		if (!have(compilers[i].program)) continue;
 		bool tcc = !strcmp(compilers[i].program, "tcc");
-		const char *warnings =
-		    tcc ? "-Wall -Werror"
-		        : "-Wall -Wextra -Wconversion -Wshadow -Wundef -Wdouble-promotion -Werror";
+		const char *warnings = tcc ? "-DCNNC_SHARE_SHORT=1 -Wall -Werror"
+		                           : "-DCNNC_SHARE_SHORT=1 -Wall -Wextra -Wconversion -Wshadow "
+		                             "-Wundef -Wdouble-promotion -Werror";
 		const char *link = strstr(compilers[i].command, "-x c++") ? "-x none" : "";
 		const char *line = arena_printf(f->arena,
 		    "cd %s && rm -f line.o && %s %s -c line.c -o line.o && %s -c user.c -o user.o && %s %s "

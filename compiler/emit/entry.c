@@ -26,6 +26,10 @@ static const char fast_math[] =
     "#endif\n\n";
 
 static const char run_text[] =
+    "#ifndef CNNC_SHARE_SHORT\n"
+    "#define CNNC_SHARE_SHORT 0 /* 1: threads share short steps, too, as tests want them to */\n"
+    "#endif\n"
+    "\n"
     "struct job {\n"
     "\tvoid (*run)(const void *const *arg, size_t block);\n"
     "\tconst void *const *arg;\n"
@@ -42,8 +46,8 @@ static const char run_text[] =
     "\tconst void *const *arg)\n"
     "{\n"
     "\tstruct job job = {kernel->run, arg};\n"
-    "\tif (kernel->blocks == 1) {\n"
-    "\t\tkernel->run(arg, 0);\n"
+    "\tif (kernel->blocks == 1 || (kernel->is_short && !CNNC_SHARE_SHORT)) {\n"
+    "\t\tfor (size_t block = 0; block < kernel->blocks; block++) kernel->run(arg, block);\n"
     "\t\treturn;\n"
     "\t}\n"
     "\tif (pool) {\n"

@@ -143,10 +143,22 @@ static void print_pick(const Emission *e, Text *out)
 	text_add(out, "}\n\n");
 }
 
+/* A call takes a few microseconds, which threads would need to meet: so many points of a nest of
+ * sums of products, where lanes are many, or of another. */
+static bool is_short(const Nest *n)
+{
+	enum { PRODUCTS = 60000, OTHERS = 12000 };
+	int64_t points = 1;
+	for (int d = 0; d < n->ndim; d++)
+		if (!mul_fits(points, n->dim[d].extent, &points)) return false;
+	return points <= (n->nacc ? PRODUCTS : OTHERS);
+}
+
 void print_kernel_tables(const Emission *e, Text *out)
 {
 	text_add(out, "struct kernel {\n\tvoid (*run)(const void *const *arg, size_t block);\n"
-	              "\tsize_t blocks;\n};\n\nstruct kernels {\n\tconst char *target;\n");
+	              "\tsize_t blocks;\n\tint is_short; /* not worth a second thread */\n};\n\n"
+	              "struct kernels {\n\tconst char *target;\n");
 	for (int i = 0; i < e->kernel.n; i++)
 		text_printf(out, "\tstruct kernel %s;\n", e->kernel.at[i]->name);
 	text_add(out, "};\n\n");
@@ -157,8 +169,8 @@ void print_kernel_tables(const Emission *e, Text *out)
 		text_printf(out, " = {\n\t\"%s\",\n", e->program->target[t]->name);
 		for (int i = 0; i < e->kernel.n; i++) {
 			const UniqueKernel *k = e->kernel.at[i];
-			text_printf(out, "\t{%s, %lld},\n", k->by_target[t].function->name,
-			    (long long)k->by_target[t].blocks);
+			text_printf(out, "\t{%s, %lld, %d},\n", k->by_target[t].function->name,
+			    (long long)k->by_target[t].blocks, is_short(k->nest));
 		}
 		text_add(out, "};\n");
 		if (conditional) text_add(out, "#endif\n");

@@ -971,6 +971,7 @@ static CNNC_UNUSED void sgd_38_1c89_generic(const void *const *arg, size_t block
 struct kernel {
 	void (*run)(const void *const *arg, size_t block);
 	size_t blocks;
+	int is_short; /* not worth a second thread */
 };
 
 struct kernels {
@@ -1004,31 +1005,31 @@ struct kernels {
 
 static const struct kernels kernels_generic = {
 	"generic",
-	{init_18_bbf0_generic, 1},
-	{init_2_4b58_generic, 1},
-	{init_16_a451_generic, 1},
-	{init_18_9e46_generic, 1},
-	{init_2_0af6_generic, 1},
-	{init_16_7281_generic, 1},
-	{copy_2x3x3_29f1_generic, 2},
-	{copy_2_4eef_generic, 1},
-	{copy_2x8_8ab1_generic, 2},
-	{conv_2x4x4_3x3_9fd0_generic, 8},
-	{max_pool_2x2x2_2x2_bdc7_generic, 2},
-	{dense_2_2x2x2_ae26_generic, 2},
-	{row_max_2_7ca5_generic, 1},
-	{row_loss_2_83db_generic, 1},
-	{loss_mean_7ee1_generic, 1},
-	{max_pool_2x2x2_2x2_ff55_generic, 2},
-	{row_loss_2_8c39_generic, 1},
-	{cross_entropy_dx_2_9da3_generic, 1},
-	{dense_dx_2x2x2_2_7dfb_generic, 4},
-	{dense_dw_2x2x2x2_1b7f_generic, 2},
-	{channel_sum_2_9661_generic, 2},
-	{max_pool_dx_2x2x2x2x2_66c1_generic, 2},
-	{conv_dw_2x3x3_4x4_7aca_generic, 6},
-	{channel_sum_2_4x4_a9af_generic, 2},
-	{sgd_38_1c89_generic, 1},
+	{init_18_bbf0_generic, 1, 1},
+	{init_2_4b58_generic, 1, 1},
+	{init_16_a451_generic, 1, 1},
+	{init_18_9e46_generic, 1, 1},
+	{init_2_0af6_generic, 1, 1},
+	{init_16_7281_generic, 1, 1},
+	{copy_2x3x3_29f1_generic, 2, 1},
+	{copy_2_4eef_generic, 1, 1},
+	{copy_2x8_8ab1_generic, 2, 1},
+	{conv_2x4x4_3x3_9fd0_generic, 8, 1},
+	{max_pool_2x2x2_2x2_bdc7_generic, 2, 1},
+	{dense_2_2x2x2_ae26_generic, 2, 1},
+	{row_max_2_7ca5_generic, 1, 1},
+	{row_loss_2_83db_generic, 1, 1},
+	{loss_mean_7ee1_generic, 1, 1},
+	{max_pool_2x2x2_2x2_ff55_generic, 2, 1},
+	{row_loss_2_8c39_generic, 1, 1},
+	{cross_entropy_dx_2_9da3_generic, 1, 1},
+	{dense_dx_2x2x2_2_7dfb_generic, 4, 1},
+	{dense_dw_2x2x2x2_1b7f_generic, 2, 1},
+	{channel_sum_2_9661_generic, 2, 1},
+	{max_pool_dx_2x2x2x2x2_66c1_generic, 2, 1},
+	{conv_dw_2x3x3_4x4_7aca_generic, 6, 1},
+	{channel_sum_2_4x4_a9af_generic, 2, 1},
+	{sgd_38_1c89_generic, 1, 1},
 };
 
 /* The best kernels that this machine can run. */
@@ -1036,6 +1037,10 @@ static const struct kernels *pick(void)
 {
 	return &kernels_generic;
 }
+
+#ifndef CNNC_SHARE_SHORT
+#define CNNC_SHARE_SHORT 0 /* 1: threads share short steps, too, as tests want them to */
+#endif
 
 struct job {
 	void (*run)(const void *const *arg, size_t block);
@@ -1053,8 +1058,8 @@ static CNNC_UNUSED void run(const struct cnnc_pool *pool, const struct kernel *k
 	const void *const *arg)
 {
 	struct job job = {kernel->run, arg};
-	if (kernel->blocks == 1) {
-		kernel->run(arg, 0);
+	if (kernel->blocks == 1 || (kernel->is_short && !CNNC_SHARE_SHORT)) {
+		for (size_t block = 0; block < kernel->blocks; block++) kernel->run(arg, block);
 		return;
 	}
 	if (pool) {

@@ -395,6 +395,7 @@ static CNNC_UNUSED CNNC_AVX2 void unpack_16x6x7_0ad3_avx2(const void *const *arg
 struct kernel {
 	void (*run)(const void *const *arg, size_t block);
 	size_t blocks;
+	int is_short; /* not worth a second thread */
 };
 
 struct kernels {
@@ -410,12 +411,12 @@ struct kernels {
 #if defined __GNUC__ && !defined __TINYC__ && defined __x86_64__
 static const struct kernels kernels_avx2 = {
 	"avx2",
-	{init_256_ff05_avx2, 1},
-	{init_16_a451_avx2, 1},
-	{pack_16x16_6487_avx2, 1},
-	{copy_16_7728_avx2, 1},
-	{conv_16x6x7_16_5dfb_avx2, 1},
-	{unpack_16x6x7_0ad3_avx2, 1},
+	{init_256_ff05_avx2, 1, 1},
+	{init_16_a451_avx2, 1, 1},
+	{pack_16x16_6487_avx2, 1, 1},
+	{copy_16_7728_avx2, 1, 1},
+	{conv_16x6x7_16_5dfb_avx2, 1, 1},
+	{unpack_16x6x7_0ad3_avx2, 1, 1},
 };
 #endif
 
@@ -426,6 +427,10 @@ static const struct kernels *pick(void)
 	return &kernels_avx2;
 #endif
 }
+
+#ifndef CNNC_SHARE_SHORT
+#define CNNC_SHARE_SHORT 0 /* 1: threads share short steps, too, as tests want them to */
+#endif
 
 struct job {
 	void (*run)(const void *const *arg, size_t block);
@@ -443,8 +448,8 @@ static CNNC_UNUSED void run(const struct cnnc_pool *pool, const struct kernel *k
 	const void *const *arg)
 {
 	struct job job = {kernel->run, arg};
-	if (kernel->blocks == 1) {
-		kernel->run(arg, 0);
+	if (kernel->blocks == 1 || (kernel->is_short && !CNNC_SHARE_SHORT)) {
+		for (size_t block = 0; block < kernel->blocks; block++) kernel->run(arg, block);
 		return;
 	}
 	if (pool) {
