@@ -316,9 +316,7 @@ static void one_output_compiles_without_a_word(void **state)
 	    "local o = option{'o', 8, min = 1}\n"
 	    "return network{output = {y = input('x', 10):dense(param.fc, o)}}\n");
 	for (int o = 1; o <= 20; o++) {
-		char line[160];
-		snprintf(line, sizeof line, "cnnc --inference net.lua -b %d -D o=%d", o % 2 * 15 + 1, o);
-		expect(s, 0, line);
+		expect(s, 0, "cnnc --inference net.lua -b %d -D o=%d", o % 2 * 15 + 1, o);
 		expect(s, 0, "cc -std=c11 -O2 -Wall -Wextra -Wconversion -Werror -c net.c");
 	}
 }
