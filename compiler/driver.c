@@ -110,7 +110,8 @@ static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *n
 	if (dumps(c, "fused")) dump_nests(p, c->dump);
 	if (takes_winograd(c, kind)) winograd_part(c->arena, p);
 	matrix_part(c->arena, p);
-	layout_part(c->arena, p);
+	const Program *program = c->program;
+	layout_part(c->arena, p, program->target, program->ntarget, program->is_double);
 	if (dumps(c, "layouts")) dump_layouts(p, c->dump);
 	return p;
 }

@@ -101,6 +101,20 @@ static int check_copies(const char *file, const Program *program, const Part *p)
 	return seen;
 }
 
+static int check_convolutions(const char *file, const Program *program, const Part *p)
+{
+	int seen = 0;
+	for (int s = 0; s < p->step.n; s++) {
+		const Step *step = &p->step.at[s];
+		if (strncmp(step->nest->name, "conv", 4) != 0) continue;
+		if (tree_lanes(step->tree[0]) < 2)
+			fail_msg("%s, %s: %s is scalar for %s", file, p->name, step->comment,
+			    program->target[0]->name);
+		seen++;
+	}
+	return seen;
+}
+
 typedef int Check(const char *file, const Program *program, const Part *p);
 
 static int check_network(
@@ -140,6 +154,16 @@ static void contractions_run_in_vectors(void **state)
 			    found.gl_pathv[i], "auto", none ? WINOGRAD_NONE : WINOGRAD_ALL, 2, check_part);
 	globfree(&found);
 	assert_true(seen > 20);
+}
+
+/* LeNet's convolutions have 6 channels: no other target is there to lend shorter vectors. */
+static void few_channels_run_in_vectors_for_one_target(void **state)
+{
+	static const char *const target[] = {"avx512", "avx2", "x86-64", "neon"};
+	(void)state;
+	for (int t = 0; t < COUNT(target); t++)
+		assert_true(check_network(
+		                "networks/lenet.lua", target[t], WINOGRAD_NONE, 2, check_convolutions) > 8);
 }
 
 static void images_lie_one_after_the_other(void **state)
@@ -219,6 +243,7 @@ static void rows_of_any_length_are_copied(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(contractions_run_in_vectors),
+	    cmocka_unit_test(few_channels_run_in_vectors_for_one_target),
 	    cmocka_unit_test(images_lie_one_after_the_other),
 	    cmocka_unit_test(matrices_stay_where_they_are),
 	    cmocka_unit_test(rows_of_any_length_are_copied),

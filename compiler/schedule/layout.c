@@ -3,11 +3,11 @@
  *
  * Channels are blocked: 16 side by side, so that a block is one vector of the widest target and two
  * or four of the others; 5 to 8 are a block of 8, since the rest of 16 would be read and written
- * for nothing. Where somebody begins inside of a block (a slice, a part of a
- * concatenation, groups of a few channels), all of a pixel's channels lie side by side instead. Up
- * to four channels stay plain. A ragged last block has room for whole
- * vectors: copies fill it with zeros, everything else may leave rubbish there, and sums run over
- * the logical extent only.
+ * for nothing, unless no target has vectors that short. Where somebody begins inside of a block (a
+ * slice, a part of a concatenation, groups of a few channels), all of a pixel's channels lie side
+ * by side instead. Up to four channels stay plain. A ragged last block has room for whole vectors:
+ * copies fill it with zeros, everything else may leave rubbish there, and sums run over the logical
+ * extent only.
  *
  * What the user owns (weights, images, gradients, outputs) is row-major. A nest that wants it
  * otherwise reads a copy: one for each buffer and layout, made just before its first reader. */
@@ -18,6 +18,7 @@ typedef struct {
 	Part *part;
 	const Use *use; /* as it was before copies were put in */
 	Map copy;       /* Copies by what copy_key() says */
+	bool narrow;    /* a target has vectors for the narrow block */
 } Layout;
 
 typedef struct {
@@ -33,6 +34,21 @@ int64_t channel_block(int64_t channels)
 {
 	if (channels <= PLAIN_CHANNELS) return 1;
 	return channels <= NARROW_BLOCK ? NARROW_BLOCK : CHANNEL_BLOCK;
+}
+
+static int64_t block_of(const Layout *l, int64_t channels)
+{
+	int64_t block = channel_block(channels);
+	return block == NARROW_BLOCK && !l->narrow ? CHANNEL_BLOCK : block;
+}
+
+static bool has_narrow_vectors(const Target *const *target, int ntarget, bool is_double)
+{
+	for (int t = 0; t < ntarget; t++) {
+		int lanes = target[t]->vector_bytes / (is_double ? 8 : 4);
+		if (lanes > 1 && lanes <= NARROW_BLOCK) return true;
+	}
+	return false;
 }
 
 /* The index at `position` keeps whole blocks together: one dim that steps by one at the most, all
@@ -190,7 +206,7 @@ static void lay_out(Layout *l, Buffer *b)
 {
 	if (b->type != TYPE_REAL || b->rank == 0 || b->laid) return;
 	int second, position = wanted_position(l, b, &second);
-	int64_t block = position < 0 ? 1 : channel_block(b->shape[position]);
+	int64_t block = position < 0 ? 1 : block_of(l, b->shape[position]);
 	if (block == 1) return;
 	if (!all_fit(l, b, position, block)) {
 		apply(b, last_text(l->arena, b->rank, position));
@@ -324,14 +340,14 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 	Refined r;
 	if (!b->fixed || b->type != TYPE_REAL || is_state_written(l, b)) return;
 	bool moves = access_moves(x, lanes);
-	int64_t block = channel_block(n->dim[lanes].extent);
+	int64_t block = block_of(l, n->dim[lanes].extent);
 	int position = moves ? access_position(x, lanes) : -1;
 	if (!moves) {
 		/* broadcast along the lanes: images with many channels are blocked as well */
 		if (!contraction_of(n).is || b->place != PLACE_INPUT || b->rank < 2 ||
 		    b->shape[1] <= PLAIN_CHANNELS)
 			return;
-		block = channel_block(b->shape[1]);
+		block = block_of(l, b->shape[1]);
 		if (!fits_block(n, x, 1, block) || !refine(n, x, &r) || r.rank != b->rank) return;
 		position = 1;
 	} else {
@@ -363,7 +379,7 @@ static void relay_store(Layout *l, Nest *n, int k, int lanes, int step)
 {
 	Access *x = &n->store[k].to;
 	Buffer *b = x->buffer;
-	int64_t block = channel_block(n->dim[lanes].extent);
+	int64_t block = block_of(l, n->dim[lanes].extent);
 	int position = access_position(x, lanes);
 	if (!b->fixed || block == 1 || position < 0 || !fits_block(n, x, position, block)) return;
 	if (buffer_run(b, position) > 1 && n->dim[lanes].extent % block == 0 &&
@@ -431,9 +447,9 @@ static void relay_step(Layout *l, int *step)
 			relay_store(l, n, k, lanes, *step);
 }
 
-void layout_part(Arena *a, Part *p)
+void layout_part(Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double)
 {
-	Layout l = {.arena = a, .part = p};
+	Layout l = {.arena = a, .part = p, .narrow = has_narrow_vectors(target, ntarget, is_double)};
 	unmask_part(a, p);
 	l.use = part_uses(a, p);
 	map_init(&l.copy, a);

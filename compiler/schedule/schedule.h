@@ -42,7 +42,7 @@ void winograd_part(Arena *a, Part *p);
 void matrix_part(Arena *a, Part *p);
 /* layout.c: a layout for every buffer that is ours, and copies where a fixed buffer must be read or
  * written in another form (weights packed for the kernels, gradients brought back to canonical). */
-void layout_part(Arena *a, Part *p);
+void layout_part(Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double);
 /* order.c: steps in an order in which fewer bytes live at once. */
 void order_part(Arena *a, Part *p);
 /* inplace.c: maps write over operands that die there. */

@@ -132,7 +132,7 @@ void job_compile(Job *j)
 	prune_part(j->arena, j->part);
 	fuse_part(j->arena, j->part);
 	matrix_part(j->arena, j->part);
-	layout_part(j->arena, j->part);
+	layout_part(j->arena, j->part, &j->target, 1, false);
 	inplace_part(j->arena, j->part);
 	schedule_part(j->arena, j->part, &j->target, 1, false, &decisions);
 	j->step = -1;
