@@ -180,15 +180,9 @@ static void make_matrices(Winograd *w)
 		w->filter[s] = winograd_matrix(w, MATRIX_FILTER, w->f.turned[s]);
 }
 
-static void begin_group(Winograd *w, Tiling t, int *groups)
-{
-	w->t = t;
-	w->group = t.tasks * t.turns * t.bands > 1 ? ++*groups : 0;
-}
-
 static void put_tiles(Winograd *w, Tiling t, int *groups)
 {
-	begin_group(w, t, groups);
+	winograd_begin_group(w, t, groups);
 	w->x = winograd_images(w);
 	make_buffers(w);
 	winograd_put_source(w, &w->x);
@@ -221,12 +215,13 @@ static Tiling whole_of(const Found *f, Tiling t)
  * over channels: V of all tiles is made before the group, F and U are a turn's. */
 static bool by_channels(Winograd *w, int64_t high, int *groups)
 {
-	enum { BLOCK = 16, LEAST = 4 };
+	enum { LEAST = 4 };
 	const Found *f = &w->f;
 	int64_t in = winograd_extent(w, f->in), out = winograd_extent(w, f->out);
 	Tiling all = whole_of(f, tiling_of(f, 0, high));
 	int64_t tiles = all.images * high * all.wide;
-	int64_t block = 4 * BLOCK * POINTS * ((POINTS + f->taps) * in + POINTS * tiles + all.m * tiles);
+	int64_t block =
+	    4 * CHANNEL_BLOCK * POINTS * ((POINTS + f->taps) * in + POINTS * tiles + all.m * tiles);
 	Tiling turns = all;
 	w->t = all;
 	if (w->part->kind == ENTRY_INFER || tiles > out) return false;
@@ -235,7 +230,7 @@ static bool by_channels(Winograd *w, int64_t high, int *groups)
 	w->group = 0;
 	w->x = winograd_images(w);
 	winograd_put_source(w, &w->x);
-	begin_group(w, turns, groups);
+	winograd_begin_group(w, turns, groups);
 	make_buffers(w);
 	put_weights(w);
 	put_products(w);
@@ -260,7 +255,7 @@ static bool by_tiles(Winograd *w, int *groups)
 	if (!pays(f, &all, w->part->kind == ENTRY_INFER)) return false;
 	if (by_channels(w, high, groups)) return true;
 	make_matrices(w);
-	begin_group(w, (Tiling){.tasks = 1, .turns = 1, .bands = 1}, groups);
+	winograd_begin_group(w, (Tiling){.tasks = 1, .turns = 1, .bands = 1}, groups);
 	put_weights(w);
 	put_tiles(w, all, groups);
 	if (parted) put_tiles(w, last, groups);

@@ -95,6 +95,8 @@ Buffer *winograd_turned(Winograd *w, const char *layout, int rank, const int64_t
 Nest *winograd_begin(Winograd *w, const char *name);
 /* The joined dims come first. */
 enum { TASK, TURN, BAND };
+/* The steps to come are a group, if there is more than one turn. */
+void winograd_begin_group(Winograd *w, Tiling t, int *groups);
 Nest *winograd_begin_turn(Winograd *w, const char *name);
 void winograd_put(Winograd *w, Nest *n, const char *what); /* as the next step, in w->group */
 /* Turns over blocks of the outputs' channels, of which one of 16 takes `block` bytes: as many as

@@ -57,15 +57,15 @@ Tiling winograd_tiling(
 
 bool winograd_channel_turns(const Winograd *w, int64_t block, Tiling *t)
 {
-	enum { BLOCK = 16, NEAR = 768 << 10, MEMORY = 4 << 20, LEAST = 4, TASKS = 8 };
+	enum { NEAR = 768 << 10, MEMORY = 4 << 20, LEAST = 4, TASKS = 8 };
 	int64_t out = winograd_extent(w, w->f.out);
-	if (out % BLOCK) return false;
-	int64_t part = winograd_divisor(out / BLOCK, MAX(NEAR / block, 1));
-	int64_t turns = out / BLOCK / part;
+	if (out % CHANNEL_BLOCK) return false;
+	int64_t part = winograd_divisor(out / CHANNEL_BLOCK, MAX(NEAR / block, 1));
+	int64_t turns = out / CHANNEL_BLOCK / part;
 	t->tasks = winograd_divisor(turns, MIN(TASKS, MAX(MEMORY / (block * part), LEAST)));
 	t->turns = turns / t->tasks;
 	t->bands = 1;
-	t->channels = part * BLOCK;
+	t->channels = part * CHANNEL_BLOCK;
 	return true;
 }
 
@@ -98,6 +98,12 @@ Nest *winograd_begin(Winograd *w, const char *name)
 	n->layer = w->f.nest->layer;
 	n->where = w->f.nest->where;
 	return n;
+}
+
+void winograd_begin_group(Winograd *w, Tiling t, int *groups)
+{
+	w->t = t;
+	w->group = t.tasks * t.turns * t.bands > 1 ? ++*groups : 0;
 }
 
 Nest *winograd_begin_turn(Winograd *w, const char *name)

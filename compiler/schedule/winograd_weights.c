@@ -140,11 +140,6 @@ static void put_rows(Winograd *w)
 
 /* --- the whole ----------------------------------------------------------------------------- */
 
-static void begin_group(Winograd *w, int *groups)
-{
-	w->group = w->t.tasks * w->t.turns * w->t.bands > 1 ? ++*groups : 0;
-}
-
 /* A dim for each of the turns over tiles, and nothing folded: what they leave is read behind them.
  */
 static Buffer *left_products(Winograd *w)
@@ -156,7 +151,7 @@ static Buffer *left_products(Winograd *w)
 
 static void put_many(Winograd *w, int *groups)
 {
-	begin_group(w, groups);
+	winograd_begin_group(w, w->t, groups);
 	w->x = winograd_images(w);
 	Source dy = gradients(w);
 	w->products = left_products(w);
@@ -164,21 +159,21 @@ static void put_many(Winograd *w, int *groups)
 	winograd_put_source(w, &dy);
 	put_products(w, &dy, true);
 	w->t = (Tiling){.tasks = 1, .turns = 1, .bands = 1};
-	begin_group(w, groups);
+	winograd_begin_group(w, w->t, groups);
 	put_sum(w, w->products);
 }
 
 static void put_few(Winograd *w, int *groups)
 {
-	begin_group(w, groups);
+	winograd_begin_group(w, w->t, groups);
 	w->x = winograd_images(w);
 	Source dy = gradients(w);
 	winograd_put_source(w, &w->x);
 	winograd_put_source(w, &dy);
-	int64_t block = 4 * 16 * POINTS * (POINTS + w->f.taps) * w->x.channels;
+	int64_t block = 4 * CHANNEL_BLOCK * POINTS * (POINTS + w->f.taps) * w->x.channels;
 	w->t = (Tiling){.tasks = 1, .turns = 1, .bands = 1};
 	winograd_channel_turns(w, block, &w->t);
-	begin_group(w, groups);
+	winograd_begin_group(w, w->t, groups);
 	int64_t shape[] = {POINTS * POINTS, winograd_channels(w), w->x.channels};
 	w->products = winograd_turned(w, "c d e/16 e%16", COUNT(shape), shape);
 	put_products(w, &dy, false);
