@@ -144,10 +144,10 @@ static bool try_vectors(Candidates *l, Strides strides)
 			Choice c = probe;
 			int64_t width = vectors[v] * lanes, extent = n->dim[c.lane].extent;
 			int64_t most = c.target->registers > 16 ? 2 * CHANNEL_BLOCK : CHANNEL_BLOCK;
-			if (vectors[v] == 3) most = 3 * lanes;
-			if (width > most || (width > c.block && c.block < CHANNEL_BLOCK)) continue;
+			bool three = vectors[v] == 3;
+			if (three && extent != width) continue; /* else a vector would stand alone */
+			if ((width > most && !three) || (width > c.block && c.block < CHANNEL_BLOCK)) continue;
 			if (width > CHANNEL_BLOCK && (extent % width || !c.contraction.is)) continue;
-			if (vectors[v] == 3 && extent != width) continue; /* else a vector would stand alone */
 			if (width - lanes >= extent) continue; /* registers for pixels, not for padding */
 			c.unroll = unroll;
 			int64_t room = MAX(register_room(&c) / vectors[v], 1);

@@ -14,7 +14,7 @@ static int run_dim(const Choice *c)
 	return -1;
 }
 
-/* One load, or nothing, becomes what is stored, and one of them is laid out in blocks. */
+/* A map that something is laid out in blocks for. */
 static bool is_copy(const Choice *c)
 {
 	const Nest *n = c->nest;
