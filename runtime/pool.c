@@ -52,22 +52,24 @@ static void relax(void)
 #endif
 }
 
-/* A moment's look for a job later than `seen`, without the lock. */
-static void look_for_job(Pool *p, unsigned seen)
+static bool has_job(Pool *p, unsigned seen)
 {
-	for (int turn = 0; turn < TURNS; turn++) {
-		for (int i = 0; i < LOOKS; i++, relax())
-			if (atomic_load_explicit(&p->jobs, memory_order_relaxed) != seen) return;
-		sched_yield();
-	}
+	return atomic_load_explicit(&p->jobs, memory_order_relaxed) != seen;
 }
 
-/* A moment's look for the last worker to leave the job. */
-static void look_for_idle(Pool *p)
+static bool is_idle(Pool *p, unsigned unused)
+{
+	(void)unused;
+	return !atomic_load_explicit(&p->joined, memory_order_relaxed);
+}
+
+/* A moment's look for a job later than `seen`, or for the last worker to leave one; without the
+ * lock. */
+static void look(Pool *p, bool (*found)(Pool *p, unsigned seen), unsigned seen)
 {
 	for (int turn = 0; turn < TURNS; turn++) {
 		for (int i = 0; i < LOOKS; i++, relax())
-			if (!atomic_load_explicit(&p->joined, memory_order_relaxed)) return;
+			if (found(p, seen)) return;
 		sched_yield();
 	}
 }
@@ -77,7 +79,7 @@ static void *work(void *self)
 	Pool *p = self;
 	unsigned seen = 0;
 	for (;;) {
-		look_for_job(p, seen);
+		look(p, has_job, seen);
 		pthread_mutex_lock(&p->lock);
 		while (!p->stop && atomic_load_explicit(&p->jobs, memory_order_relaxed) == seen)
 			pthread_cond_wait(&p->work, &p->lock);
@@ -114,7 +116,7 @@ static void run(void *self, void (*task)(void *arg, size_t i), void *arg, size_t
 	pthread_cond_broadcast(&p->work);
 	pthread_mutex_unlock(&p->lock);
 	do_tasks(p);
-	look_for_idle(p);
+	look(p, is_idle, 0);
 	pthread_mutex_lock(&p->lock);
 	p->open = false;
 	while (atomic_load_explicit(&p->joined, memory_order_relaxed))
