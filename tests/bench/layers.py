@@ -27,7 +27,7 @@ import session
 from session import BENCH, BUILD, ROOT, say
 
 GATE = 1e-4
-PAUSE = 0.005  # seconds between turns, in which threads of the one before go to sleep; one thread has none
+PAUSE = 0.05  # seconds between turns, in which threads of the one before go to sleep; one thread has none
 KERNELS = BENCH / "layers"
 SCRIPTS = ROOT / "tests/bench"
 

@@ -15,6 +15,7 @@ import peers
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("BUILD", "build")
 BENCH = BUILD / "bench"
+WAKING = 0.03  # seconds: threads that slept may find themselves on one processor, and be parted after some 15 ms
 
 
 def say(text):
@@ -98,6 +99,8 @@ class Session:
     def turn(self, peer, times):
         """One peer's repetition. Returns the processors that the others kept busy meanwhile."""
         others = [p for p in self.peers if p is not peer]
+        if self.threads > 1:
+            peer.ask(f"run {WAKING}")
         before, start = sum(p.processor_time() for p in others), time.time()
         wall, cpu = map(float, peer.ask(f"run {self.args.seconds}").split())
         times.append((wall, cpu))
