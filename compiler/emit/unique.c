@@ -60,11 +60,15 @@ static void name_kernel(Emission *e, UniqueKernel *k)
 
 /* --- printing each once -------------------------------------------------------------------- */
 
-/* The target after t with the same tree, whose function serves t as well; -1: t has its own. */
+/* The target after t with the same tree, whose function serves t as well; -1: t has its own. Not
+ * one that rounds otherwise, as an update is the same bits whether in a long row or by itself. */
 static int served_by(const Emission *e, const Step *s, int t)
 {
+	const Target *const *target = e->program->target;
 	for (int u = t + 1; u < e->program->ntarget; u++)
-		if (tree_of(e, s, u)->root.at == tree_of(e, s, t)->root.at) return u;
+		if (tree_of(e, s, u)->root.at == tree_of(e, s, t)->root.at &&
+		    (target[u]->fuses == target[t]->fuses || !nest_fuses(s->nest)))
+			return u;
 	return -1;
 }
 
