@@ -112,8 +112,8 @@ const char *part_finish(
 	fuse_part(a, p);
 	if (winograd) winograd_part(a, p);
 	layout_part(a, p, target, ntarget, is_double);
-	schedule_part(a, p, target, ntarget, is_double, &decisions);
 	plan_memory(a, p, is_double ? 8 : 4);
+	schedule_part(a, p, target, ntarget, is_double, &decisions);
 	return verify_part(a, p);
 }
 

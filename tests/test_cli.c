@@ -368,19 +368,19 @@ static void bad_decisions_are_told_with_their_line(void **state)
 {
 	Spawn *s = *state;
 	static const struct {
-		const char *edit; /* of the line "copy/generic a4 b16 @........ = par a 1 | b 1" */
+		const char *edit; /* of the line "copy/generic a64 @........ = a 1" */
 		const char *says, *says_too;
 	} wrong[] = {
-	    {"s/= .*/= q 3/", "d:9: error: copy/generic a4 b16 @", ": nest copy has no dim 'q'\n"},
-	    {"s/= .*/= a x/", "d:9: error: copy/generic a4 b16 @", ": 'x' is not a positive number\n"},
-	    {"s/= .*/= a 3 | b/", "d:9: error: copy/generic a4 b16 @", ""},
-	    {"s/= .*/= b | par a/", "d:9: error: copy/generic a4 b16 @", ""},
-	    {"s/= .*/=/", "d:9: error: copy/generic a4 b16 @", ""},
-	    {"s/generic/genric/", "d:9: error: 'copy/genric a4 b16 @", "' is no key: "},
-	    {"s/@./@/", "d:9: error: 'copy/generic a4 b16 @", "' is no key: "},
-	    {"p", "d:10: error: copy/generic a4 b16 @", " was decided in line 9\n"},
-	    {"s/copy/copied/", "d:9: warning: copied/generic a4 b16 @", ": no nest has this key\n"},
-	    {"s/b16/b17/", "d:9: warning: copy/generic a4 b17 @", ": no nest has this key\n"},
+	    {"s/= .*/= q 3/", "d:9: error: copy/generic a64 @", ": nest copy has no dim 'q'\n"},
+	    {"s/= .*/= a x/", "d:9: error: copy/generic a64 @", ": 'x' is not a positive number\n"},
+	    {"s/= .*/= a 3 | b/", "d:9: error: copy/generic a64 @", ""},
+	    {"s/= .*/= b | par a/", "d:9: error: copy/generic a64 @", ""},
+	    {"s/= .*/=/", "d:9: error: copy/generic a64 @", ""},
+	    {"s/generic/genric/", "d:9: error: 'copy/genric a64 @", "' is no key: "},
+	    {"s/@./@/", "d:9: error: 'copy/generic a64 @", "' is no key: "},
+	    {"p", "d:10: error: copy/generic a64 @", " was decided in line 9\n"},
+	    {"s/copy/copied/", "d:9: warning: copied/generic a64 @", ": no nest has this key\n"},
+	    {"s/a64/a65/", "d:9: warning: copy/generic a65 @", ": no nest has this key\n"},
 	    {"s/generic/avx2/", "", ""},
 	};
 	expect(s, 0, "cnnc net.lua --target=generic --dump=decisions >given");
@@ -399,8 +399,8 @@ static void bad_decisions_are_told_with_their_line(void **state)
 	    "sed 9s/copy/copied/ given >d; cnnc net.lua --target=generic --decisions d "
 	    "--dump=decisions | sort >done; sort given | cmp - done");
 	expect(s, 0,
-	    "sed '9s/= .*/= a | b/' given >d; cnnc net.lua --target=generic --decisions d "
-	    "--dump=decisions | grep -c '^copy/generic a4 b16 @........ = a | b$'");
+	    "sed '9s/= .*/= a 8 | a/' given >d; cnnc net.lua --target=generic --decisions d "
+	    "--dump=decisions | grep -c '^copy/generic a64 @........ = a 8 | a$'");
 	/* Mistakes in several parts are told in one run. */
 	expect(s, 1, "sed 's/= .*/= q 3/' given >d; cnnc net.lua --target=generic --decisions d");
 	contains(s->err, "d:1: error: init/");

@@ -23,8 +23,6 @@ bool index_same(const Index *a, const Index *b);
 bool access_same(const Access *a, const Access *b);
 void access_print(const Access *x, const char *const *name_of_dim, Text *out);
 void nest_extents(const Nest *n, int64_t *extent);
-/* Loads that updates read, and loads that store values read. */
-uint32_t nest_update_loads(const Nest *n);
 uint32_t nest_store_loads(const Nest *n);
 
 /* tree_legal.c: whether tiles and leaves can be printed; NULL, or why the schedule does not fit. */

@@ -250,6 +250,7 @@ typedef struct {
 Nest *nest_new(Arena *a, const char *name);
 /* A nest of its own, indices and all; expressions never change and are shared. */
 Nest *nest_copy(Arena *a, const Nest *n);
+uint32_t nest_update_loads(const Nest *n); /* bits: those that updates read */
 int nest_dim(Nest *n, const char *name, int64_t extent, bool reduce); /* its var */
 int nest_load(Nest *n, const char *as, Buffer *b, const Index *at);   /* same access: same load */
 /* x mentions b at these indices, which are copied. */
@@ -275,6 +276,12 @@ const char *nest_verify(Arena *a, const Nest *n);
  * cover it. Returns one new nest equal to the two, keeping the store for other readers if `keep`;
  * NULL when the form does not allow it. Neither argument is changed. */
 Nest *fuse_map(Arena *a, const Nest *into, const Nest *map, bool keep);
+
+/* --- flatten.c ----------------------------------------------------------------------------- */
+
+/* A map of whole row-major tensors, whose buffers have their places, as one loop over rows of as
+ * many numbers, which stand for them under the same ids. n itself when it is none. */
+Nest *flatten_map(Arena *a, const Nest *n);
 
 /* --- merge.c ------------------------------------------------------------------------------- */
 

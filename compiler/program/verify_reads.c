@@ -13,9 +13,19 @@ typedef struct {
 
 typedef Vec(Box) Boxes;
 
-static Box access_box(const Nest *n, const Access *x)
+/* A row that stands for a tensor is walked whole (flatten.c): all of the tensor. */
+static Box tensor_box(const Buffer *b)
 {
 	Box box = {{0}, {0}};
+	for (int d = 0; d < b->rank; d++) box.hi[d] = b->shape[d] - 1;
+	return box;
+}
+
+/* b: the buffer that x mentions, as its part knows it. */
+static Box access_box(const Nest *n, const Access *x, const Buffer *b)
+{
+	Box box = {{0}, {0}};
+	if (b != x->buffer) return tensor_box(b);
 	int64_t count[NEST_DIMS];
 	for (int d = 0; d < n->ndim; d++) count[d] = n->dim[d].extent;
 	for (int i = 0; i < x->buffer->rank; i++) {
@@ -37,10 +47,10 @@ static void cut(Box *box, int i, const Index *at, const Guard *g)
 	box->hi[i] = MIN(box->hi[i], g->hi + c.c / at->q - 1);
 }
 
-static Box load_box(const Nest *n, const Access *x)
+static Box load_box(const Nest *n, const Access *x, const Buffer *b)
 {
-	Box box = access_box(n, x);
-	for (int i = 0; i < x->buffer->rank; i++) {
+	Box box = access_box(n, x, b);
+	for (int i = 0; i < b->rank && b == x->buffer; i++) {
 		box.lo[i] = MAX(box.lo[i], 0);
 		box.hi[i] = MIN(box.hi[i], x->buffer->shape[i] - 1);
 		for (int g = 0; g < n->nguard; g++) cut(&box, i, &x->at[i], &n->guard[g]);
@@ -126,16 +136,16 @@ static bool fills(const Stored *s, const Box *hull, int rank)
 	return points == elements;
 }
 
-static void add_store(Arena *a, Stored *s, const Nest *n, const Access *to)
+static void add_store(Arena *a, Stored *s, const Nest *n, const Access *to, const Buffer *b)
 {
-	Written made = {n, to, access_box(n, to)};
+	Written made = {n, to, access_box(n, to, b)};
 	vec_push(a, s->store, made);
 	bool whole = access_is_box(n, to);
 	if (whole) vec_push(a, s->box, made.box);
 	s->gaps |= !whole;
 	if (!s->gaps) return;
-	Box hull = hull_of(s, made.box, to->buffer->rank);
-	if (fills(s, &hull, to->buffer->rank)) vec_push(a, s->box, hull);
+	Box hull = hull_of(s, made.box, b->rank);
+	if (fills(s, &hull, b->rank)) vec_push(a, s->box, hull);
 }
 
 static bool is_written_here(const Part *p, const Buffer *b)
@@ -157,16 +167,18 @@ const char *verify_reads(Arena *a, const Part *p)
 	for (int s = 0; s < p->step.n; s++) {
 		const Nest *n = p->step.at[s].nest;
 		for (int k = 0; k < n->nload; k++) {
-			const Buffer *b = n->load[k].buffer;
+			const Buffer *b = p->buffer.at[n->load[k].buffer->id];
 			if (!is_written_here(p, b)) continue;
-			Box box = load_box(n, &n->load[k]);
+			Box box = load_box(n, &n->load[k], b);
 			const Boxes *have = &stored[b->id].box;
 			if (is_empty(&box, b->rank) || is_covered(box, have->at, have->n, b->rank)) continue;
 			return arena_printf(
 			    a, "step %d (%s) reads %s before it is written", s, n->name, b->name);
 		}
-		for (int k = 0; k < n->nstore; k++)
-			add_store(a, &stored[n->store[k].to.buffer->id], n, &n->store[k].to);
+		for (int k = 0; k < n->nstore; k++) {
+			int id = n->store[k].to.buffer->id;
+			add_store(a, &stored[id], n, &n->store[k].to, p->buffer.at[id]);
+		}
 	}
 	return NULL;
 }

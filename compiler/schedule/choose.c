@@ -381,7 +381,7 @@ void schedule_part(
 	if (!d->recorded.arena) map_init(&d->recorded, d->arena);
 	for (int i = 0; i < p->step.n; i++) {
 		Step *step = &p->step.at[i];
-		step->nest = merge_dims(a, step->nest);
+		step->nest = merge_dims(a, flatten_map(a, step->nest));
 		if (!d->waits) step->nest = ask_ahead(a, step->nest);
 		form.len = 0;
 		nest_form(step->nest, &form);

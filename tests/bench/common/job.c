@@ -134,13 +134,13 @@ void job_compile(Job *j)
 	matrix_part(j->arena, j->part);
 	layout_part(j->arena, j->part, &j->target, 1, false);
 	inplace_part(j->arena, j->part);
+	plan_memory(j->arena, j->part, sizeof(float));
 	schedule_part(j->arena, j->part, &j->target, 1, false, &decisions);
 	j->step = -1;
 	for (int s = 0; s < j->part->step.n; s++)
 		if (job_is_layer(j, s)) j->step = s;
 	if (j->step < 0) job_fail(j, "no step is the layer's own");
 	if (j->schedule) override_schedule(j);
-	plan_memory(j->arena, j->part, sizeof(float));
 	wrong = verify_part(j->arena, j->part);
 	if (wrong) job_fail(j, wrong);
 }
