@@ -107,6 +107,7 @@ static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *n
 	if (dumps(c, "nests")) dump_nests(p, c->dump);
 	prune_part(c->arena, p);
 	if (!(c->options->without & STAGE_FUSE)) fuse_part(c->arena, p);
+	early_part(c->arena, p);
 	if (dumps(c, "fused")) dump_nests(p, c->dump);
 	if (takes_winograd(c, kind)) winograd_part(c->arena, p);
 	matrix_part(c->arena, p);
@@ -192,6 +193,7 @@ static Graph *gradients_graph(
  * its making. */
 typedef struct {
 	Part *part;
+	Recomputed again;
 	Text *dump;
 } Trial;
 
@@ -201,8 +203,8 @@ static Trial try_gradients(Compilation *c, const Model *m, int64_t batch, Recomp
 	Compilation trial = *c;
 	if (c->dump) text_init(trial.dump = NEW(c->arena, Text), c->arena);
 	Graph *g = gradients_graph(&trial, m, batch, again, &made);
-	Trial t = {
-	    lower_entry(&trial, g, ENTRY_GRADIENTS, entry_name(c, "gradients", batch)), trial.dump};
+	Trial t = {NULL, again, trial.dump};
+	t.part = lower_entry(&trial, g, ENTRY_GRADIENTS, entry_name(c, "gradients", batch));
 	if (!t.part) return t;
 	t.part->recomputed = made;
 	place_part(c, t.part);
@@ -236,12 +238,22 @@ static Trial best_gradients(Compilation *c, const Model *m, int64_t batch)
 	return best;
 }
 
+static void add_step(Compilation *c, const Model *m, int64_t batch, Recomputed again)
+{
+	int made;
+	Graph *g = gradients_graph(c, m, batch, again, &made);
+	if (c->diag->errors) return;
+	graph_step(g, m);
+	add_part(c, g, ENTRY_STEP, entry_name(c, "step", batch));
+}
+
 static void add_gradients(Compilation *c, const Model *m, int64_t batch)
 {
 	Trial best = best_gradients(c, m, batch);
 	if (!best.part || c->diag->errors) return;
 	if (c->dump) text_add(c->dump, best.dump->data);
 	finish_placed(c, best.part);
+	if (may_step_at_once(m)) add_step(c, m, batch, best.again);
 }
 
 static void add_training(Compilation *c, const Model *m)

@@ -226,8 +226,17 @@ const char *exposed_gradient(Arena *a, const char *name);
  * gradient is one n-ary sum in forward order. Reports operators without gradient at their Lua line.
  */
 void graph_backward(Graph *g, const Model *m);
+
+/* --- update.c ------------------------------------------------------------------------------ */
+
 /* A graph of its own: reads grads (inputs), weights, slots; assigns weights and slots. */
 Graph *graph_update(const Model *m);
+/* Whether weights may move one by one in the backward pass: where nothing looks at all gradients
+ * first, as the optimiser's clip_norm and whoever exposes them do. */
+bool may_step_at_once(const Model *m);
+/* After graph_backward and graph_recompute: gradients are no outputs any more, but what weights and
+ * slots are updated by, one weight after the other. */
+void graph_step(Graph *g, const Model *m);
 
 /* --- recompute.c --------------------------------------------------------------------------- */
 

@@ -24,6 +24,7 @@ typedef struct {
 	Type type;
 	Shape shape; /* with the batch */
 	bool output;
+	bool of_step; /* the optimiser's numbers, from struct NET_train: not the function's argument */
 	int64_t classes; /* labels: range 0..classes-1, checked at entry; 0 for the others */
 } Argument;
 
@@ -84,6 +85,12 @@ void plan_memory(Arena *a, Part *p, int64_t element_bytes);
 /* group.c: the step behind the last of those that run with step s: s + 1 where it is in no group.
  */
 int group_end(const Part *p, int s);
+
+/* uses.c. */
+/* Whether n stores weights or slots: it is the optimiser's. */
+bool moves_weights(const Nest *n);
+/* The first step that does; the end where there is none. */
+int first_update(const Part *p);
 
 /* verify_program.c: NULL or what is wrong. Two live buffers that overlap; a state written before
  * its last reader; a read of what nobody wrote; an access out of place; a racing store. */

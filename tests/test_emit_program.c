@@ -69,7 +69,9 @@ static Part *new_part(Maker *m, EntryKind kind, const char *name, int64_t batch)
 
 static int new_argument(Maker *m, const char *name, Type type, Shape shape, bool output)
 {
-	Argument arg = {name, type, shape, output, type == TYPE_LABEL ? CLASSES : 0};
+	Argument arg = {.name = name, .type = type, .shape = shape, .output = output};
+	arg.classes = type == TYPE_LABEL ? CLASSES : 0;
+	arg.of_step = m->part->kind == ENTRY_UPDATE;
 	vec_push(m->arena, m->part->arg, arg);
 	return m->part->arg.n - 1;
 }

@@ -292,6 +292,26 @@ static void a_weight_updated_before_its_last_reader_is_caught(void **state)
 	expect_words(verify_part(a, p), "w is written before its last reader");
 }
 
+/* The last step that stores one comes behind the last weight. */
+static void an_output_behind_moved_weights_is_caught(void **state)
+{
+	Toy *t = *state;
+	Part *p = part_of(t, ENTRY_STEP);
+	int at = first_update(p) - 1;
+	assert_true(at >= 0 && at + 1 < p->step.n);
+	while (p->step.at[at].nest->store[0].to.buffer->place != PLACE_OUTPUT) at--;
+	for (int s = at; s + 1 < p->step.n; s++) swap_steps(p, s, s + 1);
+	int64_t end = 0; /* none meets another */
+	for (int i = 0; i < p->buffer.n; i++) {
+		Buffer *b = p->buffer.at[i];
+		if (b->place != PLACE_WORK || b->within) continue;
+		b->offset = end;
+		end += b->size;
+	}
+	p->work = end * p->element_bytes;
+	expect_words(verify_part(t->arena, p), " is written after weights have moved");
+}
+
 static void a_state_written_by_the_wrong_entry_is_caught(void **state)
 {
 	Toy *t = *state;
@@ -378,6 +398,7 @@ int main(void)
 	    TEST(a_loop_one_too_short_is_caught),
 	    TEST(steps_out_of_order_are_caught),
 	    TEST(a_weight_updated_before_its_last_reader_is_caught),
+	    TEST(an_output_behind_moved_weights_is_caught),
 	    TEST(a_state_written_by_the_wrong_entry_is_caught),
 	    TEST(live_buffers_that_overlap_are_caught),
 	    TEST(lent_memory_that_is_not_free_is_caught),

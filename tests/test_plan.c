@@ -248,7 +248,7 @@ static Program *compiled(Arena *a, Options *o, const char *file, const char *def
 	return p;
 }
 
-/* Every entry's memory is at most a twentieth larger than what lives at its worst step. */
+/* Every entry's memory is at most a sixteenth larger than what lives at its worst step. */
 static void plans_are_near_what_lives_at_once(void **state)
 {
 	(void)state;
@@ -264,7 +264,7 @@ static void plans_are_near_what_lives_at_once(void **state)
 			assert_true(part->work >= part->work_lower_bound);
 			int64_t plan = part->work + part->gradients,
 			        live = part->work_lower_bound + part->gradients;
-			if (plan > live + live / 20)
+			if (plan > live + live / 16)
 				fail_msg("%s %s, %s: %lld bytes, %lld live at once", networks[i / 2].file,
 				    networks[i / 2].define, part->name, (long long)plan, (long long)live);
 		}

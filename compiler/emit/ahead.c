@@ -2,7 +2,7 @@
  *
  * A load that begins a line asks for the one that lies `prefetch` elements further on. Where turns
  * of the innermost loop walk along a line, as over the channels of a block, it is asked for before
- * that loop. What is early is asked for at the start of a tile. */
+ * that loop. What is early is asked for at the start of a tile, as far ahead. */
 #include "internal.h"
 
 static int64_t line_of(const Kernel *k) { return k->target->cache_line / (k->is_double ? 8 : 4); }
@@ -29,7 +29,7 @@ void ask_at_load(Point *p, const Access *x, const Address *a)
 {
 	const Scope *s = p->s;
 	int64_t line = line_of(s->k);
-	if (!x->prefetch || line < 1 || a->c % line) return;
+	if (!x->prefetch || x->early || line < 1 || a->c % line) return;
 	int64_t step = s->depth > s->outer ? affine_k(&a->key.form, s->depth - 1) : 0;
 	if ((step > 0 && step < line) || asked_by_turns(p, a, step)) return;
 	print_ask(p->s, x, a);

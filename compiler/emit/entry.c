@@ -1,164 +1,63 @@
 /* entry: the entry functions: straight lists of kernel calls, one line and one comment a step.
  *
  * Names in their text: p what is packed, m the work, g the gradients' memory where it is lent, k
- * the kernels of this machine, a the arguments of one call. A training step is the gradients'
- * function and the update's own list, so it is them to the bit. */
+ * the kernels of this machine, a the arguments of one call. A training step has a list of its own
+ * in which each weight moves behind its gradient; where all gradients must be there first, it is
+ * the gradients' function and the update's list. */
 #include "internal.h"
 
 typedef struct {
 	const Emission *e;
 	const Part *part;
-	int number; /* of the part */
-	const char *vars, *slots, *grads, *packed, *work,
-	    *hyper;      /* expressions, NULL: out of place here */
-	uint32_t places; /* bits: places that the calls mention */
-	bool *used;      /* arguments that they mention */
-	bool lends;      /* some call works in the gradients' memory */
-	bool keyed;      /* some call has a seed with a key of its own */
+	int number;                                       /* of the part */
+	const char *vars, *slots, *grads, *packed, *work; /* expressions, NULL: out of place here */
+	uint32_t places;                                  /* bits: places that the calls mention */
+	bool *used;                                       /* arguments that they mention */
+	bool lends;                                       /* some call works in the gradients' memory */
+	bool keyed; /* some call has a seed with a key of its own */
 	Text *out;
 } Entry;
 
-/* --- helpers of the text ------------------------------------------------------------------- */
+/* --- what is looked at -------------------------------------------------------------------------
+ */
 
-static const char fast_math[] =
-    "#if defined __FAST_MATH__ && !defined CNNC_ALLOW_FAST_MATH\n"
-    "#error \"-ffast-math changes results and hides NaN: define CNNC_ALLOW_FAST_MATH to have it\"\n"
-    "#endif\n\n";
-
-static const char run_text[] =
-    "#ifndef CNNC_SHARE_SHORT\n"
-    "#define CNNC_SHARE_SHORT 0 /* 1: threads share short steps, too, as tests want them to */\n"
-    "#endif\n"
-    "\n"
-    "struct job {\n"
-    "\tvoid (*run)(const void *const *arg, size_t block);\n"
-    "\tconst void *const *arg;\n"
-    "};\n"
-    "\n"
-    "static void run_block(void *self, size_t block)\n"
-    "{\n"
-    "\tconst struct job *job = (const struct job *)self;\n"
-    "\tjob->run(job->arg, block);\n"
-    "}\n"
-    "\n"
-    "/* All blocks of a kernel, in any order: by the pool, by OpenMP, or one after the other. */\n"
-    "static CNNC_UNUSED void run(const struct cnnc_pool *pool, const struct kernel *kernel,\n"
-    "\tconst void *const *arg)\n"
-    "{\n"
-    "\tstruct job job = {kernel->run, arg};\n"
-    "\tif (kernel->blocks == 1 || (kernel->is_short && !CNNC_SHARE_SHORT)) {\n"
-    "\t\tfor (size_t block = 0; block < kernel->blocks; block++) kernel->run(arg, block);\n"
-    "\t\treturn;\n"
-    "\t}\n"
-    "\tif (pool) {\n"
-    "\t\tpool->run(pool->self, run_block, &job, kernel->blocks);\n"
-    "\t\treturn;\n"
-    "\t}\n"
-    "#ifdef _OPENMP\n"
-    "#pragma omp parallel for schedule(static)\n"
-    "#endif\n"
-    "\tfor (ptrdiff_t block = 0; block < (ptrdiff_t)kernel->blocks; block++)\n"
-    "\t\trun_block(&job, (size_t)block);\n"
-    "}\n"
-    "\n"
-    "/* The next multiple of 64 bytes. */\n"
-    "static CNNC_UNUSED void *aligned(const void *memory)\n"
-    "{\n"
-    "\treturn (char *)memory + (64 - (uintptr_t)memory % 64) % 64;\n"
-    "}\n"
-    "\n"
-    "static CNNC_UNUSED int labels_fit(const int32_t *label, size_t n, int32_t classes)\n"
-    "{\n"
-    "\tfor (size_t i = 0; i < n; i++)\n"
-    "\t\tif (label[i] < 0 || label[i] >= classes) return 0;\n"
-    "\treturn 1;\n"
-    "}\n"
-    "\n";
-
-/* Steps that run turn by turn: all of them for one value of the dims that they join, then for the
- * next. */
-static const char group_text[] =
-    "struct member {\n"
-    "\tvoid (*run)(const void *const *arg, size_t block);\n"
-    "\tconst void *const *arg;\n"
-    "};\n"
-    "\n"
-    "struct group {\n"
-    "\tconst struct member *member;\n"
-    "\tsize_t members, turns; /* turns of one task, one after the other */\n"
-    "};\n"
-    "\n"
-    "static void run_task(void *self, size_t task)\n"
-    "{\n"
-    "\tconst struct group *g = (const struct group *)self;\n"
-    "\tfor (size_t turn = task * g->turns; turn < (task + 1) * g->turns; turn++)\n"
-    "\t\tfor (size_t i = 0; i < g->members; i++)\n"
-    "\t\t\tg->member[i].run(g->member[i].arg, turn);\n"
-    "}\n"
-    "\n"
-    "/* All tasks of a group, in any order. */\n"
-    "static CNNC_UNUSED void run_group(const struct cnnc_pool *pool, struct group *group, size_t "
-    "tasks)\n"
-    "{\n"
-    "\tif (pool && tasks > 1) {\n"
-    "\t\tpool->run(pool->self, run_task, group, tasks);\n"
-    "\t\treturn;\n"
-    "\t}\n"
-    "#ifdef _OPENMP\n"
-    "#pragma omp parallel for schedule(static)\n"
-    "#endif\n"
-    "\tfor (ptrdiff_t task = 0; task < (ptrdiff_t)tasks; task++)\n"
-    "\t\trun_task(group, (size_t)task);\n"
-    "}\n"
-    "\n";
-
-bool has_groups(const Program *p)
+static int64_t argument_count(const Argument *arg)
 {
-	for (int i = 0; i < p->part.n; i++)
-		for (int s = 0; s < p->part.at[i]->step.n; s++)
-			if (p->part.at[i]->step.at[s].group) return true;
-	return false;
+	int64_t n = 1;
+	for (int d = 0; d < arg->shape.rank; d++)
+		if (!mul_fits(n, arg->shape.dim[d], &n)) bug("argument %s is too large", arg->name);
+	return n;
 }
 
-/* By the bits, so that no option of the compiler can argue it away; in words of 64, or vectors of
- * them, since every loop of one number at a time is slower than memory. */
-static const char finite_text[] =
-    "#if defined __GNUC__ && !defined __TINYC__\n"
-    "typedef uint64_t finite_word __attribute__((vector_size(16)));\n"
-    "#else\n"
-    "typedef uint64_t finite_word;\n"
-    "#endif\n"
-    "\n"
-    "/* Of an infinity or NaN the exponent is all ones, and one more carries into the sign. */\n"
-    "static CNNC_UNUSED int all_finite(const %s *x, size_t n)\n"
-    "{\n"
-    "\tconst uint64_t exponent = UINT64_C(%s), sign = UINT64_C(%s);\n"
-    "\tconst size_t step = 4 * sizeof(finite_word) / sizeof *x, whole = n - n %% step;\n"
-    "\tuint64_t one, carried = 0, part[sizeof(finite_word) / sizeof one];\n"
-    "\tfinite_word word[4], carries = {0};\n"
-    "\tfor (size_t i = 0; i < whole; i += step) {\n"
-    "\t\tmemcpy(word, &x[i], sizeof word);\n"
-    "\t\tcarries |= ((word[0] & ~sign) + exponent) | ((word[1] & ~sign) + exponent) |\n"
-    "\t\t\t((word[2] & ~sign) + exponent) | ((word[3] & ~sign) + exponent);\n"
-    "\t}\n"
-    "\tmemcpy(part, &carries, sizeof part);\n"
-    "\tfor (size_t k = 0; k < sizeof part / sizeof *part; k++) carried |= part[k];\n"
-    "\tfor (size_t i = whole; i < n; i++) {\n"
-    "\t\tone = 0;\n"
-    "\t\tmemcpy(&one, &x[i], sizeof *x);\n"
-    "\t\tcarried |= (one & ~sign) + exponent;\n"
-    "\t}\n"
-    "\treturn !(carried & sign);\n"
-    "}\n"
-    "\n";
-
-void print_runtime(const Emission *e, Text *out)
+static void print_label_checks(const Emission *e, const Part *p, Text *out)
 {
-	bool wide = e->program->is_double;
-	text_add(out, run_text);
-	if (has_groups(e->program)) text_add(out, group_text);
-	text_printf(out, finite_text, e->real, wide ? "0x0010000000000000" : "0x0080000000800000",
-	    wide ? "0x8000000000000000" : "0x8000000080000000");
+	for (int i = 0; i < p->arg.n; i++)
+		if (p->arg.at[i].type == TYPE_LABEL)
+			text_printf(out, "\tif (!labels_fit(%s, %lld, %lld)) return CNNC_BAD_LABEL;\n",
+			    argument_name(e, p, i), (long long)argument_count(&p->arg.at[i]),
+			    (long long)p->arg.at[i].classes);
+}
+
+/* The check-th of this part. */
+static void print_check(
+    const Emission *e, const Part *p, int check, const char *name, const char *count, Text *out)
+{
+	if (e->profile)
+		text_printf(out, "\tif (!all_finite_timed(&profile[%d], %s, %s)) return CNNC_NONFINITE;\n",
+		    profile_row(e, p, p->step.n + check), name, count);
+	else
+		text_printf(out, "\tif (!all_finite(%s, %s)) return CNNC_NONFINITE;\n", name, count);
+}
+
+/* Returns how many. */
+static int print_output_checks(const Emission *e, const Part *p, Text *out)
+{
+	int check = 0;
+	for (int i = 0; i < p->arg.n; i++)
+		if (p->arg.at[i].output)
+			print_check(e, p, check++, argument_name(e, p, i),
+			    arena_printf(e->arena, "%lld", (long long)argument_count(&p->arg.at[i])), out);
+	return check;
 }
 
 /* --- calls --------------------------------------------------------------------------------- */
@@ -182,7 +81,7 @@ static void print_base(Entry *w, const Buffer *b)
 		w->keyed |= seed_keyed(b);
 		name = argument_name(w->e, w->part, b->slot);
 		if (arg->type == TYPE_SEED) name = seed_keyed(b) ? "own" : "key";
-		if (w->part->kind == ENTRY_UPDATE) name = w->hyper;
+		if (arg->of_step) name = "hyper";
 	} else if (b->place == PLACE_TABLE) {
 		name = arena_printf(w->e->arena, "table_%d", find_table(w->e, b));
 	}
@@ -258,16 +157,28 @@ static void print_group(Entry *w, int from, int to)
 	print_comment(w, to - 1);
 }
 
+/* A step looks at its outputs before the first weight moves. */
 static void print_calls(Entry *w)
 {
+	int checked = w->part->kind == ENTRY_STEP ? first_update(w->part) : -1;
 	w->used = NEWS(w->e->arena, bool, w->part->arg.n + 1);
 	for (int s = 0, end; s < w->part->step.n; s = end) {
 		end = group_end(w->part, s);
+		if (s == checked) print_output_checks(w->e, w->part, w->out);
 		if (w->part->step.at[s].group)
 			print_group(w, s, end);
 		else
 			print_call(w, s);
 	}
+}
+
+/* Whether some call has to do with the seed. */
+static bool is_random(const Entry *w)
+{
+	bool random = w->keyed;
+	for (int i = 0; i < w->part->arg.n; i++)
+		random |= w->part->arg.at[i].type == TYPE_SEED && w->used[i];
+	return random;
 }
 
 static bool places(const Entry *w, Place place) { return w->places >> place & 1; }
@@ -277,46 +188,28 @@ static void print_unused(Text *out, bool used, const char *name)
 	if (!used) text_printf(out, "\t(void)%s;\n", name);
 }
 
-/* --- infer, eval, gradients ---------------------------------------------------------------- */
+/* --- infer, eval, gradients, step ----------------------------------------------------------- */
 
-static int64_t argument_count(const Argument *arg)
+/* The numbers of this step, and which it is. */
+static void print_hyper(const Entry *w, Text *out)
 {
-	int64_t n = 1;
-	for (int d = 0; d < arg->shape.rank; d++)
-		if (!mul_fits(n, arg->shape.dim[d], &n)) bug("argument %s is too large", arg->name);
-	return n;
-}
-
-static void print_label_checks(const Emission *e, const Part *p, Text *out)
-{
-	for (int i = 0; i < p->arg.n; i++)
-		if (p->arg.at[i].type == TYPE_LABEL)
-			text_printf(out, "\tif (!labels_fit(%s, %lld, %lld)) return CNNC_BAD_LABEL;\n",
-			    argument_name(e, p, i), (long long)argument_count(&p->arg.at[i]),
-			    (long long)p->arg.at[i].classes);
-}
-
-/* The check-th of this part. */
-static void print_check(
-    const Emission *e, const Part *p, int check, const char *name, const char *count, Text *out)
-{
-	if (e->profile)
-		text_printf(out, "\tif (!all_finite_timed(&profile[%d], %s, %s)) return CNNC_NONFINITE;\n",
-		    profile_row(e, p, p->step.n + check), name, count);
-	else
-		text_printf(out, "\tif (!all_finite(%s, %s)) return CNNC_NONFINITE;\n", name, count);
+	const Optimizer *o = &w->e->program->model->optimizer;
+	if (!places(w, PLACE_INPUT)) return;
+	text_printf(out, "\tconst %s hyper[%d] = {", w->e->real, o->hypers + 1);
+	for (int i = 0; i < o->hypers; i++) text_printf(out, "t->%s, ", o->hyper[i].name);
+	text_printf(out, "(%s)(t->step + 1)};\n", w->e->real);
 }
 
 static void print_status(const Emission *e, const Part *p, Text *out)
 {
-	Arena *a = e->arena;
-	int check = 0;
-	for (int i = 0; i < p->arg.n; i++)
-		if (p->arg.at[i].output)
-			print_check(e, p, check++, argument_name(e, p, i),
-			    arena_printf(a, "%lld", (long long)argument_count(&p->arg.at[i])), out);
+	if (p->kind == ENTRY_STEP) {
+		if (first_update(p) == p->step.n) print_output_checks(e, p, out);
+		text_add(out, "\tt->step++;\n\treturn CNNC_OK;\n");
+		return;
+	}
+	int check = print_output_checks(e, p, out);
 	if (p->kind == ENTRY_GRADIENTS)
-		print_check(e, p, check, "grads", arena_printf(a, "%s_WEIGHTS", e->upper), out);
+		print_check(e, p, check, "grads", arena_printf(e->arena, "%s_WEIGHTS", e->upper), out);
 	text_add(out, "\treturn CNNC_OK;\n");
 }
 
@@ -331,6 +224,9 @@ static void print_locals(const Entry *w, Text *out)
 		text_printf(out, "\t%s *m = (%s *)aligned(work);\n", e->real, e->real);
 	if (w->lends) /* nothing is there yet */
 		text_printf(out, "\t%s *g = (%s *)aligned(grads);\n", e->real, e->real);
+	if (w->part->kind == ENTRY_STEP) print_hyper(w, out);
+	if (w->part->kind == ENTRY_STEP && is_random(w))
+		text_add(out, "\tconst uint64_t seed = t->seed, step = t->step;\n");
 	for (int i = 0; i < w->part->arg.n; i++)
 		if (w->part->arg.at[i].type == TYPE_SEED && w->used[i])
 			text_add(out, "\tconst uint64_t key[2] = {seed, step};\n");
@@ -339,21 +235,18 @@ static void print_locals(const Entry *w, Text *out)
 static void print_voids(const Entry *w, Text *out)
 {
 	const Part *p = w->part;
-	bool random = w->keyed;
 	if (p->kind == ENTRY_INFER)
 		print_unused(out, places(w, PLACE_PACKED) || places(w, PLACE_VARS), "packed");
-	else
+	else if (p->kind != ENTRY_STEP)
 		print_unused(out, places(w, PLACE_VARS), "vars");
 	for (int i = 0; i < p->arg.n; i++) {
 		const Argument *arg = &p->arg.at[i];
-		if (arg->type == TYPE_SEED)
-			random |= w->used[i];
-		else if (!arg->output && arg->type != TYPE_LABEL)
+		if (!arg->output && arg->type == TYPE_REAL && !arg->of_step)
 			print_unused(out, w->used[i], argument_name(w->e, p, i));
 	}
 	if (p->kind == ENTRY_GRADIENTS) {
-		print_unused(out, random, "seed");
-		print_unused(out, random, "step");
+		print_unused(out, is_random(w), "seed");
+		print_unused(out, is_random(w), "step");
 	}
 	print_unused(out, places(w, PLACE_WORK), "work");
 	print_unused(out, p->step.n > 0, "pool");
@@ -369,6 +262,7 @@ static void print_entry(const Emission *e, const Part *p, Text *out)
 	    .e = e, .part = p, .number = part_number(e, p), .work = "m", .vars = vars, .out = &body};
 	if (p->kind == ENTRY_INFER) w.packed = "p";
 	if (p->kind == ENTRY_GRADIENTS) w.grads = "grads";
+	if (p->kind == ENTRY_STEP) w.vars = "t->vars", w.slots = "t->slots";
 	print_calls(&w);
 	print_signature(e, p, p->kind, out);
 	text_add(out, "\n{\n");
@@ -421,7 +315,8 @@ static void print_any(const Emission *e, Text *out)
 	text_add(out, "\treturn status;\n}\n\n");
 }
 
-/* --- init, pack, update, step -------------------------------------------------------------- */
+/* --- init, pack, update, step of both
+ * -------------------------------------------------------------- */
 
 static void no_work(const Entry *w)
 {
@@ -444,10 +339,8 @@ static void print_init(const Emission *e, const Part *p, Text *out)
 		              "\tconst struct cnnc_pool *pool = NULL;\n");
 	text_add(out, "\tconst uint64_t step = 0;\n");
 	print_locals(&(Entry){.e = e, .part = &(Part){.arg = p->arg}, .used = w.used}, out);
-	bool random = w.keyed;
-	for (int i = 0; i < p->arg.n; i++) random |= w.used[i];
-	print_unused(out, random, "seed");
-	print_unused(out, random, "step");
+	print_unused(out, is_random(&w), "seed");
+	print_unused(out, is_random(&w), "step");
 	print_unused(out, places(&w, PLACE_VARS), "vars");
 	print_unused(out, places(&w, PLACE_SLOTS), "slots");
 	text_add(out, body.data);
@@ -484,16 +377,6 @@ static void print_pack(const Emission *e, const Part *p, Text *out)
 	text_add(out, "}\n\n");
 }
 
-/* The numbers of this step, and which it is. */
-static void print_hyper(const Entry *w, Text *out)
-{
-	const Optimizer *o = &w->e->program->model->optimizer;
-	if (!places(w, PLACE_INPUT)) return;
-	text_printf(out, "\tconst %s hyper[%d] = {", w->e->real, o->hypers + 1);
-	for (int i = 0; i < o->hypers; i++) text_printf(out, "t->%s, ", o->hyper[i].name);
-	text_printf(out, "(%s)(t->step + 1)};\n", w->e->real);
-}
-
 static void print_update(const Emission *e, const Part *p, Text *out)
 {
 	Text body;
@@ -501,7 +384,6 @@ static void print_update(const Emission *e, const Part *p, Text *out)
 	Entry w = {.e = e, .part = p, .number = part_number(e, p), .grads = "grads", .out = &body};
 	w.vars = "t->vars";
 	w.slots = "t->slots";
-	w.hyper = "hyper";
 	w.work = "m";
 	print_calls(&w);
 	text_printf(out,
@@ -554,12 +436,10 @@ void print_entries(const Emission *e, Text *out)
 	if (update) print_update(e, update, out);
 	for (int i = 0; i < e->program->part.n; i++) {
 		const Part *p = e->program->part.at[i];
-		if (p->kind == ENTRY_INFER || p->kind == ENTRY_EVAL || p->kind == ENTRY_GRADIENTS)
+		if (p->kind != ENTRY_INIT && p->kind != ENTRY_PACK && p->kind != ENTRY_UPDATE)
 			print_entry(e, p, out);
-		if (p->kind == ENTRY_GRADIENTS && update) print_step(e, p, out);
+		if (p->kind == ENTRY_GRADIENTS && update && !find_part(e, ENTRY_STEP, p->batch))
+			print_step(e, p, out);
 	}
 	print_any(e, out);
 }
-
-/* `#error` belongs before all else; see program.c. */
-void print_refusals(Text *out) { text_add(out, fast_math); }

@@ -22,9 +22,11 @@ static int64_t rounded(int64_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALI
 
 int64_t part_work(const Part *p) { return p->work ? p->work + ALIGN - 1 : 0; }
 
-/* The gradients first, then their own work. */
+/* Of a step that is not a part of its own: the gradients first, then their own work. */
 int64_t step_work(const Emission *e, const Part *gradients)
 {
+	const Part *step = find_part(e, ENTRY_STEP, gradients->batch);
+	if (step) return part_work(step);
 	return rounded(bytes_of(e, e->program->model->weights)) + gradients->work + ALIGN - 1;
 }
 
@@ -72,7 +74,7 @@ static bool is_hidden(const Part *p, int i)
 {
 	const Argument *arg = &p->arg.at[i];
 	if (arg->type == TYPE_SEED) return true;
-	return p->kind == ENTRY_UPDATE && !arg->output;
+	return arg->of_step;
 }
 
 static bool is_loss(const Part *p, int i)
@@ -227,7 +229,13 @@ static void declare_entry(const Emission *e, const Part *p, EntryKind kind, Text
 		    batch);
 		describe_arguments(e, p, kind, out);
 		describe_work(e, p, kind, out);
-		describe_status(p, "as from the gradients; no weight, slot or step changed", out);
+		describe_status(p,
+		    p->kind == ENTRY_STEP
+		        ? "the loss or an output holds NaN or infinity; no weight, slot or\n"
+		          " * step changed. Gradients are not looked at: each is gone when its weight has "
+		          "moved"
+		        : "as from the gradients; no weight, slot or step changed",
+		    out);
 		break;
 	default: bug("entry kind %d", (int)kind);
 	}
@@ -404,7 +412,8 @@ static void declare_entries(const Emission *e, Text *h)
 	for (int i = 0; i < e->program->part.n; i++) {
 		const Part *p = e->program->part.at[i];
 		if (p->kind == ENTRY_EVAL || p->kind == ENTRY_GRADIENTS) declare_entry(e, p, p->kind, h);
-		if (p->kind == ENTRY_GRADIENTS && update) declare_entry(e, p, ENTRY_STEP, h);
+		const Part *step = find_part(e, ENTRY_STEP, p->batch);
+		if (p->kind == ENTRY_GRADIENTS && update) declare_entry(e, step ? step : p, ENTRY_STEP, h);
 	}
 	if (!update) return;
 	text_printf(h,

@@ -50,10 +50,12 @@ int kernel_buffer(const Kernel *k, const Buffer *b)
 	bug("nest %s: buffer %s is no argument", k->nest->name, b->name);
 }
 
-/* The start of the buffer is aligned to every target's vectors. */
+/* The start of the buffer is aligned to every target's vectors. Gradients in work are taken as the
+ * user's, so that they are made by one kernel wherever they go. */
 static bool starts_aligned(const Buffer *b, int64_t bytes)
 {
-	return (b->place == PLACE_WORK || b->place == PLACE_PACKED) && b->offset * bytes % 64 == 0;
+	bool ours = (b->place == PLACE_WORK && !b->fixed) || b->place == PLACE_PACKED;
+	return ours && b->offset * bytes % 64 == 0;
 }
 
 /* Index i is left to run time: its dim has one factor in the address. */

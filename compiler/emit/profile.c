@@ -140,7 +140,7 @@ enum { GRADS = -1 };
 static int checks_of(const Part *p, int *argument)
 {
 	int n = 0;
-	bool results = p->kind == ENTRY_INFER || p->kind == ENTRY_EVAL || p->kind == ENTRY_GRADIENTS;
+	bool results = p->kind != ENTRY_INIT && p->kind != ENTRY_PACK && p->kind != ENTRY_UPDATE;
 	for (int i = 0; i < p->arg.n && results; i++)
 		if (p->arg.at[i].output) argument[n++] = i;
 	if (p->kind == ENTRY_GRADIENTS || p->kind == ENTRY_UPDATE) argument[n++] = GRADS;

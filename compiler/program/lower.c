@@ -269,6 +269,7 @@ static int add_argument(Lower *l, const Node *n, const Value *v, bool output)
 	    .type = v->type,
 	    .shape = v->shape,
 	    .output = output,
+	    .of_step = !output && n->slot < 0 && v->type == TYPE_REAL,
 	    .classes = n->classes};
 	vec_push(l->arena, l->part->arg, arg);
 	return l->part->arg.n - 1;
@@ -331,7 +332,7 @@ int nest_store_of(const Nest *n, const Buffer *b)
 bool nest_reads_in_place(const Nest *n, const Buffer *load, const Buffer *store)
 {
 	int s = nest_store_of(n, store);
-	if (s < 0 || n->nacc) return false;
+	if (s < 0) return false;
 	for (int k = s + 1; k < n->nstore; k++)
 		if (n->store[k].to.buffer == store) return false;
 	Affine to[BUFFER_RANK];
@@ -339,6 +340,7 @@ bool nest_reads_in_place(const Nest *n, const Buffer *load, const Buffer *store)
 	if (is_flat(load, store->rank)) to[0] = flat_index(to, store->rank, store->shape);
 	for (int k = 0; k < n->nload; k++) {
 		if (n->load[k].buffer != load) continue;
+		if (nest_update_loads(n) >> k & 1) return false;
 		for (int d = 0; d < load->rank; d++)
 			if (n->load[k].at[d].q != 1 || !affine_same(&n->load[k].at[d].a, &to[d])) return false;
 	}

@@ -16,3 +16,20 @@ Use *part_uses(Arena *a, const Part *p)
 	}
 	return use;
 }
+
+bool moves_weights(const Nest *n)
+{
+	for (int k = 0; k < n->nstore; k++) {
+		const Buffer *b = n->store[k].to.buffer;
+		if ((b->place == PLACE_VARS && b->state->kind == STATE_WEIGHT) || b->place == PLACE_SLOTS)
+			return true;
+	}
+	return false;
+}
+
+int first_update(const Part *p)
+{
+	int s = 0;
+	while (s < p->step.n && !moves_weights(p->step.at[s].nest)) s++;
+	return s;
+}

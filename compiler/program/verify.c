@@ -106,6 +106,14 @@ static const char *verify_arena(Arena *a, const Part *p, const Life *life)
 	return NULL;
 }
 
+/* What n stores b as: itself, or the row that stands for it. */
+static const Buffer *stored_as(const Nest *n, const Buffer *b)
+{
+	for (int k = 0; k < n->nstore; k++)
+		if (n->store[k].to.buffer->id == b->id) return n->store[k].to.buffer;
+	return b;
+}
+
 /* A state is written by one step, after the last reader of its old value or by that reader in
  * place. */
 static const char *verify_states(Arena *a, const Part *p, const Life *life)
@@ -116,11 +124,22 @@ static const char *verify_states(Arena *a, const Part *p, const Life *life)
 		if (life[i].last_store != life[i].first_store)
 			return arena_printf(a, "%s is written by several steps", b->name);
 		const Nest *n = p->step.at[life[i].first_store].nest;
-		if (nest_load_of(n, b) >= 0 && !nest_reads_in_place(n, b, b))
+		const Buffer *as = stored_as(n, b);
+		if (nest_load_of(n, as) >= 0 && !nest_reads_in_place(n, as, as))
 			return arena_printf(a, "%s is read and written by one step, not in place", b->name);
 		if (life[i].last_load > life[i].first_store)
 			return arena_printf(a, "%s is written before its last reader", b->name);
 	}
+	return NULL;
+}
+
+/* Outputs are there before the first weight moves. */
+static const char *verify_outputs(Arena *a, const Part *p, const Life *life)
+{
+	int first = p->kind == ENTRY_STEP ? first_update(p) : p->step.n;
+	for (int i = 0; i < p->buffer.n; i++)
+		if (p->buffer.at[i]->place == PLACE_OUTPUT && life[i].last_store >= first)
+			return arena_printf(a, "%s is written after weights have moved", p->buffer.at[i]->name);
 	return NULL;
 }
 
@@ -191,6 +210,7 @@ const char *verify_part(Arena *a, const Part *p)
 	const char *fault = verify_arena(a, p, life);
 	if (!fault) fault = verify_reads(a, p);
 	if (!fault) fault = verify_states(a, p, life);
+	if (!fault) fault = verify_outputs(a, p, life);
 	if (!fault) fault = verify_places(a, p);
 	if (!fault) fault = verify_lent(a, p, life);
 	if (!fault) fault = verify_steps(a, p);

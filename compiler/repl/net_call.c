@@ -301,7 +301,8 @@ int net_step(lua_State *L)
 	int status = run(&c);
 	double loss = tensor_get(loss_of(&c), 0);
 	if (status == NET_NONFINITE)
-		lua_fail(L, "step: the loss (%f) or a gradient is not finite; nothing was changed",
+		lua_fail(L,
+		    "step: the loss (%f), an output or a gradient is not finite; nothing was changed",
 		    (lua_Number)loss);
 	c.net->steps = c.steps;
 	lua_pushnumber(L, loss);

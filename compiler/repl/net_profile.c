@@ -171,6 +171,17 @@ static void run_entry(lua_State *L, Trial *t, const Entry *e, double seconds, co
 	lua_settop(L, top);
 }
 
+/* The rows of a step: its own, or those of the two entries that it calls. */
+static void name_step(const Net *net, Trial *t)
+{
+	t->second = "update";
+	for (int i = 0; i < net->program->part.n; i++) {
+		if (net->program->part.at[i]->kind != ENTRY_STEP) continue;
+		t->entry = net->program->part.at[i]->name;
+		t->second = NULL;
+	}
+}
+
 static void run_entries(lua_State *L, Net *net, double seconds, const Profile *p)
 {
 	run_entry(L, &(Trial){.net = net, .call = net->pack, .entry = "pack"}, NULL, seconds / 4, p);
@@ -179,7 +190,7 @@ static void run_entries(lua_State *L, Net *net, double seconds, const Profile *p
 	for (int i = 0; i < COUNT(e); i++) {
 		if (!e[i]->part) continue;
 		Trial t = {.net = net, .call = e[i]->call, .entry = e[i]->part->name, .trains = i == 2};
-		if (e[i] == &net->step) t.second = "update";
+		if (e[i] == &net->step) name_step(net, &t);
 		run_entry(L, &t, e[i], seconds, p);
 	}
 }

@@ -101,6 +101,16 @@ static bool spoils_sum(const Nest *into, const Nest *map)
 	return into->nacc && stores_use(map, E_HASH);
 }
 
+/* In a step gradients are made by the kernels that make them elsewhere, and weights move behind
+ * them. But a matrix is read and written in the time that its gradient takes, which a few images
+ * make. */
+static bool may_move_weights(const Fuser *f, const Nest *made)
+{
+	MatrixProduct m;
+	if (f->part->kind != ENTRY_STEP || !moves_weights(made)) return true;
+	return keeps_matrix(f->part, made, &m) && m.w == made->nload;
+}
+
 /* One attempt for the map at step `at`, reading b. */
 static bool try_fuse(Fuser *f, int at, const Buffer *b)
 {
@@ -111,7 +121,7 @@ static bool try_fuse(Fuser *f, int at, const Buffer *b)
 	const Nest *into = nest_at(f, from), *map = nest_at(f, at);
 	if (spoils_sum(into, map)) return false;
 	Nest *made = fuse_map(a, into, map, false);
-	if (!made || nest_verify(a, made)) return false;
+	if (!made || nest_verify(a, made) || !may_move_weights(f, made)) return false;
 	for (int k = 0; k < made->nload; k++) /* in place only at the same index */
 		for (int s = 0; s < made->nstore; s++)
 			if (made->load[k].buffer == made->store[s].to.buffer &&

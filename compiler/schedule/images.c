@@ -187,6 +187,24 @@ static void ask_for_rows(Access *w, const MatrixProduct *m, bool strips)
 	w->far = !(strips && m->images > 1);
 }
 
+/* A matrix that a sum over a few images moves: it, and what goes along with it, is a stream in each
+ * row of a tile, and more of these than a processor sees. */
+static const Nest *ask_for_moved(Arena *a, const Nest *n, const Choice *c)
+{
+	enum { AHEAD = 128 };
+	MatrixProduct m;
+	if (!matrix_product(n, &m) || m.w != n->nload) return n;
+	Nest *copy = nest_copy(a, n);
+	for (int l = 0; l < n->nload; l++) {
+		Access *x = &copy->load[l];
+		if (load_in_update(n, l) || !access_moves(x, m.row) || bytes_of(c, l) < LEAST_STREAM)
+			continue;
+		x->early = true;
+		x->prefetch = AHEAD;
+	}
+	return copy;
+}
+
 /* What is read once from far away is asked for ahead: of a sum over images the next chunk, which
  * the second-level cache holds until it is due; elsewhere weights larger than that cache, and
  * pixels: a tile takes a few of each block of channels, no stream that a processor would see. So is
@@ -194,12 +212,7 @@ static void ask_for_rows(Access *w, const MatrixProduct *m, bool strips)
  * step over every other pixel take a fifth less when they ask for blocks. */
 const Nest *ask_ahead(Arena *a, const Nest *n)
 {
-	enum {
-		AHEAD_WEIGHTS = 512,
-		LEAST_WEIGHTS = 1 << 20,
-		AHEAD_PIXELS = 8,
-		LEAST_PIXELS = 400 << 10
-	};
+	enum { AHEAD_WEIGHTS = 512, LEAST_WEIGHTS = 1 << 20, AHEAD_PIXELS = 8 };
 	Choice c = {.nest = n, .contraction = contraction_of(n), .lane = lane_dim(n)};
 	int x = c.lane < 0 ? -1 : broadcast_load(&c);
 	if (x < 0) return n;
@@ -207,17 +220,17 @@ const Nest *ask_ahead(Arena *a, const Nest *n)
 	MatrixProduct m;
 	bool images = find_chunks(&c, &k);
 	int w = other_load(&c, x);
-	if (!images && image_dim(n) >= 0) return n;
+	if (!images && image_dim(n) >= 0) return ask_for_moved(a, n, &c);
 	Nest *copy = nest_copy(a, n);
 	if (!images && bytes_of(&c, w) >= LEAST_WEIGHTS) {
 		copy->load[w].prefetch = AHEAD_WEIGHTS;
 		if (matrix_product(n, &m) && m.w == w) ask_for_rows(&copy->load[w], &m, m.x == n->nload);
 	}
-	if (!images && bytes_of(&c, x) >= LEAST_PIXELS && is_blocked(&n->load[x]))
+	if (!images && bytes_of(&c, x) >= LEAST_STREAM && is_blocked(&n->load[x]))
 		copy->load[x].prefetch = pixels_ahead(n, &n->load[x], AHEAD_PIXELS);
 	for (int l = 0; l < n->nload && !images; l++)
 		copy->load[l].early = !load_in_update(n, l) && access_moves(&n->load[l], c.lane) &&
-		                      bytes_of(&c, l) >= LEAST_PIXELS;
+		                      bytes_of(&c, l) >= LEAST_STREAM;
 	for (int i = 0; i < 2 && images; i++) {
 		Access *y = &copy->load[c.contraction.load[i]];
 		y->prefetch = distance(y, k.rows ? k.row : k.image, k.rows ? k.rows : k.images);

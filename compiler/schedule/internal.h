@@ -107,10 +107,15 @@ typedef struct {
 	int64_t extent, units; /* of the dim, or of a block of it: in so many tiles */
 } Share;
 
+/* Bytes that come from far away, not from the caches near by. */
+enum { LEAST_STREAM = 400 << 10 };
+
 /* images.c: the outer loops of a sum over images; false: it is none, or a small one. */
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
 /* product.c: those of a product with a matrix that sums up its rows; false: it is none. */
 bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
+/* One that moves its matrix by a sum over images; false: it is none. */
+bool moved_row(Choice *c);
 /* Shares of one that sums up along its rows. */
 int product_shares(const Choice *c, const MatrixProduct *m, int64_t room, Share *share);
 /* n, with prefetches where they pay. */

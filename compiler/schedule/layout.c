@@ -311,12 +311,6 @@ static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const cha
 	return to;
 }
 
-/* A copy of a state that changes would be of either value. */
-static bool is_state_written(const Layout *l, const Buffer *b)
-{
-	return b->state && l->use[b->id].store.n;
-}
-
 /* Sums and functions gain more by vectors than copies cost; another map is as quick as the copy. */
 static bool is_worth_copies(const Nest *n)
 {
@@ -338,7 +332,7 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 	Access *x = &n->load[k];
 	const Buffer *b = x->buffer;
 	Refined r;
-	if (!b->fixed || b->type != TYPE_REAL || is_state_written(l, b)) return;
+	if (!b->fixed || b->type != TYPE_REAL || nest_store_of(n, b) >= 0) return;
 	bool moves = access_moves(x, lanes);
 	int64_t block = block_of(l, n->dim[lanes].extent);
 	int position = moves ? access_position(x, lanes) : -1;
@@ -433,10 +427,12 @@ static void relay_step(Layout *l, int *step)
 {
 	const Nest *old = l->part->step.at[*step].nest;
 	MatrixProduct m;
+	EntryKind kind = l->part->kind;
+	if (kind == ENTRY_UPDATE || kind == ENTRY_INIT) return;
+	if (moves_weights(old) && !old->nacc) return;
 	bool kept = keeps_matrix(l->part, old, &m) && m.columns == 1;
 	int lanes = kept ? lanes_of_product(old, &m) : lanes_of_channels(old);
 	if (lanes < 0) return;
-	if (l->part->kind == ENTRY_UPDATE || l->part->kind == ENTRY_INIT) return;
 	Nest *n = nest_copy(l->arena, old);
 	l->part->step.at[*step].nest = n;
 	for (int k = 0; k < n->nload; k++)

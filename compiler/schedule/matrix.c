@@ -101,7 +101,8 @@ static bool find_images(const Nest *n, MatrixProduct *m)
 
 static bool is_of_weights(const Buffer *b)
 {
-	return b->fixed && b->rank >= 2 && (b->place == PLACE_VARS || b->place == PLACE_GRADS);
+	bool gradient = b->place == PLACE_GRADS || b->place == PLACE_WORK;
+	return b->fixed && b->rank >= 2 && (b->place == PLACE_VARS || gradient);
 }
 
 /* With access w of its three as the matrix. */
@@ -124,11 +125,21 @@ static bool is_product(const Nest *n, const int access[3], int w, MatrixProduct 
 	       is_operand(n, m, nest_access(n, m->y), true);
 }
 
+static bool same_indices(const Access *x, const Access *y)
+{
+	if (x->buffer->rank != y->buffer->rank) return false;
+	for (int p = 0; p < x->buffer->rank; p++)
+		if (x->at[p].q != y->at[p].q || !affine_same(&x->at[p].a, &y->at[p].a)) return false;
+	return true;
+}
+
 bool matrix_product(const Nest *n, MatrixProduct *m)
 {
 	Contraction c = product_of(n);
 	int access[] = {c.load[0], c.load[1], n->nload};
-	if (!c.is || n->nguard || n->nstore != 1 || n->join) return false;
+	if (!c.is || n->nguard || n->join) return false;
+	for (int k = 1; k < n->nstore; k++)
+		if (!same_indices(&n->store[k].to, &n->store[0].to)) return false;
 	for (int w = 0; w < 3; w++)
 		if (is_product(n, access, w, m)) return true;
 	return false;
@@ -136,7 +147,7 @@ bool matrix_product(const Nest *n, MatrixProduct *m)
 
 bool keeps_matrix(const Part *p, const Nest *n, MatrixProduct *m)
 {
-	if (p->kind != ENTRY_EVAL && p->kind != ENTRY_GRADIENTS) return false;
+	if (p->kind != ENTRY_EVAL && p->kind != ENTRY_GRADIENTS && p->kind != ENTRY_STEP) return false;
 	if (!matrix_product(n, m)) return false;
 	int64_t rows = n->dim[m->row].extent;
 	return rows >= CHANNEL_BLOCK && m->images <= MIN(IMAGES, rows);
@@ -264,13 +275,15 @@ static void merge_columns(Turn *t)
 
 /* --- which products ------------------------------------------------------------------------ */
 
-/* Besides the matrix and its operands: whether all who move with these dims are alike. */
+/* Besides the matrix, those that go along with it, and its operands: whether all who move with
+ * these dims are alike. */
 static bool others_fit(const Turn *t, const Digits *moved, bool may_move)
 {
 	const Nest *n = t->nest;
 	for (int l = 0; l < n->nload; l++) {
 		bool moves = false;
 		if (l == t->m.w || l == t->m.x || l == t->m.y) continue;
+		if (same_indices(&n->load[l], nest_access(n, t->m.w))) continue;
 		for (int k = 0; k < moved->n; k++) moves |= access_moves(&n->load[l], moved->dim[k]);
 		if (moves && !(may_move && is_operand(n, &t->m, &n->load[l], false))) return false;
 	}
@@ -303,7 +316,8 @@ static void replace(Turn *t)
 		move_operand(t, t->m.y, &rows, &image);
 	} else {
 		for (int k = 0; k < n->nload + n->nstore; k++)
-			if (k != t->m.w && access_moves(nest_access(n, k), columns.dim[0]))
+			if (!same_indices(nest_access(n, k), nest_access(n, t->m.w)) &&
+			    access_moves(nest_access(n, k), columns.dim[0]))
 				move_operand(t, k, &image, &columns);
 	}
 	merge_columns(t);

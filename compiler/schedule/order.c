@@ -78,6 +78,19 @@ static void add_edges(Order *o, const Use *use, const Buffer *b)
 	}
 }
 
+/* Outputs are looked at before the first weight of a step moves. */
+static void add_outputs(Order *o, const Use *use)
+{
+	const Part *p = o->part;
+	for (int i = 0; i < p->buffer.n && p->kind == ENTRY_STEP; i++) {
+		if (p->buffer.at[i]->place != PLACE_OUTPUT) continue;
+		for (int k = 0; k < use[i].store.n; k++)
+			for (int s = 0; s < p->step.n; s++)
+				if (moves_weights(p->step.at[s].nest))
+					add_edge(o, o->node[use[i].store.at[k]], o->node[s]);
+	}
+}
+
 static void add_places(Order *o, const Use *use, StepNode *node)
 {
 	const Nest *n = o->part->step.at[node->from].nest;
@@ -134,6 +147,7 @@ static Order *order_new(Arena *a, const Part *p)
 		add_touch(o, &use[i].store, i);
 	}
 	for (int s = 0; s < o->n; s++) add_places(o, use, &o->step[s]);
+	add_outputs(o, use);
 	return o;
 }
 

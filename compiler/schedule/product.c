@@ -34,6 +34,33 @@ bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare
 	return true;
 }
 
+/* A gradient that moves its matrix at once. Of that, each row of a tile is a stream in and out, so
+ * these are few where it does not fit a cache; and images wait for all rows of a task in the
+ * first-level cache:
+ *
+ *   par oc 16 | ic 256 | tile oc 2 | ic 32 | reg oc 1 | reg ic 8 | vec ic 8 | n 1 */
+bool moved_row(Choice *c)
+{
+	enum { ROWS = 16, STRIP = 256, SHARE = 2, VECTORS = 4 };
+	const Nest *n = c->nest;
+	MatrixProduct m;
+	if (!n->inplace || !matrix_product(n, &m) || m.w != n->nload || m.images == 1 ||
+	    m.columns != 1 || c->lane != m.column[0] ||
+	    n->store[0].to.buffer->size < LEAST_STREAM / (int)sizeof(float))
+		return false;
+	int64_t columns = n->dim[c->lane].extent, width = (int64_t)VECTORS * c->lanes;
+	if (columns % width) width = c->lanes;
+	row_line(c, LINE_FOR, m.row, ROWS);
+	if (columns > STRIP) row_line(c, LINE_FOR, c->lane, STRIP);
+	row_line(c, LINE_TILE, m.row, SHARE);
+	row_line(c, LINE_FOR, c->lane, width);
+	row_line(c, LINE_REG, m.row, 1);
+	if (width > c->lanes) row_line(c, LINE_REG, c->lane, c->lanes);
+	row_line(c, LINE_VEC, c->lane, c->lanes);
+	row_line(c, LINE_FOR, m.image, 1);
+	return true;
+}
+
 /* Some images, and rows that share them: as many as are read at once like streams. */
 int product_shares(const Choice *c, const MatrixProduct *m, int64_t room, Share *share)
 {

@@ -412,6 +412,7 @@ static void limit_unroll(Choice *c, int64_t instances, const Share *share, int n
 void vector_row(Choice *c, int64_t lane_block, int64_t room)
 {
 	Share share[2];
+	if (moved_row(c)) return;
 	int nshare = choose_shares(c, room, lane_block / c->lanes, share);
 	fill_lanes(c);
 	limit_unroll(c, lane_block / c->lanes, share, nshare);

@@ -36,6 +36,8 @@ void decisions_print(const Decisions *d, Text *out);
 void prune_part(Arena *a, Part *p);
 /* fuse.c: maps into the nests that produce their inputs. */
 void fuse_part(Arena *a, Part *p);
+/* early.c: in a training step, weights move as soon as they may. */
+void early_part(Arena *a, Part *p);
 /* winograd.c: convolutions of stride 1 by fewer multiplications, where that pays. For floats. */
 void winograd_part(Arena *a, Part *p);
 /* matrix.c: products of few images with weights that training changes read these as they lie. */

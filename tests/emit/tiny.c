@@ -3,7 +3,7 @@
  * Made by cnnc 1.0.0 from tiny.lua. It belongs to whoever had it made: use it, change it, pass it on.
  * Compile with optimisation (cc -O2) and link with libm; OpenMP or a pool of threads are optional.
  * Options: --real=float --target=generic -b infer=1 -b train=1
- * 38 weights, 0 other variables, 25 kernels for generic
+ * 38 weights, 0 other variables, 28 kernels for generic
  *
  * Memory in bytes: vars 152, slots 152, packed 320
  *   init             8 steps, 0 multiply-adds, work 0 (never below 0)
@@ -11,6 +11,7 @@
  *   infer_b1         3 steps, 304 multiply-adds, work 192 (never below 192)
  *   eval_b1          6 steps, 304 multiply-adds, work 192 (never below 192)
  *   gradients_b1     13 steps, 608 multiply-adds, work 384 (never below 304)
+ *   step_b1          17 steps, 608 multiply-adds, work 448 (never below 448)
  *   update           1 steps, 0 multiply-adds, work 0 (never below 0)
  *
  * Tensors in vars: offset, count, kind, shape, name
@@ -61,7 +62,7 @@ struct cnnc_pool {
 #define TINY_INFER_B1_WORK 255
 #define TINY_EVAL_B1_WORK 255
 #define TINY_GRADIENTS_B1_WORK 447
-#define TINY_STEP_B1_WORK 639
+#define TINY_STEP_B1_WORK 511
 #define TINY_INFER_WORK 255
 /* Of stack, in each thread, at most, when compiled with optimisation. */
 #define TINY_STACK_BYTES 1280
@@ -141,7 +142,8 @@ int tiny_gradients_b1(float *vars, uint64_t seed, uint64_t step, const float *x,
  *   work     TINY_STEP_B1_WORK bytes, which hold nothing between calls
  *   pool     runs the blocks; NULL: OpenMP where compiled with it, else this thread
  * CNNC_OK; CNNC_BAD_LABEL: one is out of range, nothing was written;
- * CNNC_NONFINITE: as from the gradients; no weight, slot or step changed */
+ * CNNC_NONFINITE: the loss or an output holds NaN or infinity; no weight, slot or
+ * step changed. Gradients are not looked at: each is gone when its weight has moved */
 int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, float *loss, float *y,
 	void *work, const struct cnnc_pool *pool);
 
@@ -362,26 +364,20 @@ static CNNC_UNUSED void init_16_7281_generic(const void *const *arg, size_t bloc
 	}
 }
 
-/* copy_2x3x3_29f1: 0 multiply-adds a call, called 1 times:
+/* copy_18_7016: 0 multiply-adds a call, called 1 times:
  *   conv.weight: as it is
- * par a 1 | c 1 | d 1
- * tiles 1, functions 0, blocks 2, text 447 bytes */
-static CNNC_UNUSED void copy_2x3x3_29f1_generic(const void *const *arg, size_t block)
+ * a 1
+ * tiles 1, functions 0, blocks 1, text 257 bytes */
+static CNNC_UNUSED void copy_18_7016_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	float *y = (float *)arg[1];
-	const ptrdiff_t a_ = (ptrdiff_t)block;
-	ptrdiff_t x_2 = 9 * a_;
-	ptrdiff_t y_2 = 9 * a_;
-	for (ptrdiff_t c = 0; c < 3; c++) {
-		ptrdiff_t x_1 = x_2 + 3 * c;
-		ptrdiff_t y_1 = y_2 + 3 * c;
-		for (ptrdiff_t d = 0; d < 3; d++) {
-			ptrdiff_t x_0 = x_1 + d;
-			ptrdiff_t y_0 = y_1 + d;
-			const float x0 = x[x_0];
-			y[y_0] = x0;
-		}
+	(void)block;
+	for (ptrdiff_t a_ = 0; a_ < 18; a_++) {
+		ptrdiff_t x_0 = a_;
+		ptrdiff_t y_0 = a_;
+		const float x0 = x[x_0];
+		y[y_0] = x0;
 	}
 }
 
@@ -403,20 +399,18 @@ static CNNC_UNUSED void copy_2_4eef_generic(const void *const *arg, size_t block
 	}
 }
 
-/* copy_2x8_8ab1: 0 multiply-adds a call, called 1 times:
+/* copy_16_b5c4: 0 multiply-adds a call, called 1 times:
  *   fc.weight: as it is
- * par a 1 | b 1
- * tiles 1, functions 0, blocks 2, text 339 bytes */
-static CNNC_UNUSED void copy_2x8_8ab1_generic(const void *const *arg, size_t block)
+ * a 1
+ * tiles 1, functions 0, blocks 1, text 257 bytes */
+static CNNC_UNUSED void copy_16_b5c4_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	float *y = (float *)arg[1];
-	const ptrdiff_t a_ = (ptrdiff_t)block;
-	ptrdiff_t x_1 = 8 * a_;
-	ptrdiff_t y_1 = 8 * a_;
-	for (ptrdiff_t b = 0; b < 8; b++) {
-		ptrdiff_t x_0 = x_1 + b;
-		ptrdiff_t y_0 = y_1 + b;
+	(void)block;
+	for (ptrdiff_t a_ = 0; a_ < 16; a_++) {
+		ptrdiff_t x_0 = a_;
+		ptrdiff_t y_0 = a_;
 		const float x0 = x[x_0];
 		y[y_0] = x0;
 	}
@@ -446,7 +440,7 @@ static CNNC_TILE void conv_tile0_generic(const float *x, const float *w, const f
 	y[y_0] = max_f32(0.0f, a + b0);
 }
 
-/* conv_2x4x4_3x3_9fd0: 288 multiply-adds a call, called 3 times:
+/* conv_2x4x4_3x3_9fd0: 288 multiply-adds a call, called 4 times:
  *   conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4
  * par oc 1 | par oh 1 | ow 1 | kh 1 | kw 1
  * tiles 1, functions 1, blocks 8, text 1,243 bytes */
@@ -531,7 +525,7 @@ static CNNC_TILE void dense_tile2_generic(const float *x, const float *w, const 
 	y[y_0] = a + b0;
 }
 
-/* dense_2_2x2x2_ae26: 16 multiply-adds a call, called 3 times:
+/* dense_2_2x2x2_ae26: 16 multiply-adds a call, called 4 times:
  *   fc: dense 1x2x2x2 -> 1x2
  * par oc 1 | ic 1 | ih 1 | iw 1
  * tiles 1, functions 1, blocks 2, text 953 bytes */
@@ -560,7 +554,7 @@ static CNNC_TILE void row_max_tile3_generic(const float *x, float *CNNC_RESTRICT
 	peak[peak_0] = a;
 }
 
-/* row_max_2_7ca5: 0 multiply-adds a call, called 2 times:
+/* row_max_2_7ca5: 0 multiply-adds a call, called 3 times:
  *   cross_entropy 1x2 -> scalar
  * c 1
  * tiles 1, functions 1, blocks 1, text 409 bytes */
@@ -604,7 +598,7 @@ static CNNC_UNUSED void row_loss_2_83db_generic(const void *const *arg, size_t b
 	row_loss_tile4_generic(x, peak, label, loss, 0, 0, 0, 0);
 }
 
-/* loss_mean_7ee1: 0 multiply-adds a call, called 2 times:
+/* loss_mean_7ee1: 0 multiply-adds a call, called 3 times:
  *   cross_entropy 1x2 -> scalar
  * 
  * tiles 1, functions 0, blocks 1, text 215 bytes */
@@ -644,7 +638,7 @@ static CNNC_TILE void max_pool_tile5_generic(const float *x, float *CNNC_RESTRIC
 	arg_b[arg_b_0] = e1;
 }
 
-/* max_pool_2x2x2_2x2_ff55: 0 multiply-adds a call, called 1 times:
+/* max_pool_2x2x2_2x2_ff55: 0 multiply-adds a call, called 2 times:
  *   max_pool 1x2x4x4 -> 1x2x2x2
  * par c 1 | oh 1 | ow 1 | kh 1 | kw 1
  * tiles 1, functions 1, blocks 2, text 1,211 bytes */
@@ -692,7 +686,7 @@ static CNNC_TILE void row_loss_tile6_generic(const float *x, const float *peak,
 	loss[loss_0] = e2;
 }
 
-/* row_loss_2_8c39: 0 multiply-adds a call, called 1 times:
+/* row_loss_2_8c39: 0 multiply-adds a call, called 2 times:
  *   cross_entropy 1x2 -> scalar
  * c 1
  * tiles 1, functions 1, blocks 1, text 975 bytes */
@@ -707,7 +701,7 @@ static CNNC_UNUSED void row_loss_2_8c39_generic(const void *const *arg, size_t b
 	row_loss_tile6_generic(x, peak, label, log_sum, loss, 0, 0, 0, 0, 0);
 }
 
-/* cross_entropy_dx_2_9da3: 0 multiply-adds a call, called 1 times:
+/* cross_entropy_dx_2_9da3: 0 multiply-adds a call, called 2 times:
  *   cross_entropy_dx 1x2 -> 1x2
  * c 1
  * tiles 1, functions 0, blocks 1, text 572 bytes */
@@ -744,7 +738,7 @@ static CNNC_TILE void dense_dx_tile7_generic(const float *dy, const float *w,
 	dx[dx_0] = a;
 }
 
-/* dense_dx_2x2x2_2_7dfb: 16 multiply-adds a call, called 1 times:
+/* dense_dx_2x2x2_2_7dfb: 16 multiply-adds a call, called 2 times:
  *   fc: dense_dx 1x2 -> 1x2x2x2
  * par ic 1 | par ih 1 | iw 1 | oc 1
  * tiles 1, functions 1, blocks 4, text 865 bytes */
@@ -767,7 +761,7 @@ static CNNC_UNUSED void dense_dx_2x2x2_2_7dfb_generic(const void *const *arg, si
 	}
 }
 
-/* dense_dw_2x2x2x2_1b7f: 0 multiply-adds a call, called 1 times:
+/* dense_dw_2x2x2x2_1b7f: 0 multiply-adds a call, called 2 times:
  *   fc: dense_dw 1x2x2x2 -> 2x8
  * par oc 1 | ic 1 | ih 1 | iw 1
  * tiles 1, functions 0, blocks 2, text 702 bytes */
@@ -800,7 +794,7 @@ static CNNC_UNUSED void dense_dw_2x2x2x2_1b7f_generic(const void *const *arg, si
 	}
 }
 
-/* channel_sum_2_9661: 0 multiply-adds a call, called 1 times:
+/* channel_sum_2_9661: 0 multiply-adds a call, called 2 times:
  *   fc: channel_sum 1x2 -> 2
  * par c 1
  * tiles 1, functions 0, blocks 2, text 266 bytes */
@@ -819,7 +813,7 @@ static CNNC_UNUSED void channel_sum_2_9661_generic(const void *const *arg, size_
 	y[y_0] = a;
 }
 
-/* max_pool_dx_2x2x2x2x2_66c1: 0 multiply-adds a call, called 1 times:
+/* max_pool_dx_2x2x2x2x2_66c1: 0 multiply-adds a call, called 2 times:
  *   max_pool_dx 1x2x2x2 -> 1x2x4x4 + map_grad 1x2x4x4 -> 1x2x4x4
  * par c 1 | oh 1 | kh 1 | ow 1 | kw 1
  * tiles 1, functions 0, blocks 2, text 1,184 bytes */
@@ -887,7 +881,7 @@ static CNNC_TILE void conv_dw_tile8_generic(const float *x, const float *dy,
 	dw[dw_0] = a;
 }
 
-/* conv_dw_2x3x3_4x4_7aca: 288 multiply-adds a call, called 1 times:
+/* conv_dw_2x3x3_4x4_7aca: 288 multiply-adds a call, called 2 times:
  *   conv: conv_dw 1x1x4x4 -> 2x1x3x3
  * par oc 1 | par kh 1 | kw 1 | oh 1 | ow 1
  * tiles 1, functions 1, blocks 6, text 1,125 bytes */
@@ -925,7 +919,7 @@ static CNNC_TILE void channel_sum_tile9_generic(const float *x, float *CNNC_REST
 	y[y_0] = a;
 }
 
-/* channel_sum_2_4x4_a9af: 0 multiply-adds a call, called 1 times:
+/* channel_sum_2_4x4_a9af: 0 multiply-adds a call, called 2 times:
  *   conv: channel_sum 1x2x4x4 -> 2
  * par c 1 | h 1 | w 1
  * tiles 1, functions 1, blocks 2, text 531 bytes */
@@ -937,6 +931,94 @@ static CNNC_UNUSED void channel_sum_2_4x4_a9af_generic(const void *const *arg, s
 	ptrdiff_t x_0 = 16 * c;
 	ptrdiff_t y_0 = c;
 	channel_sum_tile9_generic(x, y, x_0, y_0);
+}
+
+/* sgd_16_88a6: 0 multiply-adds a call, called 1 times:
+ *   fc.weight: sgd 2x8 -> 2x8
+ * n 1
+ * tiles 1, functions 0, blocks 1, text 628 bytes */
+static CNNC_UNUSED void sgd_16_88a6_generic(const void *const *arg, size_t block)
+{
+	const float *hyper = (const float *)arg[0];
+	float *w = (float *)arg[1];
+	const float *g = (const float *)arg[2];
+	float *v = (float *)arg[3];
+	(void)block;
+	for (ptrdiff_t n = 0; n < 16; n++) {
+		ptrdiff_t w_0 = n;
+		ptrdiff_t v_0 = n;
+		ptrdiff_t g_0 = n;
+		const float w0 = w[w_0];
+		const float hyper0 = hyper[0];
+		const float hyper1 = hyper[1];
+		const float v0 = v[v_0];
+		const float g0 = g[g_0];
+		const float hyper2 = hyper[2];
+		const float e0 = hyper1 * v0 + (g0 + hyper2 * w0);
+		const float e1 = w0 - hyper0 * e0;
+		const float e2 = e0;
+		w[w_0] = e1;
+		v[v_0] = e2;
+	}
+}
+
+/* sgd_2_8fe0: 0 multiply-adds a call, called 2 times:
+ *   fc.bias: sgd 2 -> 2
+ *   conv.bias: sgd 2 -> 2
+ * a 1
+ * tiles 1, functions 0, blocks 1, text 633 bytes */
+static CNNC_UNUSED void sgd_2_8fe0_generic(const void *const *arg, size_t block)
+{
+	const float *hyper = (const float *)arg[0];
+	float *w = (float *)arg[1];
+	const float *g = (const float *)arg[2];
+	float *v = (float *)arg[3];
+	(void)block;
+	for (ptrdiff_t a_ = 0; a_ < 2; a_++) {
+		ptrdiff_t w_0 = a_;
+		ptrdiff_t v_0 = a_;
+		ptrdiff_t g_0 = a_;
+		const float w0 = w[w_0];
+		const float hyper0 = hyper[0];
+		const float hyper1 = hyper[1];
+		const float v0 = v[v_0];
+		const float g0 = g[g_0];
+		const float hyper2 = hyper[2];
+		const float e0 = hyper1 * v0 + (g0 + hyper2 * w0);
+		const float e1 = w0 - hyper0 * e0;
+		const float e2 = e0;
+		w[w_0] = e1;
+		v[v_0] = e2;
+	}
+}
+
+/* sgd_18_5caf: 0 multiply-adds a call, called 1 times:
+ *   conv.weight: sgd 2x1x3x3 -> 2x1x3x3
+ * n 1
+ * tiles 1, functions 0, blocks 1, text 628 bytes */
+static CNNC_UNUSED void sgd_18_5caf_generic(const void *const *arg, size_t block)
+{
+	const float *hyper = (const float *)arg[0];
+	float *w = (float *)arg[1];
+	const float *g = (const float *)arg[2];
+	float *v = (float *)arg[3];
+	(void)block;
+	for (ptrdiff_t n = 0; n < 18; n++) {
+		ptrdiff_t w_0 = n;
+		ptrdiff_t v_0 = n;
+		ptrdiff_t g_0 = n;
+		const float w0 = w[w_0];
+		const float hyper0 = hyper[0];
+		const float hyper1 = hyper[1];
+		const float v0 = v[v_0];
+		const float g0 = g[g_0];
+		const float hyper2 = hyper[2];
+		const float e0 = hyper1 * v0 + (g0 + hyper2 * w0);
+		const float e1 = w0 - hyper0 * e0;
+		const float e2 = e0;
+		w[w_0] = e1;
+		v[v_0] = e2;
+	}
 }
 
 /* sgd_38_1c89: 0 multiply-adds a call, called 1 times:
@@ -982,9 +1064,9 @@ struct kernels {
 	struct kernel init_18_9e46;
 	struct kernel init_2_0af6;
 	struct kernel init_16_7281;
-	struct kernel copy_2x3x3_29f1;
+	struct kernel copy_18_7016;
 	struct kernel copy_2_4eef;
-	struct kernel copy_2x8_8ab1;
+	struct kernel copy_16_b5c4;
 	struct kernel conv_2x4x4_3x3_9fd0;
 	struct kernel max_pool_2x2x2_2x2_bdc7;
 	struct kernel dense_2_2x2x2_ae26;
@@ -1000,6 +1082,9 @@ struct kernels {
 	struct kernel max_pool_dx_2x2x2x2x2_66c1;
 	struct kernel conv_dw_2x3x3_4x4_7aca;
 	struct kernel channel_sum_2_4x4_a9af;
+	struct kernel sgd_16_88a6;
+	struct kernel sgd_2_8fe0;
+	struct kernel sgd_18_5caf;
 	struct kernel sgd_38_1c89;
 };
 
@@ -1011,9 +1096,9 @@ static const struct kernels kernels_generic = {
 	{init_18_9e46_generic, 1, 1},
 	{init_2_0af6_generic, 1, 1},
 	{init_16_7281_generic, 1, 1},
-	{copy_2x3x3_29f1_generic, 2, 1},
+	{copy_18_7016_generic, 1, 1},
 	{copy_2_4eef_generic, 1, 1},
-	{copy_2x8_8ab1_generic, 2, 1},
+	{copy_16_b5c4_generic, 1, 1},
 	{conv_2x4x4_3x3_9fd0_generic, 8, 1},
 	{max_pool_2x2x2_2x2_bdc7_generic, 2, 1},
 	{dense_2_2x2x2_ae26_generic, 2, 1},
@@ -1029,6 +1114,9 @@ static const struct kernels kernels_generic = {
 	{max_pool_dx_2x2x2x2x2_66c1_generic, 2, 1},
 	{conv_dw_2x3x3_4x4_7aca_generic, 6, 1},
 	{channel_sum_2_4x4_a9af_generic, 2, 1},
+	{sgd_16_88a6_generic, 1, 1},
+	{sgd_2_8fe0_generic, 1, 1},
+	{sgd_18_5caf_generic, 1, 1},
 	{sgd_38_1c89_generic, 1, 1},
 };
 
@@ -1177,7 +1265,7 @@ void tiny_pack(const float *vars, void *packed)
 	float *p = (float *)aligned(packed);
 	{
 		const void *const a[] = {vars, p};
-		run(pool, &k->copy_2x3x3_29f1, a);
+		run(pool, &k->copy_18_7016, a);
 	} /* conv.weight: as it is */
 	{
 		const void *const a[] = {vars + 18, p + 32};
@@ -1185,7 +1273,7 @@ void tiny_pack(const float *vars, void *packed)
 	} /* conv.bias: as it is */
 	{
 		const void *const a[] = {vars + 20, p + 48};
-		run(pool, &k->copy_2x8_8ab1, a);
+		run(pool, &k->copy_16_b5c4, a);
 	} /* fc.weight: as it is */
 	{
 		const void *const a[] = {vars + 36, p + 64};
@@ -1339,11 +1427,82 @@ int tiny_gradients_b1(float *vars, uint64_t seed, uint64_t step, const float *x,
 int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, float *loss, float *y,
 	void *work, const struct cnnc_pool *pool)
 {
+	const struct kernels *k = pick();
 	float *m = (float *)aligned(work);
-	const int status = tiny_gradients_b1(t->vars, t->seed, t->step, x, label, m, loss, y, m + 48,
-		pool);
-	if (status == CNNC_OK) update_all(t, m, pool);
-	return status;
+	const float hyper[4] = {t->rate, t->momentum, t->decay, (float)(t->step + 1)};
+	if (!labels_fit(label, 1, 2)) return CNNC_BAD_LABEL;
+	{
+		const void *const a[] = {x, t->vars, t->vars + 18, m};
+		run(pool, &k->conv_2x4x4_3x3_9fd0, a);
+	} /* conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4 */
+	{
+		const void *const a[] = {m, m + 32, m + 64};
+		run(pool, &k->max_pool_2x2x2_2x2_ff55, a);
+	} /* max_pool 1x2x4x4 -> 1x2x2x2 */
+	{
+		const void *const a[] = {m + 32, t->vars + 20, t->vars + 36, y};
+		run(pool, &k->dense_2_2x2x2_ae26, a);
+	} /* fc: dense 1x2x2x2 -> 1x2 */
+	{
+		const void *const a[] = {y, m + 48};
+		run(pool, &k->row_max_2_7ca5, a);
+	} /* cross_entropy 1x2 -> scalar */
+	{
+		const void *const a[] = {y, m + 48, label, m + 80, m + 96};
+		run(pool, &k->row_loss_2_8c39, a);
+	} /* cross_entropy 1x2 -> scalar */
+	{
+		const void *const a[] = {m + 96, loss};
+		run(pool, &k->loss_mean_7ee1, a);
+	} /* cross_entropy 1x2 -> scalar */
+	{
+		const void *const a[] = {y, m + 48, m + 80, label, m + 96};
+		run(pool, &k->cross_entropy_dx_2_9da3, a);
+	} /* cross_entropy_dx 1x2 -> 1x2 */
+	{
+		const void *const a[] = {m + 96, t->vars + 20, m + 80};
+		run(pool, &k->dense_dx_2x2x2_2_7dfb, a);
+	} /* fc: dense_dx 1x2 -> 1x2x2x2 */
+	{
+		const void *const a[] = {m + 32, m + 96, m + 48};
+		run(pool, &k->dense_dw_2x2x2x2_1b7f, a);
+	} /* fc: dense_dw 1x2x2x2 -> 2x8 */
+	if (!all_finite(loss, 1)) return CNNC_NONFINITE;
+	if (!all_finite(y, 2)) return CNNC_NONFINITE;
+	{
+		const void *const a[] = {hyper, t->vars + 20, m + 48, t->slots + 20};
+		run(pool, &k->sgd_16_88a6, a);
+	} /* fc.weight: sgd 2x8 -> 2x8 */
+	{
+		const void *const a[] = {m + 96, m + 32};
+		run(pool, &k->channel_sum_2_9661, a);
+	} /* fc: channel_sum 1x2 -> 2 */
+	{
+		const void *const a[] = {hyper, t->vars + 36, m + 32, t->slots + 36};
+		run(pool, &k->sgd_2_8fe0, a);
+	} /* fc.bias: sgd 2 -> 2 */
+	{
+		const void *const a[] = {m + 80, m + 64, m, m + 32};
+		run(pool, &k->max_pool_dx_2x2x2x2x2_66c1, a);
+	} /* max_pool_dx 1x2x2x2 -> 1x2x4x4 + map_grad 1x2x4x4 -> 1x2x4x4 */
+	{
+		const void *const a[] = {x, m + 32, m};
+		run(pool, &k->conv_dw_2x3x3_4x4_7aca, a);
+	} /* conv: conv_dw 1x1x4x4 -> 2x1x3x3 */
+	{
+		const void *const a[] = {hyper, t->vars, m, t->slots};
+		run(pool, &k->sgd_18_5caf, a);
+	} /* conv.weight: sgd 2x1x3x3 -> 2x1x3x3 */
+	{
+		const void *const a[] = {m + 32, m};
+		run(pool, &k->channel_sum_2_4x4_a9af, a);
+	} /* conv: channel_sum 1x2x4x4 -> 2 */
+	{
+		const void *const a[] = {hyper, t->vars + 18, m, t->slots + 18};
+		run(pool, &k->sgd_2_8fe0, a);
+	} /* conv.bias: sgd 2 -> 2 */
+	t->step++;
+	return CNNC_OK;
 }
 
 int tiny_infer(size_t n, const void *packed, const float *x, float *y, void *work,
