@@ -10,9 +10,13 @@
  *
  * A scratch arena is a child of another: its blocks count as the parent's and go with it, and the
  * guard is the parent's. What arena_reset() takes back is handed out again, zeroed. */
+#define _DEFAULT_SOURCE
 #include "base.h"
 
 #include <stdlib.h>
+#if defined __linux__
+#include <sys/mman.h>
+#endif
 
 enum { ALIGNMENT = 16 };
 
@@ -128,6 +132,21 @@ static size_t block_room(const Arena *a, const Arena *owner)
 	return least > 0 && fits ? MAX(least, more) : least;
 }
 
+/* Large blocks come in large pages, where there are some: a fifth of a large network's compilation
+ * went to pages of 4 KB. A wish, of which nothing depends. */
+static void ask_for_large_pages(void *block, size_t bytes)
+{
+#if defined __linux__ && defined MADV_HUGEPAGE
+	enum { PAGE = 2 << 20 };
+	uintptr_t from = ((uintptr_t)block + PAGE - 1) / PAGE * PAGE, to = (uintptr_t)block + bytes;
+	if (to > from && to - from >= PAGE)
+		madvise((void *)from, (to - from) / PAGE * PAGE, MADV_HUGEPAGE);
+#else
+	(void)block;
+	(void)bytes;
+#endif
+}
+
 /* A new block with room for `bytes`, a multiple of ALIGNMENT. */
 static Block *block_add(Arena *a, size_t bytes)
 {
@@ -140,6 +159,7 @@ static Block *block_add(Arena *a, size_t bytes)
 		out_of_memory(a);
 	Block *b = calloc(1, whole);
 	if (!b) out_of_memory(a);
+	ask_for_large_pages(b, whole);
 	uintptr_t start = ((uintptr_t)(b + 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 	*b = (Block){a->block, (char *)start, 0, room};
 	/* A big block goes behind the newest one, so that what is free there is not lost. */

@@ -189,25 +189,28 @@ static Graph *gradients_graph(
 	return g;
 }
 
-/* Gradients in one of the ways there are to save memory: the part, placed, and what --dump shows of
- * its making. */
+/* Gradients in one of the ways there are to save memory: the part, placed, in memory of its own, and
+ * what --dump shows of its making. */
 typedef struct {
+	Arena *arena;
 	Part *part;
 	Recomputed again;
 	Text *dump;
 } Trial;
 
-static Trial try_gradients(Compilation *c, const Model *m, int64_t batch, Recomputed again)
+static Trial try_gradients(
+    Compilation *c, Arena *arena, const Model *m, int64_t batch, Recomputed again)
 {
 	int made;
 	Compilation trial = *c;
+	trial.arena = arena;
 	if (c->dump) text_init(trial.dump = NEW(c->arena, Text), c->arena);
 	Graph *g = gradients_graph(&trial, m, batch, again, &made);
-	Trial t = {NULL, again, trial.dump};
+	Trial t = {arena, NULL, again, trial.dump};
 	t.part = lower_entry(&trial, g, ENTRY_GRADIENTS, entry_name(c, "gradients", batch));
 	if (!t.part) return t;
 	t.part->recomputed = made;
-	place_part(c, t.part);
+	place_part(&trial, t.part);
 	return t;
 }
 
@@ -222,13 +225,18 @@ static const int ways_of[] = {
 static Trial best_gradients(Compilation *c, const Model *m, int64_t batch)
 {
 	int64_t limit = c->options->recompute_bytes;
-	Trial best = try_gradients(c, m, batch, ways[0]);
+	Arena *next = arena_scratch(c->arena);
+	Trial best = try_gradients(c, arena_scratch(c->arena), m, batch, ways[0]);
 	if (!best.part) return best;
 	int64_t kept = best.part->work;
 	for (int i = 1; i < ways_of[c->options->recompute] && !(limit && best.part->work <= limit);
 	     i++) {
-		Trial t = try_gradients(c, m, batch, ways[i]);
-		if (t.part && t.part->work < best.part->work) best = t;
+		Trial t = try_gradients(c, next, m, batch, ways[i]);
+		if (t.part && t.part->work < best.part->work) {
+			next = best.arena;
+			best = t;
+		}
+		arena_reset(next);
 	}
 	best.part->work_kept = kept;
 	if (limit && best.part->work > limit)
