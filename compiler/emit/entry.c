@@ -194,7 +194,9 @@ static void print_unused(Text *out, bool used, const char *name)
 static void print_hyper(const Entry *w, Text *out)
 {
 	const Optimizer *o = &w->e->program->model->optimizer;
-	if (!places(w, PLACE_INPUT)) return;
+	bool used = false;
+	for (int i = 0; i < w->part->arg.n; i++) used |= w->part->arg.at[i].of_step && w->used[i];
+	if (!used) return;
 	text_printf(out, "\tconst %s hyper[%d] = {", w->e->real, o->hypers + 1);
 	for (int i = 0; i < o->hypers; i++) text_printf(out, "t->%s, ", o->hyper[i].name);
 	text_printf(out, "(%s)(t->step + 1)};\n", w->e->real);

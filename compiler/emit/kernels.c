@@ -74,23 +74,11 @@ static void print_kernel_comment(const Emission *e, UniqueKernel *k, int t, Text
 	    grouped(e->arena, cost->bytes));
 }
 
-/* gcc's passes that find nothing in loops over vectors: a fifth of its time. Plain C gains by them.
- */
-static const char passes_off[] =
-    "#if defined __GNUC__ && !defined __clang__ && !defined __TINYC__\n"
-    "#pragma GCC push_options /* without what gains nothing here and takes the compiler's time */\n"
-    "#pragma GCC optimize(\"no-tree-pre\", \"no-tree-vrp\", \"no-gcse\", \"no-code-hoisting\")\n"
-    "#pragma GCC optimize(\"no-tree-slsr\", \"no-tree-tail-merge\", \"no-schedule-insns2\")\n"
-    "#endif\n\n";
-static const char passes_on[] = "#if defined __GNUC__ && !defined __clang__ && !defined __TINYC__\n"
-                                "#pragma GCC pop_options\n"
-                                "#endif\n\n";
-
 /* Those functions of target t that others use as well, or the rest. */
 static void print_some(Emission *e, int t, bool shared, Text *out)
 {
 	Functions *f = &e->functions[t];
-	bool begun = false, conditional = false, vectors = e->program->target[t]->vector_bytes > 0;
+	bool begun = false, conditional = false;
 	for (int i = 0; i < f->at.n; i++) {
 		const CFunction *x = f->at.at[i];
 		if (shared != (x->users != UINT32_C(1) << t)) continue;
@@ -98,13 +86,11 @@ static void print_some(Emission *e, int t, bool shared, Text *out)
 			text_printf(out, "/* --- kernels: %s%s --- */\n\n", e->program->target[t]->name,
 			    shared ? ", and others where they come out the same" : "");
 			conditional = begin_target(e, t, shared, out);
-			if (vectors) text_add(out, passes_off);
 			begun = true;
 		}
 		for (int k = 0; k < x->kernel.n; k++) print_kernel_comment(e, x->kernel.at[k], t, out);
 		function_print(f, x, out);
 	}
-	if (begun && vectors) text_add(out, passes_on);
 	if (conditional) text_add(out, "#endif\n\n");
 }
 

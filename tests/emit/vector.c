@@ -123,6 +123,10 @@ int vector_infer(size_t n, const void *packed, const float *x, float *y, void *w
 #if defined __GNUC__ && !defined __clang__ && !defined __TINYC__
 #pragma GCC optimize("fp-contract=fast")
 #endif
+#if defined __GNUC__ && !defined __clang__ && !defined __TINYC__
+#pragma GCC optimize("no-tree-pre", "no-tree-vrp", "no-gcse", "no-code-hoisting")
+#pragma GCC optimize("no-tree-slsr", "no-tree-tail-merge", "no-schedule-insns2")
+#endif
 
 static inline CNNC_UNUSED float select_f32(int c, float x, float y) { return c ? x : y; }
 
@@ -190,12 +194,6 @@ static const float table_0[1] = {
 /* --- kernels: avx2 --- */
 
 #if defined __GNUC__ && !defined __TINYC__ && defined __x86_64__
-#if defined __GNUC__ && !defined __clang__ && !defined __TINYC__
-#pragma GCC push_options /* without what gains nothing here and takes the compiler's time */
-#pragma GCC optimize("no-tree-pre", "no-tree-vrp", "no-gcse", "no-code-hoisting")
-#pragma GCC optimize("no-tree-slsr", "no-tree-tail-merge", "no-schedule-insns2")
-#endif
-
 /* init_256_ff05: 0 multiply-adds a call, called 1 times:
  *   conv.weight: 16x16x1x1
  * n 1
@@ -395,10 +393,6 @@ static CNNC_UNUSED CNNC_AVX2 void unpack_16x6x7_0ad3_avx2(const void *const *arg
 		}
 	}
 }
-
-#if defined __GNUC__ && !defined __clang__ && !defined __TINYC__
-#pragma GCC pop_options
-#endif
 
 #endif
 
