@@ -82,9 +82,9 @@ static void dump_plan(Arena *a, const Part *p, Text *out)
 
 static bool takes_winograd(const Compilation *c, EntryKind kind)
 {
-	const Options *o = c->options;
-	if (o->is_double || o->winograd == WINOGRAD_NONE) return false;
-	return kind == ENTRY_INFER || o->winograd == WINOGRAD_ALL;
+	WinogradUse use = c->options->winograd;
+	if (c->options->is_double) return false;
+	return use == WINOGRAD_ALL || (use == WINOGRAD_INFERENCE && kind == ENTRY_INFER);
 }
 
 /* An entry's graph, checked and simplified, becomes nests, fused and laid out. NULL after errors.
@@ -105,14 +105,11 @@ static Part *lower_entry(Compilation *c, Graph *g, EntryKind kind, const char *n
 	}
 	Part *p = lower_graph(c->arena, g, kind, name);
 	if (dumps(c, "nests")) dump_nests(p, c->dump);
-	prune_part(c->arena, p);
-	if (!(c->options->without & STAGE_FUSE)) fuse_part(c->arena, p);
-	early_part(c->arena, p);
+	simplify_part(c->arena, p, !(c->options->without & STAGE_FUSE));
 	if (dumps(c, "fused")) dump_nests(p, c->dump);
-	if (takes_winograd(c, kind)) winograd_part(c->arena, p);
-	matrix_part(c->arena, p);
 	const Program *program = c->program;
-	layout_part(c->arena, p, program->target, program->ntarget, program->is_double);
+	form_part(c->arena, p, program->target, program->ntarget, program->is_double,
+	    takes_winograd(c, kind));
 	if (dumps(c, "layouts")) dump_layouts(p, c->dump);
 	return p;
 }
@@ -189,8 +186,8 @@ static Graph *gradients_graph(
 	return g;
 }
 
-/* Gradients in one of the ways there are to save memory: the part, placed, in memory of its own, and
- * what --dump shows of its making. */
+/* Gradients in one of the ways there are to save memory: the part, placed, in memory of its own,
+ * and what --dump shows of its making. */
 typedef struct {
 	Arena *arena;
 	Part *part;
@@ -261,7 +258,8 @@ static void add_gradients(Compilation *c, const Model *m, int64_t batch)
 	if (!best.part || c->diag->errors) return;
 	if (c->dump) text_add(c->dump, best.dump->data);
 	finish_placed(c, best.part);
-	if (may_step_at_once(m)) add_step(c, m, batch, best.again);
+	if (may_step_at_once(m) && !(c->options->without & STAGE_EARLY))
+		add_step(c, m, batch, best.again);
 }
 
 static void add_training(Compilation *c, const Model *m)

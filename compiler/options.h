@@ -12,7 +12,7 @@ typedef enum { WINOGRAD_ALL, WINOGRAD_INFERENCE, WINOGRAD_NONE } WinogradUse;
 
 /* Bits of stages to leave out. For the benchmarks, which say what each brings: no option of the
  * command line. */
-enum { STAGE_FUSE = 1, STAGE_ORDER = 2, STAGE_CHUNKS = 4, STAGE_AHEAD = 8 };
+enum { STAGE_FUSE = 1, STAGE_ORDER = 2, STAGE_CHUNKS = 4, STAGE_AHEAD = 8, STAGE_EARLY = 16 };
 /* Which activations are computed again instead of being kept: where that takes less memory, those
  * that cost next to nothing; none; or as many as it needs. */
 typedef enum { RECOMPUTE_CHEAP, RECOMPUTE_NONE, RECOMPUTE_ALL } RecomputeUse;

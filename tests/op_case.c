@@ -109,9 +109,8 @@ const char *part_finish(
     Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, bool winograd)
 {
 	Decisions decisions = {.arena = a};
-	fuse_part(a, p);
-	if (winograd) winograd_part(a, p);
-	layout_part(a, p, target, ntarget, is_double);
+	simplify_part(a, p, true);
+	form_part(a, p, target, ntarget, is_double, winograd);
 	plan_memory(a, p, is_double ? 8 : 4);
 	schedule_part(a, p, target, ntarget, is_double, &decisions);
 	return verify_part(a, p);

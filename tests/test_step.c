@@ -109,6 +109,20 @@ static void some_steps_need_all_gradients(void **state)
 	assert_null(strstr(s->out, calls));
 }
 
+/* Frozen weights do not move; where none do, a step counts and looks at its outputs. */
+static void frozen_weights_stay(void **state)
+{
+	Spawn *s = *state;
+	static const char cc[] = "cc -std=c11 -O1 -Wall -Wextra -Wconversion -Wshadow -Werror -c net.c";
+	spawn_write(s, "net.lua", network);
+	expect(s, 0, "cnnc net.lua -b train=2 --freeze 'c.*' && %s && cat net.c", cc);
+	contains(s->out, "/* d.weight: sgd");
+	assert_null(strstr(s->out, "/* c.weight: sgd"));
+	expect(s, 0, "cnnc net.lua -b train=2 --freeze '*' && %s && cat net.c", cc);
+	assert_null(strstr(s->out, ": sgd"));
+	contains(s->out, "t->step++;");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, spawn_setup, spawn_teardown)
@@ -116,6 +130,7 @@ int main(void)
 	    TEST(gradients_are_not_kept),
 	    TEST(what_is_not_finite_changes_nothing),
 	    TEST(some_steps_need_all_gradients),
+	    TEST(frozen_weights_stay),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,12 +118,26 @@ void choice_begin(Choice *c)
 		if (c->nest->dim[d].extent > 1) row_line(c, LINE_PAR, d, 1);
 }
 
+/* Of a contraction whose tiles or phases come first, as those of one image, blocks of lanes come
+ * before them: these are what threads can share. */
+static void bring_blocks_out(Choice *c)
+{
+	int at = 0;
+	if (!c->contraction.is || !c->s.n || c->s.line[0].kind == LINE_FOR) return;
+	while (at < c->s.n && (c->s.line[at].kind != LINE_FOR || c->s.line[at].dim != c->lane)) at++;
+	if (at == c->s.n || !is_space(c, c->lane)) return;
+	Line blocks = c->s.line[at];
+	memmove(&c->s.line[1], &c->s.line[0], (size_t)at * sizeof blocks);
+	c->s.line[0] = blocks;
+}
+
 /* The outermost space dim may run its iterations at once, when they are worth a thread's while; in
  * a contraction the next one, too, where these are few. */
 void make_parallel(Choice *c)
 {
 	enum { FEW = 8 };
 	if (c->nest->join) return;
+	bring_blocks_out(c);
 	for (int i = 0; i < MIN(c->s.n, c->contraction.is ? 2 : 1); i++) {
 		Line *l = &c->s.line[i];
 		if (l->kind != LINE_FOR || !is_space(c, l->dim)) return;

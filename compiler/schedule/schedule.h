@@ -32,6 +32,12 @@ void decisions_check(
     const Decisions *d, Diag *diag, const Target *const *target, int ntarget, bool shared);
 void decisions_print(const Decisions *d, Text *out);
 
+/* stages.c: prune, fuse if it is to, and early; then winograd if it is to, matrix and layout.
+ * Left are order and inplace, which see whole parts, and schedule_part(). */
+void simplify_part(Arena *a, Part *p, bool fuses);
+void form_part(
+    Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, bool winograd);
+
 /* prune.c: without stores that nobody reads. */
 void prune_part(Arena *a, Part *p);
 /* fuse.c: maps into the nests that produce their inputs. */

@@ -39,8 +39,8 @@ class Variant(typing.NamedTuple):
 
 VARIANTS = {
     "cnnc": Variant("as always", BOTH),
-    "direct": Variant("no Winograd", ("infer",), ("--winograd=none",)),
-    "winograd": Variant("Winograd in training, too", ("train",), ("--winograd=all",)),
+    "direct": Variant("no Winograd", BOTH, ("--winograd=none",)),
+    "late": Variant("all gradients, then all weights", ("train",), without="early"),
     "unfused": Variant("nothing fused", BOTH, without="fuse"),
     "unordered": Variant("steps as described", BOTH, without="order"),
     "whole": Variant("sums over images whole", ("train",), without="chunks"),

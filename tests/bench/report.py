@@ -7,6 +7,7 @@ import plot
 import session
 
 TITLES = {"infer": "Inference", "train": "A training step"}
+SMALL = "lenet", "resnet20"  # the other networks are for photographs
 QUIET = 0.9  # of the processors; with less, a row is not to be trusted
 MARKS = "<!-- networks: made by make bench -->\n", "<!-- end -->\n"
 
@@ -82,14 +83,21 @@ def means(results):
     groups |= {title: [n] for n, (_, title) in cases.PEERS.items()}
     threads = sorted({r.row.threads for r in results})
     lines = [["cnnc beside", *(f"{n} thread{'s' * (n > 1)}" for n in threads), "rows"]]
-    for title, names in groups.items():
+    large = [r for r in results if r.row.network not in SMALL]
+
+    def add(title, names, among):
         cells, count = [], 0
         for n in threads:
-            ratios = [r.ratio_to(names) for r in results if r.row.threads == n and r.ratio_to(names)]
+            ratios = [r.ratio_to(names) for r in among if r.row.threads == n and r.ratio_to(names)]
             cells.append(f"{mean(ratios):.2f} ×" if ratios else "–")
             count += len(ratios)
         if count:
             lines.append([title, *cells, count])
+
+    for title, names in groups.items():
+        add(title, names, results)
+        if title == "the best peer":
+            add(f"the best peer, without {' and '.join(cases.NETWORKS[n].title for n in SMALL)}", names, large)
     cpu = [r.cpu_ratio for r in results if r.cpu_ratio]
     if cpu:
         cells = [f"{mean(cpu):.2f} ×" if n == 1 else "–" for n in threads]
@@ -107,6 +115,14 @@ def memory(results):
             lines.append([r.row.of.title, r.row.batch, f"{ours:,}", f"{theirs:,}", f"{100 * ours / theirs:.0f} %"])
         seen.add(at)
     return table(lines)
+
+
+def memory_mean(results):
+    """In geometric mean, but for small networks; a list, since there may be none."""
+    part = {(r.row.network, r.row.batch): r.found["bytes"] / r.found["torch_bytes"] for r in results
+            if r.row.network not in SMALL}
+    names = " and ".join(cases.NETWORKS[n].title for n in SMALL)
+    return [f"In geometric mean without {names}: {100 * mean(part.values()):.0f} %."] if part else []
 
 
 def distinct(values):
@@ -155,7 +171,7 @@ def text(rows):
             out += [f"### {TITLES[kind]}", times_table(of)]
             out += ["Geometric means:", means(of)] if any(r.best for r in of) else []
         if of and kind == "train":
-            out += ["### Memory of training", memory(of)]
+            out += ["### Memory of training", memory(of), *memory_mean(of)]
     return "\n\n".join(out) + "\n"
 
 

@@ -21,7 +21,7 @@ static int run(Arena *a, int argc, char **argv)
 		const char *name;
 		unsigned stage;
 	} known[] = {{"fuse", STAGE_FUSE}, {"order", STAGE_ORDER}, {"chunks", STAGE_CHUNKS},
-	    {"ahead", STAGE_AHEAD}, {"none", 0}};
+	    {"ahead", STAGE_AHEAD}, {"early", STAGE_EARLY}, {"none", 0}};
 	Command command;
 	Diag diag;
 	Text messages;

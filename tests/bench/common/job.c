@@ -129,10 +129,8 @@ void job_compile(Job *j)
 	const char *wrong = j->diag.errors ? j->diag.message.at[0].text : graph_verify(g);
 	if (wrong) job_fail(j, wrong);
 	j->part = lower_graph(j->arena, g, ENTRY_GRADIENTS, "layer");
-	prune_part(j->arena, j->part);
-	fuse_part(j->arena, j->part);
-	matrix_part(j->arena, j->part);
-	layout_part(j->arena, j->part, &j->target, 1, false);
+	simplify_part(j->arena, j->part, true);
+	form_part(j->arena, j->part, &j->target, 1, false, false);
 	inplace_part(j->arena, j->part);
 	plan_memory(j->arena, j->part, sizeof(float));
 	schedule_part(j->arena, j->part, &j->target, 1, false, &decisions);
