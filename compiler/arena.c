@@ -132,8 +132,8 @@ static size_t block_room(const Arena *a, const Arena *owner)
 	return least > 0 && fits ? MAX(least, more) : least;
 }
 
-/* Large blocks come in large pages, where there are some: a fifth of a large network's compilation
- * went to pages of 4 KB. A wish, of which nothing depends. */
+/* Large blocks come in large pages, where there are some: a sixth of a large network's compilation
+ * went to faults of pages of 4 KB. A wish, on which nothing depends. */
 static void ask_for_large_pages(void *block, size_t bytes)
 {
 #if defined __linux__ && defined MADV_HUGEPAGE

@@ -5,10 +5,9 @@
  * there are threads: each takes its own by an atomic counter, then what is left of the others'. One
  * job after the other so leaves the same images to the same thread, in whose caches they are. A
  * worker that wakes too late finds the job closed and goes back to sleep: nobody waits for a
- * sleeper. Entries run
- * many short jobs in a row, and to wake a sleeper takes as long as some of these: so whoever waits
- * first looks on for a moment, some milliseconds, and lets others run in between, since there may
- * be more threads than processors. */
+ * sleeper. Entries run many short jobs in a row, and to wake a sleeper takes as long as some of
+ * these: so whoever waits first looks on for a moment, some milliseconds, and lets others run in
+ * between, since there may be more threads than processors. */
 #define _POSIX_C_SOURCE 200809L
 #include "pool.h"
 

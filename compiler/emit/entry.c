@@ -18,8 +18,7 @@ typedef struct {
 	Text *out;
 } Entry;
 
-/* --- what is looked at -------------------------------------------------------------------------
- */
+/* --- what is looked at -------------------------------------------------------------------- */
 
 static int64_t argument_count(const Argument *arg)
 {
@@ -317,8 +316,7 @@ static void print_any(const Emission *e, Text *out)
 	text_add(out, "\treturn status;\n}\n\n");
 }
 
-/* --- init, pack, update, step of both
- * -------------------------------------------------------------- */
+/* --- init, pack, update, step of both ------------------------------------------------------ */
 
 static void no_work(const Entry *w)
 {
