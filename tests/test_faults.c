@@ -309,7 +309,36 @@ static void an_output_behind_moved_weights_is_caught(void **state)
 		end += b->size;
 	}
 	p->work = end * p->element_bytes;
+	for (int s = 0; s < p->step.n; s++) /* rows, too, that stand for tensors */
+		for (int k = 0; k < p->step.at[s].nest->nload + p->step.at[s].nest->nstore; k++) {
+			Buffer *b = nest_access(p->step.at[s].nest, k)->buffer;
+			b->offset = p->buffer.at[b->id]->offset;
+		}
 	expect_words(verify_part(t->arena, p), " is written after weights have moved");
+}
+
+/* Every row that stands for a tensor, moved away from it, or walked but for its end. */
+static void a_row_beside_its_tensor_is_caught(void **state)
+{
+	Toy *t = *state;
+	Part *p = part_of(t, ENTRY_STEP);
+	int caught = 0;
+	for (int s = 0; s < p->step.n; s++) {
+		Nest *n = (Nest *)p->step.at[s].nest;
+		for (int k = 0; k < n->nload + n->nstore; k++) {
+			Buffer *row = nest_access(n, k)->buffer;
+			if (row == p->buffer.at[row->id]) continue;
+			row->offset++;
+			expect_words(verify_part(t->arena, p), "a row does not stand for all of ");
+			row->offset--;
+			n->dim[0].extent--;
+			expect_words(verify_part(t->arena, p), "a row does not stand for all of ");
+			n->dim[0].extent++;
+			caught++;
+		}
+	}
+	assert_true(caught > 5);
+	assert_null(verify_part(t->arena, p));
 }
 
 static void a_state_written_by_the_wrong_entry_is_caught(void **state)
@@ -399,6 +428,7 @@ int main(void)
 	    TEST(steps_out_of_order_are_caught),
 	    TEST(a_weight_updated_before_its_last_reader_is_caught),
 	    TEST(an_output_behind_moved_weights_is_caught),
+	    TEST(a_row_beside_its_tensor_is_caught),
 	    TEST(a_state_written_by_the_wrong_entry_is_caught),
 	    TEST(live_buffers_that_overlap_are_caught),
 	    TEST(lent_memory_that_is_not_free_is_caught),

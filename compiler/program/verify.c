@@ -106,6 +106,32 @@ static const char *verify_arena(Arena *a, const Part *p, const Life *life)
 	return NULL;
 }
 
+/* A row that stands for a tensor (flatten.c) lies where that does, and is walked whole. */
+static bool is_row_of(const Nest *n, const Access *x, const Buffer *b)
+{
+	const Buffer *row = x->buffer;
+	int64_t count[NEST_DIMS], lo, hi;
+	for (int d = 0; d < n->ndim; d++) count[d] = n->dim[d].extent;
+	affine_range(&x->at[0].a, count, &lo, &hi);
+	return row->rank == 1 && row->size == b->size && row->place == b->place &&
+	       row->offset == b->offset && row->lent == b->lent && x->at[0].q == 1 && lo == 0 &&
+	       hi == b->size - 1;
+}
+
+static const char *verify_rows(Arena *a, const Part *p)
+{
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		for (int k = 0; k < n->nload + n->nstore; k++) {
+			const Access *x = nest_access(n, k);
+			const Buffer *b = p->buffer.at[x->buffer->id];
+			if (x->buffer != b && !is_row_of(n, x, b))
+				return arena_printf(a, "step %d: a row does not stand for all of %s", s, b->name);
+		}
+	}
+	return NULL;
+}
+
 /* What n stores b as: itself, or the row that stands for it. */
 static const Buffer *stored_as(const Nest *n, const Buffer *b)
 {
@@ -208,6 +234,7 @@ const char *verify_part(Arena *a, const Part *p)
 	Life *life = NEWS(a, Life, p->buffer.n + 1);
 	part_lives(p, life);
 	const char *fault = verify_arena(a, p, life);
+	if (!fault) fault = verify_rows(a, p);
 	if (!fault) fault = verify_reads(a, p);
 	if (!fault) fault = verify_states(a, p, life);
 	if (!fault) fault = verify_outputs(a, p, life);

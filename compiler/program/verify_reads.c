@@ -13,7 +13,7 @@ typedef struct {
 
 typedef Vec(Box) Boxes;
 
-/* A row that stands for a tensor is walked whole (flatten.c): all of the tensor. */
+/* All of a tensor: what is reached of a row that stands for it, as verify_rows() has shown. */
 static Box tensor_box(const Buffer *b)
 {
 	Box box = {{0}, {0}};
