@@ -82,16 +82,17 @@ static int check_images(const char *file, const Program *program, const Part *p)
 	return seen;
 }
 
-/* Training copies no matrix of weights or of gradients: each use of it is one pass. */
+/* Training copies no matrix of weights or of gradients: each use of it is one pass, and a step
+ * moves it in that of its gradient. */
 static int check_copies(const char *file, const Program *program, const Part *p)
 {
 	int seen = 0;
 	(void)program;
-	if (p->kind != ENTRY_EVAL && p->kind != ENTRY_GRADIENTS) return 0;
+	if (p->kind != ENTRY_EVAL && p->kind != ENTRY_GRADIENTS && p->kind != ENTRY_STEP) return 0;
 	for (int s = 0; s < p->step.n; s++) {
 		const Nest *n = p->step.at[s].nest;
 		for (int k = 0; k < n->nload + n->nstore; k++) {
-			const Buffer *b = nest_access(n, k)->buffer;
+			const Buffer *b = p->buffer.at[nest_access(n, k)->buffer->id]; /* no row for it */
 			bool weights = b->place == PLACE_VARS || b->place == PLACE_GRADS;
 			if (!weights || b->rank != 2 || b->shape[0] < 32) continue;
 			if (!n->nacc) fail_msg("%s, %s: %s is copied", file, p->name, b->name);
@@ -109,6 +110,23 @@ static int check_convolutions(const char *file, const Program *program, const Pa
 		if (strncmp(step->nest->name, "conv", 4) != 0) continue;
 		if (tree_lanes(step->tree[0]) < 2)
 			fail_msg("%s, %s: %s is scalar for %s", file, p->name, step->comment,
+			    program->target[0]->name);
+		seen++;
+	}
+	return seen;
+}
+
+/* Convolutions of one image and by its data have parts for several threads. */
+static int check_shared(const char *file, const Program *program, const Part *p)
+{
+	enum { LARGE = 1 << 20 };
+	int seen = 0;
+	for (int s = 0; s < p->step.n; s++) {
+		const Step *step = &p->step.at[s];
+		bool is_dx = !strcmp(step->nest->name, "conv_dx");
+		if ((!is_dx && strcmp(step->nest->name, "conv") != 0) || step->macs < LARGE) continue;
+		if (tree_blocks(step->tree[0]) < 2)
+			fail_msg("%s, %s: %s is one task for %s", file, p->name, step->comment,
 			    program->target[0]->name);
 		seen++;
 	}
@@ -173,13 +191,21 @@ static void images_lie_one_after_the_other(void **state)
 	    check_network("networks/resnet_cifar.lua", "avx2", WINOGRAD_NONE, 16, check_images) > 20);
 }
 
+static void threads_share_an_image(void **state)
+{
+	(void)state;
+	assert_true(check_network("networks/resnet.lua", "avx2", WINOGRAD_NONE, 1, check_shared) > 100);
+	assert_true(
+	    check_network("networks/googlenet.lua", "avx2", WINOGRAD_NONE, 1, check_shared) > 100);
+}
+
 static void matrices_stay_where_they_are(void **state)
 {
 	(void)state;
 	assert_int_equal(
-	    check_network("networks/alexnet.lua", "avx2", WINOGRAD_ALL, 1, check_copies), 12);
+	    check_network("networks/alexnet.lua", "avx2", WINOGRAD_ALL, 1, check_copies), 24);
 	assert_int_equal(
-	    check_network("networks/alexnet.lua", "avx512", WINOGRAD_ALL, 16, check_copies), 12);
+	    check_network("networks/alexnet.lua", "avx512", WINOGRAD_ALL, 16, check_copies), 24);
 }
 
 /* A mask is decided when scheduled, pair by pair, and there are limits to that. */
@@ -244,7 +270,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(contractions_run_in_vectors),
 	    cmocka_unit_test(few_channels_run_in_vectors_for_one_target),
-	    cmocka_unit_test(images_lie_one_after_the_other),
+	    cmocka_unit_test(images_lie_one_after_the_other), cmocka_unit_test(threads_share_an_image),
 	    cmocka_unit_test(matrices_stay_where_they_are),
 	    cmocka_unit_test(rows_of_any_length_are_copied),
 	    cmocka_unit_test(a_nest_past_the_limits_is_reported_at_its_line)};
