@@ -116,18 +116,21 @@ static int check_convolutions(const char *file, const Program *program, const Pa
 	return seen;
 }
 
-/* Convolutions of one image and by its data have parts for several threads. */
+/* Whatever takes some time has parts for several threads. */
 static int check_shared(const char *file, const Program *program, const Part *p)
 {
-	enum { LARGE = 1 << 20 };
+	enum { MOVED = 1 << 18, MULTIPLIED = 1 << 23 };
 	int seen = 0;
+	if (p->kind == ENTRY_PACK) return 0;
 	for (int s = 0; s < p->step.n; s++) {
 		const Step *step = &p->step.at[s];
-		bool is_dx = !strcmp(step->nest->name, "conv_dx");
-		if ((!is_dx && strcmp(step->nest->name, "conv") != 0) || step->macs < LARGE) continue;
-		if (tree_blocks(step->tree[0]) < 2)
-			fail_msg("%s, %s: %s is one task for %s", file, p->name, step->comment,
-			    program->target[0]->name);
+		int64_t points = 1;
+		for (int d = 0; d < step->nest->ndim; d++) points *= step->nest->dim[d].extent;
+		if (points < (step->macs ? MULTIPLIED : MOVED)) continue;
+		for (int t = 0; t < program->ntarget; t++)
+			if (tree_blocks(step->tree[t]) < 2)
+				fail_msg("%s, %s: %s is one task for %s", file, p->name, step->comment,
+				    program->target[t]->name);
 		seen++;
 	}
 	return seen;
@@ -191,12 +194,19 @@ static void images_lie_one_after_the_other(void **state)
 	    check_network("networks/resnet_cifar.lua", "avx2", WINOGRAD_NONE, 16, check_images) > 20);
 }
 
-static void threads_share_an_image(void **state)
+static void threads_share_whatever_takes_time(void **state)
 {
+	static const char *const file[] = {"lenet", "alexnet", "googlenet", "resnet", "resnet_cifar"};
+	static const int64_t batch[] = {1, 16};
+	int seen = 0;
 	(void)state;
-	assert_true(check_network("networks/resnet.lua", "avx2", WINOGRAD_NONE, 1, check_shared) > 100);
-	assert_true(
-	    check_network("networks/googlenet.lua", "avx2", WINOGRAD_NONE, 1, check_shared) > 100);
+	for (int i = 0; i < COUNT(file); i++)
+		for (int b = 0; b < COUNT(batch); b++) {
+			char path[64];
+			snprintf(path, sizeof path, "networks/%s.lua", file[i]);
+			seen += check_network(path, "avx2", WINOGRAD_NONE, batch[b], check_shared);
+		}
+	assert_true(seen > 500);
 }
 
 static void matrices_stay_where_they_are(void **state)
@@ -270,7 +280,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(contractions_run_in_vectors),
 	    cmocka_unit_test(few_channels_run_in_vectors_for_one_target),
-	    cmocka_unit_test(images_lie_one_after_the_other), cmocka_unit_test(threads_share_an_image),
+	    cmocka_unit_test(images_lie_one_after_the_other),
+	    cmocka_unit_test(threads_share_whatever_takes_time),
 	    cmocka_unit_test(matrices_stay_where_they_are),
 	    cmocka_unit_test(rows_of_any_length_are_copied),
 	    cmocka_unit_test(a_nest_past_the_limits_is_reported_at_its_line)};

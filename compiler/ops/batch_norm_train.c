@@ -172,6 +172,7 @@ const OpDesc op_batch_norm_train = {
                "x=2x17x4x5 w=17 b=17\n"
                "x=5x20 w=20 b=20 | eps=0.01\n"
                "x=3x32x1x1 w=32 b=32\n"
+               "x=4x9x32x16 w=9 b=9\n"
                "x=2x3x5x7 w=3 b=3 | eps=0.001",
 };
 
@@ -280,5 +281,6 @@ const OpDesc op_batch_norm_grad = {
                "dy=2x17x4x5 x=2x17x4x5 mean=17 var=17>0 w=17\n"
                "dy=5x20 x=5x20 mean=20 var=20>0 w=20 | eps=0.01\n"
                "dy=3x32x1x1 x=3x32x1x1 mean=32 var=32>0 w=32\n"
+               "dy=4x9x32x16 x=4x9x32x16 mean=9 var=9>0 w=9\n"
                "dy=2x3x5x7 x=2x3x5x7 mean=3 var=3>0 w=3 | eps=0.001",
 };

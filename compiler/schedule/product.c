@@ -11,9 +11,20 @@
  * What is summed waits in the result meanwhile. */
 #include "internal.h"
 
+/* A task's columns: as many as lie well in memory, but for two tasks, of less if images share them.
+ */
+static int64_t task_columns(int64_t extent, int64_t images)
+{
+	enum { TASKS = 4, LEAST = 1024, LEAST_SHARED = 512, MOST = 2048 };
+	int64_t columns = MIN((extent + 1) / 2, MOST);
+	columns = MAX(columns, images > 1 ? LEAST_SHARED : LEAST);
+	columns = MAX(columns, (extent - 1) / TASKS + 1);
+	return (columns - 1) / PRODUCT_STRIP * PRODUCT_STRIP + PRODUCT_STRIP;
+}
+
 bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
 {
-	enum { TASKS = 4, LEAST = 2048, ROWS = 8, LEAST_BYTES = 300 * 1024 };
+	enum { ROWS = 8, LEAST_BYTES = 300 * 1024 };
 	const Nest *n = c->nest;
 	MatrixProduct m;
 	if (!matrix_product(n, &m) || m.x != n->nload || m.columns != 1 || c->lane != m.column[0])
@@ -21,9 +32,7 @@ bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare
 	if (n->inplace || nest_load_of(n, n->store[0].to.buffer) >= 0) return false;
 	const Buffer *w = n->load[m.w].buffer;
 	if (n->dim[m.row].extent <= ROWS || 4 * w->size < LEAST_BYTES) return false;
-	int64_t columns = MAX(LEAST, (lane_extent(c) - 1) / TASKS + 1);
-	columns = (columns - 1) / PRODUCT_STRIP * PRODUCT_STRIP + PRODUCT_STRIP;
-	row_line(c, LINE_FOR, c->lane, columns);
+	row_line(c, LINE_FOR, c->lane, task_columns(lane_extent(c), m.images));
 	row_line(c, LINE_FOR, m.row, ROWS);
 	if (m.images > 1) row_line(c, LINE_FOR, c->lane, PRODUCT_STRIP);
 	for (int d = 0; d < n->ndim; d++)

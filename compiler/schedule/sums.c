@@ -1,0 +1,177 @@
+/* sums: a long sum of few results is made in parts, so that threads share it.
+ *
+ *   y[c] = f(sum n h w: x[n][c][h][w])   becomes   sum[p][c] = sum n' h w: x[n' + p*by][c][h][w]
+ *                                                  y[c] = f(sum p: sum[p][c])
+ *
+ * Statistics of a batch norm and its gradients have a result for each channel, which are few where
+ * images are large: one task or two. How many parts there are follows from the form alone, so that
+ * results are the same on any number of threads.
+ *
+ * needs: fused maps, since what becomes of a sum goes with the second nest.
+ * checked by: nest_verify; test_schedule runs both forms. */
+#include "internal.h"
+
+typedef struct {
+	Arena *arena;
+	const Nest *nest;
+	int dim;           /* the outermost that is summed */
+	int64_t parts, by; /* of its values */
+} Sum;
+
+/* A nest being written in the words of another. */
+typedef struct {
+	Arena *arena;
+	const Nest *from;
+	Nest *to;
+	Affine of[NEST_DIMS]; /* from's dims */
+	int load[NEST_LOADS]; /* from's loads, -1: not there yet */
+} Rewrite;
+
+static bool is_plain_sum(const Nest *n)
+{
+	if (!n->nacc || n->nacc > NEST_STORES || n->nguard || n->ordered || n->inplace || n->join)
+		return false;
+	for (int k = 0; k < n->nacc; k++)
+		if (n->acc[k].combine != COMBINE_SUM || n->acc[k].init != 0) return false;
+	return !contraction_of(n).is;
+}
+
+/* As many parts as make some tasks of all, the fewest that divide the dim evenly. */
+static bool find_parts(Sum *s)
+{
+	enum { TASKS = 8, VALUES = 2 * CHANNEL_BLOCK, LEAST = 8192 };
+	const Nest *n = s->nest;
+	int64_t results = 1, points = 1;
+	s->dim = -1;
+	for (int d = 0; d < n->ndim; d++) {
+		int64_t extent = n->dim[d].extent;
+		if (s->dim < 0 && n->dim[d].reduce && extent > 1) s->dim = d;
+		if (!mul_fits(points, extent, &points)) return false;
+		if (!n->dim[d].reduce) results *= extent;
+	}
+	if (s->dim < 0) return false;
+	int64_t tasks = (results - 1) / VALUES + 1, extent = n->dim[s->dim].extent;
+	int64_t want = MIN((TASKS - 1) / tasks + 1, points / LEAST);
+	if (tasks >= TASKS || want < 2) return false;
+	s->parts = MIN(want, extent);
+	while (extent % s->parts) s->parts++;
+	s->by = extent / s->parts;
+	return true;
+}
+
+static int rewrite_load(Rewrite *r, int l)
+{
+	const Access *x = &r->from->load[l];
+	Index at[BUFFER_RANK];
+	if (r->load[l] >= 0) return r->load[l];
+	for (int i = 0; i < x->buffer->rank; i++) at[i] = index_of(affine_subst(&x->at[i].a, r->of));
+	return r->load[l] = nest_load(r->to, x->as, x->buffer, at);
+}
+
+static Expr *rewrite_leaf(void *self, const Expr *e)
+{
+	Rewrite *r = self;
+	if (e->kind == E_LOAD) return e_load(r->arena, rewrite_load(r, e->id));
+	if (e->kind != E_INDEX && e->kind != E_TABLE && e->kind != E_HASH) return NULL;
+	Expr *copy = NEW(r->arena, Expr);
+	*copy = *e;
+	if (e->kind == E_HASH) copy->id = rewrite_load(r, e->id);
+	copy->index[0] = affine_subst(&e->index[0], r->of);
+	copy->index[1] = affine_subst(&e->index[1], r->of);
+	return copy;
+}
+
+static Rewrite rewrite_new(Arena *a, const Nest *from, const char *name)
+{
+	Rewrite r = {.arena = a, .from = from, .to = nest_new(a, name)};
+	r.to->layer = from->layer;
+	r.to->where = from->where;
+	for (int l = 0; l < NEST_LOADS; l++) r.load[l] = -1;
+	return r;
+}
+
+/* The results' dims of s, which come first, behind what counts parts. Returns their number. */
+static int result_dims(const Sum *s, Rewrite *r, Affine *at)
+{
+	int rank = 0;
+	for (int d = 0; d < s->nest->ndim; d++) {
+		const Dim *dim = &s->nest->dim[d];
+		if (dim->reduce) continue;
+		r->of[d] = affine_var(nest_dim(r->to, dim->name, dim->extent, false));
+		at[rank++] = r->of[d];
+	}
+	return rank;
+}
+
+/* Parts before results: a thread then has what lies together. */
+static Nest *part_sums(const Sum *s, Buffer *const *sum)
+{
+	Arena *a = s->arena;
+	const Nest *n = s->nest;
+	Rewrite r = rewrite_new(a, n, arena_printf(a, "%s_parts", n->name));
+	Affine at[BUFFER_RANK] = {affine_var(nest_dim(r.to, "part", s->parts, false))};
+	result_dims(s, &r, &at[1]);
+	for (int d = 0; d < n->ndim; d++) {
+		if (!n->dim[d].reduce) continue;
+		int64_t extent = d == s->dim ? s->by : n->dim[d].extent;
+		r.of[d] = affine_var(nest_dim(r.to, n->dim[d].name, extent, true));
+		if (d == s->dim) r.of[d] = affine_add(r.of[d], affine_scale(at[0], s->by));
+	}
+	for (int k = 0; k < n->nacc; k++)
+		nest_acc(r.to, 0, COMBINE_SUM, expr_rewrite(a, n->acc[k].update, rewrite_leaf, &r));
+	for (int k = 0; k < n->nacc; k++) nest_store(r.to, "sum", sum[k], at, e_acc(a, k));
+	return r.to;
+}
+
+static Nest *whole_sums(const Sum *s, Buffer *const *sum)
+{
+	Arena *a = s->arena;
+	const Nest *n = s->nest;
+	Rewrite r = rewrite_new(a, n, n->name);
+	Affine at[BUFFER_RANK];
+	Index from[BUFFER_RANK];
+	int rank = result_dims(s, &r, at);
+	from[0] = index_of(affine_var(nest_dim(r.to, "part", s->parts, true)));
+	for (int i = 0; i < rank; i++) from[i + 1] = index_of(at[i]);
+	for (int k = 0; k < n->nacc; k++) {
+		Expr *part = e_load(a, nest_load(r.to, "sum", sum[k], from));
+		nest_acc(r.to, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, k), part));
+	}
+	for (int k = 0; k < n->nstore; k++) {
+		const Access *to = &n->store[k].to;
+		Affine place[BUFFER_RANK];
+		for (int i = 0; i < to->buffer->rank; i++) place[i] = affine_subst(&to->at[i].a, r.of);
+		nest_store(
+		    r.to, to->as, to->buffer, place, expr_rewrite(a, n->store[k].value, rewrite_leaf, &r));
+	}
+	return r.to;
+}
+
+/* Their shape: parts, then the results' dims. false: too many. */
+static bool make_buffers(const Sum *s, Part *p, Buffer **sum)
+{
+	int rank = 1;
+	int64_t shape[BUFFER_RANK] = {s->parts};
+	for (int d = 0; d < s->nest->ndim; d++) {
+		if (s->nest->dim[d].reduce) continue;
+		if (rank == BUFFER_RANK) return false;
+		shape[rank++] = s->nest->dim[d].extent;
+	}
+	for (int k = 0; k < s->nest->nacc; k++)
+		sum[k] = part_buffer(s->arena, p, "sum", TYPE_REAL, rank, shape, PLACE_WORK);
+	return true;
+}
+
+void sums_part(Arena *a, Part *p)
+{
+	for (int s = 0; s < p->step.n; s++) {
+		Step *step = &p->step.at[s];
+		Sum sum = {.arena = a, .nest = step->nest};
+		Buffer *buffer[NEST_ACCS];
+		if (!is_plain_sum(step->nest) || !find_parts(&sum) || !make_buffers(&sum, p, buffer))
+			continue;
+		step->nest = whole_sums(&sum, buffer);
+		part_insert(a, p, s++, part_sums(&sum, buffer),
+		    arena_printf(a, "%s, %lld parts", step->comment, (long long)sum.parts));
+	}
+}
