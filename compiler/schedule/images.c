@@ -65,13 +65,18 @@ static bool find_chunks(const Choice *c, Chunking *k)
 
 /* --- tasks --------------------------------------------------------------------------------- */
 
-/* Four tasks are left for threads; whole blocks. */
+/* Values of a task, whole blocks: four tasks or some more are left for threads, an even number
+ * where there are few. */
 static int64_t task_unit(int64_t extent, int64_t block)
 {
-	int64_t blocks = (extent / 4 + block - 1) / block;
+	enum { TASKS = 4, MANY = 8 };
+	int64_t most = (extent / TASKS + block - 1) / block, best = 1;
 	if (extent % block) return block;
-	while (blocks > 1 && extent % (blocks * block)) blocks--;
-	return MAX(blocks, 1) * block;
+	for (int64_t blocks = 1; blocks <= most; blocks++) {
+		int64_t tasks = extent / (blocks * block);
+		if (extent % (blocks * block) == 0 && (tasks % 2 == 0 || tasks >= MANY)) best = blocks;
+	}
+	return best * block;
 }
 
 /* The channels of the operand that lanes do not run along. -1: none. */

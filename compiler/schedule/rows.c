@@ -118,32 +118,53 @@ void choice_begin(Choice *c)
 		if (c->nest->dim[d].extent > 1) row_line(c, LINE_PAR, d, 1);
 }
 
-/* Of a contraction whose tiles or phases come first, as those of one image, blocks of lanes come
- * before them: these are what threads can share. */
+/* Fewer tasks than these, and threads wait for each other. */
+enum { FEW_TASKS = 8 };
+
+static int64_t iterations(const Choice *c, const Line *l)
+{
+	return (c->nest->dim[l->dim].extent - 1) / MAX(l->by, 1) + 1;
+}
+
+/* The leading lines whose iterations may be tasks: two of a contraction, else one. */
+static int task_lines(const Choice *c, int64_t *tasks)
+{
+	int lines = 0, most = MIN(c->s.n, c->contraction.is ? 2 : 1);
+	*tasks = 1;
+	for (; lines < most && *tasks < FEW_TASKS; lines++) {
+		const Line *l = &c->s.line[lines];
+		if (l->kind != LINE_FOR || !is_space(c, l->dim)) break;
+		*tasks *= iterations(c, l);
+	}
+	return lines;
+}
+
+/* Blocks of lanes inside other loops of a contraction, as tiles or phases of one image are, come
+ * first where these make few tasks. That was measured to cost one thread nothing. */
 static void bring_blocks_out(Choice *c)
 {
 	int at = 0;
-	if (!c->contraction.is || !c->s.n || c->s.line[0].kind == LINE_FOR) return;
-	while (at < c->s.n && (c->s.line[at].kind != LINE_FOR || c->s.line[at].dim != c->lane)) at++;
-	if (at == c->s.n || !is_space(c, c->lane)) return;
+	int64_t tasks;
+	task_lines(c, &tasks);
+	if (!c->contraction.is || c->lane < 0 || !is_space(c, c->lane) || tasks >= FEW_TASKS) return;
+	for (; at < c->s.n; at++) {
+		const Line *l = &c->s.line[at];
+		if (l->kind == LINE_FOR && l->dim == c->lane) break;
+		if (!is_space(c, l->dim) || l->dim == c->lane) return;
+	}
+	if (at == c->s.n) return;
 	Line blocks = c->s.line[at];
 	memmove(&c->s.line[1], &c->s.line[0], (size_t)at * sizeof blocks);
 	c->s.line[0] = blocks;
 }
 
-/* The outermost space dim may run its iterations at once, when they are worth a thread's while; in
- * a contraction the next one, too, where these are few. */
+/* The outermost space dims may run their iterations at once. */
 void make_parallel(Choice *c)
 {
-	enum { FEW = 8 };
+	int64_t tasks;
 	if (c->nest->join) return;
 	bring_blocks_out(c);
-	for (int i = 0; i < MIN(c->s.n, c->contraction.is ? 2 : 1); i++) {
-		Line *l = &c->s.line[i];
-		if (l->kind != LINE_FOR || !is_space(c, l->dim)) return;
-		l->kind = LINE_PAR;
-		if ((c->nest->dim[l->dim].extent - 1) / MAX(l->by, 1) + 1 >= FEW) return;
-	}
+	for (int i = task_lines(c, &tasks); i > 0; i--) c->s.line[i - 1].kind = LINE_PAR;
 }
 
 /* --- vectors ------------------------------------------------------------------------------- */

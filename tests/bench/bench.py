@@ -124,7 +124,7 @@ def measure_row(row, python, data, meta, net, args):
     finally:
         opened.close()
     opened.versions["cnnc"] += session.commit()
-    found = {"times": times, "others": others, "lost": opened.lost, "errors": opened.errors,
+    found = {"times": times, "others": others, "shared": opened.shared, "lost": opened.lost, "errors": opened.errors,
              "versions": opened.versions, "flop": meta["flop"][row.kind] * row.batch, "machine": session.machine(),
              "cc": f"{args.cc} ({emitted.version(args.cc)})", "seconds": args.seconds, "realtime": args.realtime}
     if row.kind == "train":
@@ -134,7 +134,8 @@ def measure_row(row, python, data, meta, net, args):
 
 def settled(row, found):
     """Whether a row was kept, and measured on a machine that had little else to do."""
-    return bool(found) and not found["lost"] and report.Result(row, found).quiet >= report.QUIET
+    undisturbed = bool(found) and not found["lost"] and not found.get("shared")
+    return undisturbed and report.Result(row, found).quiet >= report.QUIET
 
 
 def measure(rows, store, args):

@@ -27,7 +27,6 @@ import session
 from session import BENCH, BUILD, ROOT, say
 
 GATE = 1e-4
-PAUSE = 0.05  # seconds between turns, in which threads of the one before go to sleep; one thread has none
 KERNELS = BENCH / "layers"
 SCRIPTS = ROOT / "tests/bench"
 
@@ -92,9 +91,10 @@ def measure_row(row, opened, reference, args):
     errors = opened.check(row, reference)
     if errors is None:
         return None
-    times, others = opened.measure(PAUSE if row.threads > 1 else 0, opened.of(row))
-    return {"times": times, "others": others, "lost": opened.lost, "errors": errors, "versions": opened.versions,
-            "machine": session.machine(), "cc": f"{args.cc} ({emitted.version(args.cc)})", "realtime": args.realtime}
+    times, others = opened.measure(0, opened.of(row))
+    return {"times": times, "others": others, "shared": opened.shared, "lost": opened.lost, "errors": errors,
+            "versions": opened.versions, "machine": session.machine(), "cc": f"{args.cc} ({emitted.version(args.cc)})",
+            "realtime": args.realtime}
 
 
 def measure(rows, store, args):
@@ -130,7 +130,8 @@ def measure(rows, store, args):
 
 def settled(row, found):
     """Whether a row was kept, and measured on a machine that had little else to do."""
-    return bool(found) and not found["lost"] and layer_report.Result(row, found).quiet >= report.QUIET
+    undisturbed = bool(found) and not found["lost"] and not found.get("shared")
+    return undisturbed and layer_report.Result(row, found).quiet >= report.QUIET
 
 
 def options():

@@ -149,6 +149,9 @@ def trust(results):
     idle = max(r.found["others"] for r in results)
     text += [f"We had {100 * least.quiet:.0f} to {100 * most.quiet:.0f} % of the processors, the least in "
              f"{least.row.key}; peers that waited took at most {100 * idle:.0f} % of one."]
+    shared = [r.row.key for r in results if r.found.get("shared")]
+    if shared:
+        text += [f"Two processors shared a core in each try of some turn of {', '.join(shared)}."]
     worst = {kind: [max(r.found["errors"].values()) for r in results if r.row.kind == kind] for kind in cases.KINDS}
     if worst["infer"]:
         text += [f"Outputs are at most {max(worst['infer']):.1e} of the largest away from PyTorch's in double."]
@@ -177,7 +180,8 @@ def text(rows):
 
 def write(docs, rows):
     """Rewrites the page and the figure."""
-    session.rewrite(docs / "benchmarks.md", MARKS, f"![Times of the best peers, divided by cnnc's](benchmarks.svg)\n\n{text(rows)}")
+    figure = "![Times of the best peers, divided by cnnc's](benchmarks.svg)"
+    session.rewrite(docs / "benchmarks.md", MARKS, f"{figure}\n\n{text(rows)}")
     results = [r for r in (Result(row, found) for row, found in rows.items()) if r.best]
     groups = [(TITLES[kind], [(f"{r.row.of.title}, batch {r.row.batch}", r.row.threads, r.ratio)
                               for r in results if r.row.kind == kind]) for kind in cases.KINDS]
