@@ -32,11 +32,20 @@ Expr *e_num(Arena *a, double x)
 	return e;
 }
 
+Expr *e_reindexed(Arena *a, const Expr *e, Affine first, Affine second)
+{
+	Expr *copy = NEW(a, Expr);
+	Affine *index = NEWS(a, Affine, 2);
+	*copy = *e;
+	index[0] = first;
+	index[1] = second;
+	copy->index = index;
+	return copy;
+}
+
 Expr *e_index(Arena *a, Affine i)
 {
-	Expr *e = expr_new(a, E_INDEX);
-	e->index[0] = i;
-	return e;
+	return e_reindexed(a, expr_new(a, E_INDEX), i, affine_number(0));
 }
 
 Expr *e_table(Arena *a, const double *table, int64_t cols, Affine row, Affine col)
@@ -44,9 +53,7 @@ Expr *e_table(Arena *a, const double *table, int64_t cols, Affine row, Affine co
 	Expr *e = expr_new(a, E_TABLE);
 	e->table = table;
 	e->cols = cols;
-	e->index[0] = row;
-	e->index[1] = col;
-	return e;
+	return e_reindexed(a, e, row, col);
 }
 
 Expr *e_op(Arena *a, ExprKind kind, Expr *x, Expr *y)
@@ -81,8 +88,7 @@ Expr *e_hash(Arena *a, int seed_load, uint64_t key, Affine element)
 	Expr *e = expr_new(a, E_HASH);
 	e->id = seed_load;
 	e->key = key;
-	e->index[0] = element;
-	return e;
+	return e_reindexed(a, e, element, affine_number(0));
 }
 
 /* Kinds from E_GT to E_AND, by the order of the enumeration. */

@@ -57,7 +57,7 @@ static bool is_whole(const Flatten *f, const Access *x)
 static bool has_no_index(void *self, const Expr *e)
 {
 	(void)self;
-	return e->kind != E_INDEX && e->kind != E_TABLE && e->kind != E_HASH;
+	return !e->index;
 }
 
 static bool may_flatten(Flatten *f)

@@ -116,12 +116,10 @@ static Expr *rename_leaf(void *self, const Expr *e)
 	Fusion *f = self;
 	if (e->kind == E_LOAD && f->hit >> e->id & 1) return f->into->store[f->store].value;
 	if (e->kind == E_LOAD) return e_load(f->arena, f->load[e->id]);
-	if (e->kind != E_INDEX && e->kind != E_TABLE && e->kind != E_HASH) return NULL;
-	Expr *copy = NEW(f->arena, Expr);
-	*copy = *e;
+	if (!e->index) return NULL;
+	Expr *copy = e_reindexed(
+	    f->arena, e, affine_subst(&e->index[0], f->dim), affine_subst(&e->index[1], f->dim));
 	if (e->kind == E_HASH) copy->id = f->load[e->id];
-	copy->index[0] = affine_subst(&e->index[0], f->dim);
-	copy->index[1] = affine_subst(&e->index[1], f->dim);
 	return copy;
 }
 
@@ -129,6 +127,7 @@ static bool indices_fit(void *self, const Expr *e)
 {
 	const Fusion *f = self;
 	Affine unused;
+	if (!e->index) return true;
 	return affine_try_subst(&e->index[0], f->dim, &unused) &&
 	       affine_try_subst(&e->index[1], f->dim, &unused);
 }

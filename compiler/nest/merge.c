@@ -20,7 +20,7 @@ static void look(Merge *m, const Affine *a)
 static bool look_expr(void *self, const Expr *e)
 {
 	Merge *m = self;
-	if (e->kind == E_INDEX || e->kind == E_TABLE || e->kind == E_HASH) {
+	if (e->index) {
 		look(m, &e->index[0]);
 		look(m, &e->index[1]);
 	}
@@ -42,12 +42,8 @@ static Affine without(const Affine *a, int dim)
 static Expr *rewrite_leaf(void *self, const Expr *e)
 {
 	const Merge *m = self;
-	if (e->kind != E_INDEX && e->kind != E_TABLE && e->kind != E_HASH) return NULL;
-	Expr *copy = NEW(m->arena, Expr);
-	*copy = *e;
-	copy->index[0] = without(&e->index[0], m->dim);
-	copy->index[1] = without(&e->index[1], m->dim);
-	return copy;
+	if (!e->index) return NULL;
+	return e_reindexed(m->arena, e, without(&e->index[0], m->dim), without(&e->index[1], m->dim));
 }
 
 static bool may_merge(Merge *m, const Nest *n)

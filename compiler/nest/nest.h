@@ -171,7 +171,7 @@ struct Expr {
 	uint64_t key;
 	const double *table;
 	int64_t cols;
-	Affine index[2];
+	const Affine *index; /* two, of INDEX, TABLE and HASH; NULL */
 	Expr *arg[3];
 };
 
@@ -185,6 +185,8 @@ Expr *e_select(Arena *a, Expr *condition, Expr *yes, Expr *no);
 Expr *e_call(Arena *a, Function fn, Expr *x, Expr *y);
 Expr *e_hash(Arena *a, int seed_load, uint64_t key, Affine element);
 bool expr_uses_load(const Expr *e, int load);
+/* e, which has indices, with others. */
+Expr *e_reindexed(Arena *a, const Expr *e, Affine first, Affine second);
 /* A copy in which `leaf` may replace a node (return NULL to keep it). */
 Expr *expr_rewrite(Arena *a, const Expr *e, Expr *(*leaf)(void *self, const Expr *e), void *self);
 /* Calls visit for each node until it returns false; false when it did. */

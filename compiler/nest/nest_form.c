@@ -31,8 +31,8 @@ static void put_expr(Text *t, const Expr *e)
 	put(t, (int64_t)e->key);
 	put_place(t, e->table);
 	put(t, e->cols);
-	put_affine(t, &e->index[0]);
-	put_affine(t, &e->index[1]);
+	put(t, e->index != NULL);
+	for (int i = 0; i < 2 && e->index; i++) put_affine(t, &e->index[i]);
 	for (int i = 0; i < 3; i++) {
 		put(t, e->arg[i] != NULL);
 		if (e->arg[i]) put_expr(t, e->arg[i]);

@@ -293,7 +293,7 @@ static bool others_fit(const Turn *t, const Digits *moved, bool may_move)
 static bool is_number(void *self, const Expr *e)
 {
 	(void)self;
-	return e->kind != E_INDEX && e->kind != E_TABLE && e->kind != E_HASH;
+	return !e->index;
 }
 
 /* Images side by side, if they fill vectors. */

@@ -72,12 +72,10 @@ static Expr *rewrite_leaf(void *self, const Expr *e)
 {
 	Rewrite *r = self;
 	if (e->kind == E_LOAD) return e_load(r->arena, rewrite_load(r, e->id));
-	if (e->kind != E_INDEX && e->kind != E_TABLE && e->kind != E_HASH) return NULL;
-	Expr *copy = NEW(r->arena, Expr);
-	*copy = *e;
+	if (!e->index) return NULL;
+	Expr *copy = e_reindexed(
+	    r->arena, e, affine_subst(&e->index[0], r->of), affine_subst(&e->index[1], r->of));
 	if (e->kind == E_HASH) copy->id = rewrite_load(r, e->id);
-	copy->index[0] = affine_subst(&e->index[0], r->of);
-	copy->index[1] = affine_subst(&e->index[1], r->of);
 	return copy;
 }
 

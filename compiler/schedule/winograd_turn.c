@@ -250,10 +250,8 @@ static Expr *renamed_leaf(void *self, const Expr *e)
 	if (e->kind == E_ACC) return r->sum;
 	if (e->kind == E_LOAD) return e_load(r->arena, r->load[e->id]);
 	if (e->kind != E_INDEX && e->kind != E_TABLE) return NULL;
-	Expr *copy = NEW(r->arena, Expr);
-	*copy = *e;
-	for (int i = 0; i < 2; i++) copy->index[i] = affine_subst(&e->index[i], r->of);
-	return copy;
+	return e_reindexed(
+	    r->arena, e, affine_subst(&e->index[0], r->of), affine_subst(&e->index[1], r->of));
 }
 
 void winograd_stores(Winograd *w, Nest *n, Expr *sum, const Affine *of)
