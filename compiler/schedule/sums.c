@@ -14,7 +14,7 @@
 typedef struct {
 	Arena *arena;
 	const Nest *nest;
-	int dim;           /* the outermost that is summed */
+	int dim;           /* one that is summed */
 	int64_t parts, by; /* of its values */
 } Sum;
 
@@ -36,27 +36,40 @@ static bool is_plain_sum(const Nest *n)
 	return !contraction_of(n).is;
 }
 
-/* As many parts as make some tasks of all, the fewest that divide the dim evenly. */
-static bool find_parts(Sum *s)
+enum { FEW_PARTS = 8, MANY_PARTS = 64 };
+
+/* The outermost dim that has some values, or the longest; and how many parts divide it evenly. */
+static void choose_parts(Sum *s, int64_t want)
 {
-	enum { TASKS = 8, VALUES = 2 * CHANNEL_BLOCK, LEAST = 8192 };
 	const Nest *n = s->nest;
-	int64_t results = 1, points = 1;
 	s->dim = -1;
 	for (int d = 0; d < n->ndim; d++) {
-		int64_t extent = n->dim[d].extent;
-		if (s->dim < 0 && n->dim[d].reduce && extent > 1) s->dim = d;
-		if (!mul_fits(points, extent, &points)) return false;
-		if (!n->dim[d].reduce) results *= extent;
+		int64_t most = s->dim < 0 ? 1 : n->dim[s->dim].extent;
+		bool enough = most >= MIN(want, FEW_PARTS);
+		if (n->dim[d].reduce && !enough && n->dim[d].extent > most) s->dim = d;
 	}
-	if (s->dim < 0) return false;
-	int64_t tasks = (results - 1) / VALUES + 1, extent = n->dim[s->dim].extent;
-	int64_t want = MIN((TASKS - 1) / tasks + 1, points / LEAST);
-	if (tasks >= TASKS || want < 2) return false;
+	if (s->dim < 0) return;
+	int64_t extent = n->dim[s->dim].extent;
 	s->parts = MIN(want, extent);
 	while (extent % s->parts) s->parts++;
 	s->by = extent / s->parts;
-	return true;
+}
+
+/* If there are few tasks, enough parts to make many: short sums are more exact as well. */
+static bool find_parts(Sum *s)
+{
+	enum { VALUES = 2 * CHANNEL_BLOCK, LEAST = 8192 };
+	const Nest *n = s->nest;
+	int64_t results = 1, points = 1;
+	for (int d = 0; d < n->ndim; d++) {
+		if (!mul_fits(points, n->dim[d].extent, &points)) return false;
+		if (!n->dim[d].reduce) results *= n->dim[d].extent;
+	}
+	int64_t tasks = (results - 1) / VALUES + 1;
+	int64_t want = MIN((MANY_PARTS - 1) / tasks + 1, points / LEAST);
+	if (tasks >= FEW_PARTS || want < 2) return false;
+	choose_parts(s, want);
+	return s->dim >= 0;
 }
 
 static int rewrite_load(Rewrite *r, int l)
