@@ -27,6 +27,7 @@ import session
 from session import BENCH, BUILD, ROOT, say
 
 GATE = 1e-4
+PAUSE = 0.05  # seconds before a turn, in which threads of others go to sleep; one thread has none
 KERNELS = BENCH / "layers"
 SCRIPTS = ROOT / "tests/bench"
 
@@ -91,7 +92,7 @@ def measure_row(row, opened, reference, args):
     errors = opened.check(row, reference)
     if errors is None:
         return None
-    times, others = opened.measure(0, opened.of(row))
+    times, others = opened.measure(PAUSE if row.threads > 1 else 0, opened.of(row))
     return {"times": times, "others": others, "shared": opened.shared, "lost": opened.lost, "errors": errors,
             "versions": opened.versions, "machine": session.machine(), "cc": f"{args.cc} ({emitted.version(args.cc)})",
             "realtime": args.realtime}

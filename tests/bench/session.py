@@ -104,8 +104,7 @@ class Session:
             self.watch()
 
     def watch(self):
-        """Whether processors share a core now: the machine multiplies slower than it can. Threads of a turn sleep
-        meanwhile."""
+        """Whether processors share a core now: the machine multiplies slower than it can."""
         peak = next(p for p in self.peers if p.name == "peak")
         peak.ask(f"run {WAKING}")
         now = float(peak.ask("run 0.001").split()[0])
