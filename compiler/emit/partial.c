@@ -11,10 +11,11 @@
  *           a0 += t0;
  *   }
  *
- * A turn must have so many numbers that the detour over the totals is a few percent. */
+ * A turn must have so many numbers that the detour over the totals is a few percent. Sums of
+ * products, as convolutions are, have no time for it unless they are very long. */
 #include "internal.h"
 
-enum { LONG = 256, LONG_PRODUCTS = 2048, TURN = 20, OUTSIDE_WEIGHT = 4 };
+enum { LONG = 64, LONG_PRODUCTS = 2048, TURN = 20, OUTSIDE_WEIGHT = 4 };
 
 /* Accumulators are all sums or, in no long nest, maxima. */
 static bool sums(const Tile *t, int acc) { return t->k->nest->acc[acc].combine == COMBINE_SUM; }
@@ -49,18 +50,9 @@ static void find_best(const Tree *node, int64_t outside, const Tree **best, int6
 	for (int i = 0; i < node->kid.n; i++) find_best(node->kid.at[i], outside, best, least);
 }
 
-/* Sums of products of two loads, as convolutions are, which have no time for detours. */
-static bool sums_products(const Nest *n)
-{
-	const Expr *e = n->acc[0].update;
-	if (n->nacc != 1 || e->kind != E_ADD) return false;
-	const Expr *term = e->arg[0]->kind == E_ACC ? e->arg[1] : e->arg[0];
-	return term->kind == E_MUL && term->arg[0]->kind == E_LOAD && term->arg[1]->kind == E_LOAD;
-}
-
 void partial_choose(Tile *t)
 {
-	int64_t most = sums_products(t->k->nest) ? LONG_PRODUCTS : LONG;
+	int64_t most = nest_product(t->k->nest).is ? LONG_PRODUCTS : LONG;
 	for (int i = 0; i < t->tree->kid.n; i++) {
 		const Tree *best = NULL;
 		int64_t least = INT64_MAX;

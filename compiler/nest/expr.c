@@ -32,28 +32,30 @@ Expr *e_num(Arena *a, double x)
 	return e;
 }
 
-Expr *e_reindexed(Arena *a, const Expr *e, Affine first, Affine second)
+static Expr *indexed(Arena *a, Expr *e, Affine first, Affine second)
 {
-	Expr *copy = NEW(a, Expr);
 	Affine *index = NEWS(a, Affine, 2);
-	*copy = *e;
 	index[0] = first;
 	index[1] = second;
-	copy->index = index;
-	return copy;
+	e->index = index;
+	return e;
 }
 
-Expr *e_index(Arena *a, Affine i)
+Expr *e_reindexed(Arena *a, const Expr *e, const Affine *of_dim)
 {
-	return e_reindexed(a, expr_new(a, E_INDEX), i, affine_number(0));
+	Expr *copy = NEW(a, Expr);
+	*copy = *e;
+	return indexed(a, copy, affine_subst(&e->index[0], of_dim), affine_subst(&e->index[1], of_dim));
 }
+
+Expr *e_index(Arena *a, Affine i) { return indexed(a, expr_new(a, E_INDEX), i, affine_number(0)); }
 
 Expr *e_table(Arena *a, const double *table, int64_t cols, Affine row, Affine col)
 {
 	Expr *e = expr_new(a, E_TABLE);
 	e->table = table;
 	e->cols = cols;
-	return e_reindexed(a, e, row, col);
+	return indexed(a, e, row, col);
 }
 
 Expr *e_op(Arena *a, ExprKind kind, Expr *x, Expr *y)
@@ -88,7 +90,7 @@ Expr *e_hash(Arena *a, int seed_load, uint64_t key, Affine element)
 	Expr *e = expr_new(a, E_HASH);
 	e->id = seed_load;
 	e->key = key;
-	return e_reindexed(a, e, element, affine_number(0));
+	return indexed(a, e, element, affine_number(0));
 }
 
 /* Kinds from E_GT to E_AND, by the order of the enumeration. */

@@ -117,8 +117,7 @@ static Expr *rename_leaf(void *self, const Expr *e)
 	if (e->kind == E_LOAD && f->hit >> e->id & 1) return f->into->store[f->store].value;
 	if (e->kind == E_LOAD) return e_load(f->arena, f->load[e->id]);
 	if (!e->index) return NULL;
-	Expr *copy = e_reindexed(
-	    f->arena, e, affine_subst(&e->index[0], f->dim), affine_subst(&e->index[1], f->dim));
+	Expr *copy = e_reindexed(f->arena, e, f->dim);
 	if (e->kind == E_HASH) copy->id = f->load[e->id];
 	return copy;
 }

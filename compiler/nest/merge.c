@@ -9,6 +9,7 @@ typedef struct {
 	Arena *arena;
 	int dim;
 	int64_t extent; /* of dim + 1 */
+	Affine of[NEST_DIMS];
 	bool good;
 } Merge;
 
@@ -27,23 +28,18 @@ static bool look_expr(void *self, const Expr *e)
 	return true;
 }
 
-/* Without dim, whose values go into dim + 1; later dims move down by one. */
-static Affine without(const Affine *a, int dim)
+/* Without the dim, whose values go into the next; later dims move down by one. */
+static void merged_dims(Merge *m, const Nest *n)
 {
-	Affine out = affine_number(a->c);
-	for (int t = 0; t < a->n; t++) {
-		if (a->t[t].var == dim) continue;
-		int var = a->t[t].var > dim ? a->t[t].var - 1 : a->t[t].var;
-		out = affine_add(out, affine_scale(affine_var(var), a->t[t].k));
-	}
-	return out;
+	for (int d = 0; d < n->ndim; d++) m->of[d] = affine_var(d > m->dim ? d - 1 : d);
+	m->of[m->dim] = affine_number(0);
 }
 
 static Expr *rewrite_leaf(void *self, const Expr *e)
 {
 	const Merge *m = self;
 	if (!e->index) return NULL;
-	return e_reindexed(m->arena, e, without(&e->index[0], m->dim), without(&e->index[1], m->dim));
+	return e_reindexed(m->arena, e, m->of);
 }
 
 static bool may_merge(Merge *m, const Nest *n)
@@ -60,9 +56,10 @@ static bool may_merge(Merge *m, const Nest *n)
 static void merge_pair(Merge *m, Nest *n)
 {
 	int d = m->dim;
+	merged_dims(m, n);
 	for (int k = 0; k < n->nload + n->nstore; k++) {
 		Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
-		for (int i = 0; i < x->buffer->rank; i++) x->at[i].a = without(&x->at[i].a, d);
+		for (int i = 0; i < x->buffer->rank; i++) x->at[i].a = affine_subst(&x->at[i].a, m->of);
 	}
 	for (int k = 0; k < n->nstore; k++)
 		n->store[k].value = expr_rewrite(m->arena, n->store[k].value, rewrite_leaf, m);

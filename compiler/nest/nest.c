@@ -147,3 +147,19 @@ uint32_t nest_store_loads(const Nest *n)
 	for (int k = 0; k < n->nstore; k++) loads |= expr_loads(n->store[k].value);
 	return loads;
 }
+
+Product nest_product(const Nest *n)
+{
+	Product c = {0};
+	if (n->nacc != 1 || n->acc[0].combine != COMBINE_SUM) return c;
+	const Expr *e = n->acc[0].update;
+	if (e->kind != E_ADD) return c;
+	const Expr *product = e->arg[0]->kind == E_ACC ? e->arg[1] : e->arg[0];
+	if (product->kind != E_MUL || product->arg[0]->kind != E_LOAD ||
+	    product->arg[1]->kind != E_LOAD)
+		return c;
+	c.load[0] = product->arg[0]->id;
+	c.load[1] = product->arg[1]->id;
+	c.is = c.load[0] != c.load[1];
+	return c;
+}

@@ -185,8 +185,8 @@ Expr *e_select(Arena *a, Expr *condition, Expr *yes, Expr *no);
 Expr *e_call(Arena *a, Function fn, Expr *x, Expr *y);
 Expr *e_hash(Arena *a, int seed_load, uint64_t key, Affine element);
 bool expr_uses_load(const Expr *e, int load);
-/* e, which has indices, with others. */
-Expr *e_reindexed(Arena *a, const Expr *e, Affine first, Affine second);
+/* e, which has indices, over other dims. */
+Expr *e_reindexed(Arena *a, const Expr *e, const Affine *of_dim);
 /* A copy in which `leaf` may replace a node (return NULL to keep it). */
 Expr *expr_rewrite(Arena *a, const Expr *e, Expr *(*leaf)(void *self, const Expr *e), void *self);
 /* Calls visit for each node until it returns false; false when it did. */
@@ -271,6 +271,22 @@ void nest_form(const Nest *n, Text *out);
 /* NULL, or what is wrong with it: dims out of range, reduction dim in a store, quotient
  * without its guard, accumulator used before it is declared. */
 const char *nest_verify(Arena *a, const Nest *n);
+
+/* Updates acc + load * load, one accumulator: convolution in every variant, its gradients, dense.
+ */
+typedef struct {
+	bool is;
+	int load[2];
+} Product;
+
+Product nest_product(const Nest *n);
+
+/* --- take.c -------------------------------------------------------------------------------- */
+
+/* Adds from's accumulators to `to`, or its stores, and what they load. `of`: from's dims over to's.
+ * acc: what is stored for each of from's accumulators; NULL: to's of the same number. */
+void nest_take_sums(Nest *to, const Nest *from, const Affine *of);
+void nest_take_stores(Nest *to, const Nest *from, const Affine *of, Expr *const *acc);
 
 /* --- fuse.c -------------------------------------------------------------------------------- */
 

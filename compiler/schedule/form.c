@@ -18,28 +18,11 @@ bool stores_use(const Nest *n, ExprKind kind)
 	return false;
 }
 
-/* acc + load * load, one accumulator. */
-Contraction product_of(const Nest *n)
-{
-	Contraction c = {0};
-	if (n->nacc != 1 || n->acc[0].combine != COMBINE_SUM) return c;
-	const Expr *e = n->acc[0].update;
-	if (e->kind != E_ADD) return c;
-	const Expr *product = e->arg[0]->kind == E_ACC ? e->arg[1] : e->arg[0];
-	if (product->kind != E_MUL || product->arg[0]->kind != E_LOAD ||
-	    product->arg[1]->kind != E_LOAD)
-		return c;
-	c.load[0] = product->arg[0]->id;
-	c.load[1] = product->arg[1]->id;
-	c.is = c.load[0] != c.load[1];
-	return c;
-}
-
-Contraction contraction_of(const Nest *n)
+Product contraction_of(const Nest *n)
 {
 	for (int d = 0; d < n->ndim; d++)
-		if (n->dim[d].reduce && n->dim[d].extent > 1) return product_of(n);
-	return (Contraction){0};
+		if (n->dim[d].reduce && n->dim[d].extent > 1) return nest_product(n);
+	return (Product){0};
 }
 
 bool access_moves(const Access *x, int dim)
@@ -63,7 +46,7 @@ int access_position(const Access *x, int dim)
 
 int image_dim(const Nest *n)
 {
-	Contraction c = contraction_of(n);
+	Product c = contraction_of(n);
 	for (int d = 0; d < n->ndim && c.is; d++) {
 		bool leads = n->dim[d].reduce;
 		for (int k = 0; k < 2; k++) leads &= access_position(&n->load[c.load[k]], d) == 0;
@@ -210,7 +193,7 @@ static int channel_votes(const Nest *n, int d)
  * each lane is a part of the sum. */
 int summed_lanes(const Nest *n)
 {
-	Contraction c = contraction_of(n);
+	Product c = contraction_of(n);
 	for (int d = 0; d < n->ndim && c.is; d++) {
 		bool channel = false, good = n->dim[d].reduce && n->dim[d].extent >= CHANNEL_BLOCK;
 		for (int k = 0; k < n->nload && good; k++) {

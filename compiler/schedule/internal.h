@@ -10,12 +10,6 @@ enum { CHANNEL_BLOCK = 16, NARROW_BLOCK = 8, PLAIN_CHANNELS = 4, PRODUCT_STRIP =
 /* Of so many channels, how many lie side by side; see layout.c. */
 int64_t channel_block(int64_t channels);
 
-/* Accumulates sums of products of two loads: convolution in every variant, its gradients, dense. */
-typedef struct {
-	bool is;
-	int load[2];
-} Contraction;
-
 /* An index of x that mixes dims like digits of one number, (c*H + h)*W + w, becomes one index for
  * each digit: the copy has these as dims of its own. Returns the new rank; dim[i] is the old
  * position. */
@@ -46,8 +40,7 @@ void unmask_part(Arena *a, Part *p);
 bool writes_over(const Nest *n, const Buffer *x, const Buffer *y);
 
 /* form.c */
-Contraction product_of(const Nest *n);     /* over no more than one value, too */
-Contraction contraction_of(const Nest *n); /* a sum over some dim */
+Product contraction_of(const Nest *n); /* the product that n sums over some dim */
 bool access_moves(const Access *x, int dim);
 /* The position in x whose index is dim alone (times 1), else -1; other dims may add to it. */
 int access_position(const Access *x, int dim);
@@ -90,7 +83,7 @@ typedef struct {
 	int lanes;     /* of the target's vectors */
 	int lane;      /* the dim along them */
 	int64_t block; /* values of it that lie side by side */
-	Contraction contraction;
+	Product contraction;
 	int64_t unroll; /* channels summed in one piece of straight text */
 	Strides strides;
 	Departure departure;

@@ -135,7 +135,7 @@ static bool same_indices(const Access *x, const Access *y)
 
 bool matrix_product(const Nest *n, MatrixProduct *m)
 {
-	Contraction c = product_of(n);
+	Product c = nest_product(n);
 	int access[] = {c.load[0], c.load[1], n->nload};
 	if (!c.is || n->nguard || n->join) return false;
 	for (int k = 1; k < n->nstore; k++)

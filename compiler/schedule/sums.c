@@ -8,7 +8,7 @@
  * results are the same on any number of threads.
  *
  * needs: fused maps, since what becomes of a sum goes with the second nest.
- * checked by: nest_verify; test_schedule runs both forms. */
+ * checked by: verify_part; test_ops has sums that are long enough. */
 #include "internal.h"
 
 typedef struct {
@@ -17,15 +17,6 @@ typedef struct {
 	int dim;           /* one that is summed */
 	int64_t parts, by; /* of its values */
 } Sum;
-
-/* A nest being written in the words of another. */
-typedef struct {
-	Arena *arena;
-	const Nest *from;
-	Nest *to;
-	Affine of[NEST_DIMS]; /* from's dims */
-	int load[NEST_LOADS]; /* from's loads, -1: not there yet */
-} Rewrite;
 
 static bool is_plain_sum(const Nest *n)
 {
@@ -72,44 +63,22 @@ static bool find_parts(Sum *s)
 	return s->dim >= 0;
 }
 
-static int rewrite_load(Rewrite *r, int l)
+static Nest *begin(const Sum *s, const char *name)
 {
-	const Access *x = &r->from->load[l];
-	Index at[BUFFER_RANK];
-	if (r->load[l] >= 0) return r->load[l];
-	for (int i = 0; i < x->buffer->rank; i++) at[i] = index_of(affine_subst(&x->at[i].a, r->of));
-	return r->load[l] = nest_load(r->to, x->as, x->buffer, at);
+	Nest *n = nest_new(s->arena, name);
+	n->layer = s->nest->layer;
+	n->where = s->nest->where;
+	return n;
 }
 
-static Expr *rewrite_leaf(void *self, const Expr *e)
-{
-	Rewrite *r = self;
-	if (e->kind == E_LOAD) return e_load(r->arena, rewrite_load(r, e->id));
-	if (!e->index) return NULL;
-	Expr *copy = e_reindexed(
-	    r->arena, e, affine_subst(&e->index[0], r->of), affine_subst(&e->index[1], r->of));
-	if (e->kind == E_HASH) copy->id = rewrite_load(r, e->id);
-	return copy;
-}
-
-static Rewrite rewrite_new(Arena *a, const Nest *from, const char *name)
-{
-	Rewrite r = {.arena = a, .from = from, .to = nest_new(a, name)};
-	r.to->layer = from->layer;
-	r.to->where = from->where;
-	for (int l = 0; l < NEST_LOADS; l++) r.load[l] = -1;
-	return r;
-}
-
-/* The results' dims of s, which come first, behind what counts parts. Returns their number. */
-static int result_dims(const Sum *s, Rewrite *r, Affine *at)
+/* The dims of s that have results, in `to`; `at` are these alone. Returns their number. */
+static int result_dims(const Sum *s, Nest *to, Affine *of, Affine *at)
 {
 	int rank = 0;
 	for (int d = 0; d < s->nest->ndim; d++) {
 		const Dim *dim = &s->nest->dim[d];
 		if (dim->reduce) continue;
-		r->of[d] = affine_var(nest_dim(r->to, dim->name, dim->extent, false));
-		at[rank++] = r->of[d];
+		at[rank++] = of[d] = affine_var(nest_dim(to, dim->name, dim->extent, false));
 	}
 	return rank;
 }
@@ -117,45 +86,36 @@ static int result_dims(const Sum *s, Rewrite *r, Affine *at)
 /* Parts before results: a thread then has what lies together. */
 static Nest *part_sums(const Sum *s, Buffer *const *sum)
 {
-	Arena *a = s->arena;
 	const Nest *n = s->nest;
-	Rewrite r = rewrite_new(a, n, arena_printf(a, "%s_parts", n->name));
-	Affine at[BUFFER_RANK] = {affine_var(nest_dim(r.to, "part", s->parts, false))};
-	result_dims(s, &r, &at[1]);
+	Nest *to = begin(s, arena_printf(s->arena, "%s_parts", n->name));
+	Affine of[NEST_DIMS], at[BUFFER_RANK] = {affine_var(nest_dim(to, "part", s->parts, false))};
+	result_dims(s, to, of, &at[1]);
 	for (int d = 0; d < n->ndim; d++) {
 		if (!n->dim[d].reduce) continue;
 		int64_t extent = d == s->dim ? s->by : n->dim[d].extent;
-		r.of[d] = affine_var(nest_dim(r.to, n->dim[d].name, extent, true));
-		if (d == s->dim) r.of[d] = affine_add(r.of[d], affine_scale(at[0], s->by));
+		of[d] = affine_var(nest_dim(to, n->dim[d].name, extent, true));
+		if (d == s->dim) of[d] = affine_add(of[d], affine_scale(at[0], s->by));
 	}
-	for (int k = 0; k < n->nacc; k++)
-		nest_acc(r.to, 0, COMBINE_SUM, expr_rewrite(a, n->acc[k].update, rewrite_leaf, &r));
-	for (int k = 0; k < n->nacc; k++) nest_store(r.to, "sum", sum[k], at, e_acc(a, k));
-	return r.to;
+	nest_take_sums(to, n, of);
+	for (int k = 0; k < n->nacc; k++) nest_store(to, "sum", sum[k], at, e_acc(s->arena, k));
+	return to;
 }
 
 static Nest *whole_sums(const Sum *s, Buffer *const *sum)
 {
 	Arena *a = s->arena;
-	const Nest *n = s->nest;
-	Rewrite r = rewrite_new(a, n, n->name);
-	Affine at[BUFFER_RANK];
+	Nest *to = begin(s, s->nest->name);
+	Affine of[NEST_DIMS], at[BUFFER_RANK];
 	Index from[BUFFER_RANK];
-	int rank = result_dims(s, &r, at);
-	from[0] = index_of(affine_var(nest_dim(r.to, "part", s->parts, true)));
+	int rank = result_dims(s, to, of, at);
+	from[0] = index_of(affine_var(nest_dim(to, "part", s->parts, true)));
 	for (int i = 0; i < rank; i++) from[i + 1] = index_of(at[i]);
-	for (int k = 0; k < n->nacc; k++) {
-		Expr *part = e_load(a, nest_load(r.to, "sum", sum[k], from));
-		nest_acc(r.to, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, k), part));
+	for (int k = 0; k < s->nest->nacc; k++) {
+		Expr *part = e_load(a, nest_load(to, "sum", sum[k], from));
+		nest_acc(to, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, k), part));
 	}
-	for (int k = 0; k < n->nstore; k++) {
-		const Access *to = &n->store[k].to;
-		Affine place[BUFFER_RANK];
-		for (int i = 0; i < to->buffer->rank; i++) place[i] = affine_subst(&to->at[i].a, r.of);
-		nest_store(
-		    r.to, to->as, to->buffer, place, expr_rewrite(a, n->store[k].value, rewrite_leaf, &r));
-	}
-	return r.to;
+	nest_take_stores(to, s->nest, of, NULL);
+	return to;
 }
 
 /* Their shape: parts, then the results' dims. false: too many. */

@@ -237,40 +237,8 @@ Source winograd_images(Winograd *w)
 
 /* --- the end: the convolution's own stores over other dims --------------------------------- */
 
-typedef struct {
-	Arena *arena;
-	const Affine *of; /* the old nest's dims */
-	int load[NEST_LOADS];
-	Expr *sum;
-} Rename;
-
-static Expr *renamed_leaf(void *self, const Expr *e)
-{
-	Rename *r = self;
-	if (e->kind == E_ACC) return r->sum;
-	if (e->kind == E_LOAD) return e_load(r->arena, r->load[e->id]);
-	if (e->kind != E_INDEX && e->kind != E_TABLE) return NULL;
-	return e_reindexed(
-	    r->arena, e, affine_subst(&e->index[0], r->of), affine_subst(&e->index[1], r->of));
-}
-
 void winograd_stores(Winograd *w, Nest *n, Expr *sum, const Affine *of)
 {
-	const Nest *old = w->f.nest;
-	Rename r = {.arena = w->arena, .of = of, .sum = sum};
-	for (int l = 0; l < old->nload; l++) {
-		const Access *x = &old->load[l];
-		Index at[BUFFER_RANK];
-		if (load_in_update(old, l)) continue;
-		for (int i = 0; i < x->buffer->rank; i++)
-			at[i] = (Index){affine_subst(&x->at[i].a, of), x->at[i].q};
-		r.load[l] = nest_load(n, x->as, x->buffer, at);
-	}
-	for (int k = 0; k < old->nstore; k++) {
-		const Access *x = &old->store[k].to;
-		Affine at[BUFFER_RANK];
-		for (int i = 0; i < x->buffer->rank; i++) at[i] = affine_subst(&x->at[i].a, of);
-		nest_store(
-		    n, x->as, x->buffer, at, expr_rewrite(w->arena, old->store[k].value, renamed_leaf, &r));
-	}
+	Expr *const acc[] = {sum};
+	nest_take_stores(n, w->f.nest, of, acc);
 }
