@@ -70,15 +70,15 @@ def conditions(results):
     real = ", peers before all other work (--realtime)" if all(r.found["realtime"] for r in results) else ""
     quiet = sorted(r.quiet for r in results)
     bad = sum(q < report.QUIET for q in quiet)
-    shared = sum(bool(r.found.get("shared")) for r in results)
+    count = sum(bool(r.found.get("shared")) for r in results)
+    shared = f", and in {count} two processors shared a core in each try of some turn" if count else ""
     error = max(max(r.found["errors"].values()) for r in results)
     lost = [f"{name} in {r.row.key}" for r in results for name in r.found["lost"]]
     idle = max(r.found["others"] for r in results)
     return (f"Measured on {report.distinct(r.found['machine'] for r in results)}, with {versions}; cnnc's C by "
             f"{report.distinct(r.found['cc'] for r in results)}. Medians of {rounds} rounds{real}. We had "
             f"{100 * quiet[0]:.0f} to {100 * quiet[-1]:.0f} % of the processors, less than "
-            f"{100 * report.QUIET:.0f} % in {bad} of {len(quiet)} rows; in {shared} two "
-            f"processors shared a core all the time; peers that waited took at most "
+            f"{100 * report.QUIET:.0f} % in {bad} of {len(quiet)} rows{shared}; peers that waited took at most "
             f"{100 * idle:.0f} % of one. Results are at most {error:.1e} of the largest away from "
             f"PyTorch's in double." + f" No answer came from {', '.join(lost)}." * bool(lost))
 
