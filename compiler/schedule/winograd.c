@@ -193,14 +193,6 @@ static void put_tiles(Winograd *w, Tiling t, int *groups)
 
 enum { TILES = 36 };
 
-/* Some 32 tiles a turn: enough for registers and for each use of U to pay, few enough to stay near.
- * Four to eight tasks, each with memory of its own. */
-static Tiling tiling_of(const Found *f, int64_t first, int64_t high)
-{
-	enum { MEMORY = 8 << 20, LEAST = 4 };
-	return winograd_tiling(f, first, high, TILES, MEMORY, LEAST);
-}
-
 /* All tiles in one turn. */
 static Tiling whole_of(const Found *f, Tiling t)
 {
@@ -209,6 +201,20 @@ static Tiling whole_of(const Found *f, Tiling t)
 	t.tasks = t.turns = t.bands = 1;
 	t.over_images = false;
 	return t;
+}
+
+/* Some 32 tiles a turn: enough for registers and for each use of U to pay, few enough to stay near.
+ * Four to eight tasks, each with memory of its own. Where U does not stay near, and turns would
+ * fetch more of it than all tiles are, these are one turn. */
+static Tiling tiling_of(const Found *f, int64_t first, int64_t high)
+{
+	enum { MEMORY = 8 << 20, LEAST = 4, NEAR = 1 << 20, WHOLE = 20 << 20 };
+	const Nest *n = f->nest;
+	int64_t in = n->dim[f->in].extent, out = n->dim[f->out].extent, all = POINTS * POINTS;
+	Tiling t = winograd_tiling(f, first, high, TILES, MEMORY, LEAST);
+	int64_t tiles = n->dim[f->image].extent * high * t.wide, turns = t.tasks * t.turns * t.bands;
+	int64_t filters = 4 * all * in * out, bytes = 4 * all * (in + out) * tiles;
+	return filters > NEAR && turns * filters > bytes && bytes <= WHOLE ? whole_of(f, t) : t;
 }
 
 /* Where the filters of all channels are larger than all tiles, and made for this one use, turns are
@@ -225,7 +231,7 @@ static bool by_channels(Winograd *w, int64_t high, int *groups)
 	Tiling turns = all;
 	w->t = all;
 	if (w->part->kind == ENTRY_INFER || tiles > out) return false;
-	if (!winograd_channel_turns(w, block, &turns) || turns.tasks < LEAST) return false;
+	if (!winograd_channel_turns(w, block, 4 * POINTS * POINTS * tiles * in, &turns) || turns.tasks < LEAST) return false;
 	make_matrices(w);
 	w->group = 0;
 	w->x = winograd_images(w);

@@ -100,8 +100,9 @@ void winograd_begin_group(Winograd *w, Tiling t, int *groups);
 Nest *winograd_begin_turn(Winograd *w, const char *name);
 void winograd_put(Winograd *w, Nest *n, const char *what); /* as the next step, in w->group */
 /* Turns over blocks of the outputs' channels, of which one of 16 takes `block` bytes: as many as
- * stay in the cache. false: there are no such blocks. */
-bool winograd_channel_turns(const Winograd *w, int64_t block, Tiling *t);
+ * stay in the cache, or are no larger than the `tiles` bytes that each turn reads again, if four
+ * tasks are left. false: there are no such blocks. */
+bool winograd_channel_turns(const Winograd *w, int64_t block, int64_t tiles, Tiling *t);
 Affine winograd_mixed(int high, int64_t factor, int low);
 Affine winograd_turn(const Winograd *w);
 Affine winograd_image(const Winograd *w, int i);

@@ -55,15 +55,19 @@ Tiling winograd_tiling(
 	return t;
 }
 
-bool winograd_channel_turns(const Winograd *w, int64_t block, Tiling *t)
+bool winograd_channel_turns(const Winograd *w, int64_t block, int64_t tiles, Tiling *t)
 {
 	enum { NEAR = 768 << 10, MEMORY = 4 << 20, LEAST = 4, TASKS = 8 };
-	int64_t out = winograd_extent(w, w->f.out);
+	int64_t out = winograd_extent(w, w->f.out), blocks = out / CHANNEL_BLOCK, part, tasks;
 	if (out % CHANNEL_BLOCK) return false;
-	int64_t part = winograd_divisor(out / CHANNEL_BLOCK, MAX(NEAR / block, 1));
-	int64_t turns = out / CHANNEL_BLOCK / part;
-	t->tasks = winograd_divisor(turns, MIN(TASKS, MAX(MEMORY / (block * part), LEAST)));
-	t->turns = turns / t->tasks;
+	int64_t near = MAX(NEAR / block, 1), most = MAX(near, MIN(tiles / block, blocks / LEAST));
+	do {
+		part = winograd_divisor(blocks, most);
+		tasks = winograd_divisor(blocks / part, MIN(TASKS, MAX(MEMORY / (block * part), LEAST)));
+		most = part - 1;
+	} while (part > near && tasks < LEAST);
+	t->tasks = tasks;
+	t->turns = blocks / part / tasks;
 	t->bands = 1;
 	t->channels = part * CHANNEL_BLOCK;
 	return true;

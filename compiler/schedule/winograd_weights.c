@@ -171,8 +171,9 @@ static void put_few(Winograd *w, int *groups)
 	winograd_put_source(w, &w->x);
 	winograd_put_source(w, &dy);
 	int64_t block = 4 * CHANNEL_BLOCK * POINTS * (POINTS + w->f.taps) * w->x.channels;
+	int64_t read = 4 * POINTS * POINTS * w->x.channels * tiles_of(&w->f, &w->t);
 	w->t = (Tiling){.tasks = 1, .turns = 1, .bands = 1};
-	winograd_channel_turns(w, block, &w->t);
+	winograd_channel_turns(w, block, read, &w->t);
 	winograd_begin_group(w, w->t, groups);
 	int64_t shape[] = {POINTS * POINTS, winograd_channels(w), w->x.channels};
 	w->products = winograd_turned(w, "c d e/16 e%16", COUNT(shape), shape);
