@@ -1,8 +1,9 @@
 /* ahead: what is asked for before it is needed, once for each cache line.
  *
  * A load that begins a line asks for the one that lies `prefetch` elements further on. Where turns
- * of the innermost loop walk along a line, as over the channels of a block, it is asked for before
- * that loop. What is early is asked for at the start of a tile, as far ahead. */
+ * of the innermost loop walk along lines, as over the channels of a block, each turn asks for some
+ * of these, or all are asked for before that loop. What is early is asked for at the start of a
+ * tile, as far ahead. */
 #include "internal.h"
 
 static int64_t line_of(const Kernel *k) { return k->target->cache_line / (k->is_double ? 8 : 4); }
@@ -15,12 +16,19 @@ static void print_ask(Scope *s, const Access *x, const Address *a)
 	text_add(s->out, ");\n");
 }
 
-/* Another turn of the innermost loop asks for the same line: a window's taps pass over it. */
+/* Another turn of the innermost loop asks for the same line: a window's taps pass over it. Or it is
+ * that of another block of channels, which no turn comes to. That was measured to pay where turns
+ * go from line to line; not where they step over lines, nor with windows, whose taps and channels
+ * pass over the same pixels again and again: there the first block is all that is asked for. */
 static bool asked_by_turns(const Point *p, const Address *a, int64_t step)
 {
+	const Scope *s = p->s;
+	bool all = step == line_of(s->k) && !s->k->nest->nguard;
 	for (int i = 0; i < p->loads->n && step; i++) {
 		const Address *before = &p->loads->at[i].address;
-		if (key_same(&before->key, &a->key) && (before->c - a->c) % step == 0) return true;
+		int64_t way = before->c - a->c, turns = way / step;
+		if (!key_same(&before->key, &a->key) || way % step) continue;
+		if (!all || MAX(turns, -turns) < s->turns[s->depth - 1]) return true;
 	}
 	return false;
 }
@@ -48,30 +56,74 @@ static Address address_in_turn(
 	return address_of(s, x, sub, t->lane_var);
 }
 
-static void ask_for(Scope *s, const Tile *t, const Tree *loop, const Access *x)
+/* The lines that turns of a loop walk along, each as its first turn begins in it. */
+enum { MOST_LINES = 64 };
+
+static int lines_of(const Scope *s, const Tile *t, const Tree *loop, const Access *x, Address *list)
 {
-	enum { MOST = 64 };
-	int64_t line = line_of(s->k), asked[MOST];
+	int64_t line = line_of(s->k);
 	int n = 0;
-	for (int i = 0; i < t->instances && n < MOST; i++) {
+	for (int i = 0; i < t->instances && n < MOST_LINES; i++) {
 		Address a = address_in_turn(s, t, loop, x, i, 0);
 		bool known = false;
-		for (int k = 0; k < n; k++) known |= asked[k] == floor_div(a.c, line);
+		for (int k = 0; k < n; k++) known |= floor_div(list[k].c, line) == floor_div(a.c, line);
 		if (known) continue;
 		Address next = address_in_turn(s, t, loop, x, i, 1);
 		int64_t step = next.c - a.c;
-		if (!key_same(&a.key, &next.key) || step <= 0 || step >= line) continue;
-		asked[n++] = floor_div(a.c, line);
-		print_ask(s, x, &a);
+		if (key_same(&a.key, &next.key) && step > 0 && step < line) list[n++] = a;
 	}
+	return n;
+}
+
+/* What is asked for all at once waits for what the first-level cache can have on its way, some 16
+ * lines; so turns ask for a few each where the lines are evenly apart. Of how many, 0: before the
+ * loop. There may be some more of them than are needed. */
+static int64_t lines_of_turn(const Address *list, int n, int64_t turns)
+{
+	int64_t each = (n - 1) / turns + 1;
+	if (n < 2 || turns < 2 || (each * turns - n) * 3 > n) return 0;
+	for (int i = 1; i < n; i++) {
+		if (!key_same(&list[i].key, &list[0].key) || list[i].nquotient) return 0;
+		if (list[i].c - list[i - 1].c != list[1].c - list[0].c) return 0;
+	}
+	return list[0].nquotient ? 0 : each;
+}
+
+/* Loads that are asked for ahead of this loop's turns. */
+static bool asks_ahead(const Scope *s, const Tree *loop)
+{
+	return line_of(s->k) > 0 && loop->kid.n == 1 && loop->kid.at[0]->kind == TREE_LEAF;
 }
 
 void ask_before_loop(Scope *s, const Tile *t, const Tree *loop)
 {
 	const Nest *n = s->k->nest;
-	if (line_of(s->k) < 1 || loop->kid.n != 1 || loop->kid.at[0]->kind != TREE_LEAF) return;
-	for (int k = 0; k < n->nload; k++)
-		if (n->load[k].prefetch) ask_for(s, t, loop, &n->load[k]);
+	Address list[MOST_LINES];
+	for (int l = 0; l < n->nload && asks_ahead(s, loop); l++) {
+		if (!n->load[l].prefetch) continue;
+		int lines = lines_of(s, t, loop, &n->load[l], list);
+		if (lines_of_turn(list, lines, loop->count)) continue;
+		for (int i = 0; i < lines; i++) print_ask(s, &n->load[l], &list[i]);
+	}
+}
+
+void ask_in_loop(Scope *s, const Tile *t, const Tree *loop)
+{
+	const Nest *n = s->k->nest;
+	Address list[MOST_LINES];
+	for (int l = 0; l < n->nload && asks_ahead(s, loop); l++) {
+		if (!n->load[l].prefetch) continue;
+		int lines = lines_of(s, t, loop, &n->load[l], list);
+		int64_t each = lines_of_turn(list, lines, loop->count);
+		for (int64_t i = 0; i < each; i++) {
+			Address a = list[0];
+			int64_t apart = list[1].c - a.c;
+			Affine turn = affine_scale(affine_var(s->depth - 1), each * apart);
+			a.key.form = affine_add(a.key.form, turn);
+			a.c += i * apart;
+			print_ask(s, &n->load[l], &a);
+		}
+	}
 }
 
 void ask_lines(Scope *s, const Access *x, const Address *at, int n)

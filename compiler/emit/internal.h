@@ -138,6 +138,7 @@ typedef struct {
 	int depth; /* loops around this place */
 	char loop[LOOP_DEPTH][32];
 	int dim[LOOP_DEPTH];
+	int64_t turns[LOOP_DEPTH];
 	int indent;
 	Offsets local, root; /* carried by loops; parameters */
 	Keys need;           /* what the text since the last loop began stands on */
@@ -260,7 +261,9 @@ void partial_end(Scope *s, const Tile *t);
 void tile_print(Scope *s, const Tree *tile, bool alone);
 void accumulator_name(const Tile *t, int acc, int instance, char room[48]);
 void print_reduction(Scope *s, const Tile *t);
-void ask_before_loop(Scope *s, const Tile *t, const Tree *loop); /* ahead.c */
+/* ahead.c: before the loop begins, and first in its body */
+void ask_before_loop(Scope *s, const Tile *t, const Tree *loop);
+void ask_in_loop(Scope *s, const Tile *t, const Tree *loop);
 
 /* --- unique.c: the kernels of a program, equal ones once ----------------------------------- */
 

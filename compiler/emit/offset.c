@@ -287,6 +287,7 @@ LoopText loop_begin(Scope *s, const Tree *loop, const char *block)
 	if (s->depth == LOOP_DEPTH) bug("nest %s: loops too deep", s->k->nest->name);
 	s->need = (Keys){0};
 	s->dim[s->depth] = loop->dim;
+	s->turns[s->depth] = loop->count;
 	name_loop(s, loop->dim);
 	l.depth = l.var = s->depth++;
 	s->k->cost->stack += (int64_t)sizeof(void *);
