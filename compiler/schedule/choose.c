@@ -13,7 +13,7 @@ typedef struct {
 	const Nest *nest;
 	const Target *target;
 	int lanes;
-	bool whole;
+	bool whole, waits;
 	Departure departure;
 	Scheduled **at;
 	int n, most;
@@ -30,7 +30,10 @@ static Scheduled *attempt(Candidates *l, const Choice *c)
 	arena_reset(l->scratch);
 	Scheduled *made = tree_build(l->scratch, c->nest, &c->s, &l->error);
 	if (made) l->error = check_all(l->scratch, made);
-	return made && !l->error ? tree_copy(l->arena, made) : NULL;
+	if (!made || l->error) return NULL;
+	made = tree_copy(l->arena, made);
+	if (!l->waits) made->nest = ask_ahead(l->arena, l->nest, l->target);
+	return made;
 }
 
 /* Updates that the text spells out, over all tiles: what the unroll budget counts. A tile costs as
@@ -140,10 +143,11 @@ static bool try_vectors(Candidates *l, Strides strides)
 	Choice flat = probe;
 	if (flat_row(&flat)) return offer(l, &flat);
 	for (int v = 0; v < COUNT(vectors); v++)
-		for (int64_t unroll = 4; unroll; unroll /= 4) {
+		for (int64_t unroll = 4; unroll; unroll /= 2) {
 			Choice c = probe;
 			int64_t width = vectors[v] * lanes, extent = n->dim[c.lane].extent;
-			int64_t most = c.target->registers > 16 ? 2 * CHANNEL_BLOCK : CHANNEL_BLOCK;
+			int64_t most = CHANNEL_BLOCK;
+			if (c.target->registers > 16) most = sums_wide(&c) ? WIDE_BLOCK : 2 * CHANNEL_BLOCK;
 			bool three = vectors[v] == 3;
 			if (three && extent != width) continue; /* else a vector would stand alone */
 			if ((width > most && !three) || (width > c.block && c.block < CHANNEL_BLOCK)) continue;
@@ -189,11 +193,11 @@ static void list_vectors(Candidates *l)
 
 /* The first candidate; else one with too much text, else loops in order. NULL, with *error set:
  * some other limit. */
-static Scheduled *choose(Arena *a, Arena *scratch, const Nest *n, const Target *t, int lanes,
-    bool whole, const char **error)
+static Scheduled *choose(
+    Arena *a, const Decisions *d, const Nest *n, const Target *t, int lanes, const char **error)
 {
 	Scheduled *made = NULL;
-	Candidates l = {a, scratch, n, t, lanes, whole, .at = &made, .most = 1};
+	Candidates l = {a, d->scratch, n, t, lanes, d->whole, d->waits, .at = &made, .most = 1};
 	int64_t pieces = phase_pieces(n);
 	list_vectors(&l);
 	if (!made) made = l.large;
@@ -275,7 +279,8 @@ static void record(Decisions *d, const Scheduled *s, const char *key)
 }
 
 /* The given decision for this nest, if there is one and it is good. */
-static Scheduled *follow(Arena *a, const Nest *n, Decisions *d, const char *key)
+static Scheduled *follow(
+    Arena *a, const Nest *n, const Target *target, Decisions *d, const char *key)
 {
 	for (int i = 0; i < d->item.n && d->item.at[i].where.line; i++) {
 		struct Decision *item = &d->item.at[i];
@@ -286,6 +291,7 @@ static Scheduled *follow(Arena *a, const Nest *n, Decisions *d, const char *key)
 		if (!item->fault) made = tree_build(a, n, &s, &item->fault);
 		if (made) item->fault = check_all(a, made);
 		item->taken = made && !item->fault;
+		if (item->taken && !d->waits) made->nest = ask_ahead(a, n, target);
 		return item->taken ? made : NULL;
 	}
 	return NULL;
@@ -344,10 +350,10 @@ static bool schedule_step(
 	for (int t = 0; t < ntarget; t++) {
 		const char *error;
 		key[t] = schedule_key(a, n, target[t]);
-		Scheduled *made = follow(a, n, d, key[t]);
+		Scheduled *made = follow(a, n, target[t], d, key[t]);
 		given[t] = made != NULL;
 		int lanes = lanes_of(target[t], is_double);
-		if (!made) made = choose(a, d->scratch, n, target[t], lanes, d->whole, &error);
+		if (!made) made = choose(a, d, n, target[t], lanes, &error);
 		if (!made) {
 			report(d, n, error);
 			return false;
@@ -359,14 +365,19 @@ static bool schedule_step(
 	return true;
 }
 
-/* The trees of a nest of the same form, over this step's own buffers. */
-static void copy_trees(Arena *a, Step *step, const Step *of, int ntarget)
+/* The trees of a nest of the same form, over this step's own buffers. A target may have borrowed
+ * that of a narrower one. */
+static void copy_trees(Arena *a, Step *step, const Step *of, const Target *const *target,
+    int ntarget, const Decisions *d)
 {
 	step->macs = of->macs;
-	for (int t = 0; t < ntarget; t++) {
+	for (int t = ntarget - 1; t >= 0; t--) {
+		for (int u = t + 1; u < ntarget; u++)
+			if (of->tree[u] == of->tree[t]) step->tree[t] = step->tree[u];
+		if (step->tree[t]) continue;
 		Scheduled *s = NEW(a, Scheduled);
 		*s = *of->tree[t];
-		s->nest = step->nest;
+		s->nest = d->waits ? step->nest : ask_ahead(a, step->nest, target[t]);
 		step->tree[t] = s;
 	}
 }
@@ -382,12 +393,11 @@ void schedule_part(
 	for (int i = 0; i < p->step.n; i++) {
 		Step *step = &p->step.at[i];
 		step->nest = merge_dims(a, flatten_map(a, step->nest));
-		if (!d->waits) step->nest = ask_ahead(a, step->nest);
 		form.len = 0;
 		nest_form(step->nest, &form);
 		const Step *of = map_get(&d->made, form.data, form.len);
 		if (of) {
-			copy_trees(a, step, of, ntarget);
+			copy_trees(a, step, of, target, ntarget, d);
 			continue;
 		}
 		if (!schedule_step(a, step, target, ntarget, is_double, d)) return;

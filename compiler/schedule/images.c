@@ -16,12 +16,29 @@ typedef struct {
 	int64_t images, rows; /* rows 0: all of them */
 } Chunking;
 
+static int other_load(const Choice *c, int x)
+{
+	return c->contraction.load[0] == x ? c->contraction.load[1] : c->contraction.load[0];
+}
+
+/* Of an operand, less what windows step over. */
+static int64_t bytes_of(const Choice *c, int load)
+{
+	const Access *x = &c->nest->load[load];
+	int64_t points = 1;
+	for (int d = 0; d < c->nest->ndim; d++)
+		if (access_moves(x, d) && !mul_fits(points, c->nest->dim[d].extent, &points))
+			return 4 * x->buffer->size;
+	return 4 * MIN(points, x->buffer->size);
+}
+
 /* The largest step that a summed dim makes in an operand: a strided window passes over rows. */
 static int64_t stride_of(const Choice *c)
 {
 	int64_t stride = 1;
 	for (int k = 0; k < 2; k++) {
 		const Access *x = &c->nest->load[c->contraction.load[k]];
+		if (bytes_of(c, c->contraction.load[k]) < 4 * x->buffer->size) continue;
 		for (int d = 0; d < c->nest->ndim; d++)
 			for (int i = 0; i < x->buffer->rank && c->nest->dim[d].reduce; i++)
 				stride = MAX(stride, affine_k(&x->at[i].a, d));
@@ -29,19 +46,12 @@ static int64_t stride_of(const Choice *c)
 	return MIN(stride, 8);
 }
 
-static int other_load(const Choice *c, int x)
+/* A block of channels of each operand fits the first-level cache, of lanes so many; windows that
+ * step pass over more pixels of one than there are of the other. What is summed must be stored as
+ * it is. false: one chunk is all, or the second-level cache holds it anyway. */
+static bool find_chunks(const Choice *c, int64_t lane_block, Chunking *k)
 {
-	return c->contraction.load[0] == x ? c->contraction.load[1] : c->contraction.load[0];
-}
-
-static int64_t bytes_of(const Choice *c, int load) { return 4 * c->nest->load[load].buffer->size; }
-
-/* A block of channels of each operand fits the first-level cache; windows that step pass over more
- * pixels of one than there are of the other. What is summed must be stored as it is. false: one
- * chunk is all, or the second-level cache holds it anyway. */
-static bool find_chunks(const Choice *c, Chunking *k)
-{
-	enum { POINTS = 224, LEAST_BYTES = 400 * 1024 };
+	enum { POINTS = 224, LANES = 2 * CHANNEL_BLOCK, LEAST_BYTES = 400 * 1024 };
 	const Nest *n = c->nest;
 	int x = broadcast_load(c);
 	int64_t points = 1, row_points = 1;
@@ -57,9 +67,13 @@ static bool find_chunks(const Choice *c, Chunking *k)
 		points *= n->dim[d].extent;
 	}
 	int64_t stride = stride_of(c), most = 2 * POINTS / (1 + stride * stride);
+	most = most * LANES / MAX(lane_block, LANES);
 	most = MAX(c->departure.chunks < 0 ? most / 2 : most << c->departure.chunks, 1);
 	k->images = MIN(MAX(1, most / points), n->dim[k->image].extent);
-	if (k->row >= 0 && points > 2 * most) k->rows = MAX(1, most / row_points);
+	if (k->row >= 0 && 2 * points > 3 * most) {
+		int64_t rows = n->dim[k->row].extent, parts = (rows - 1) / MAX(1, most / row_points) + 1;
+		k->rows = (rows - 1) / parts + 1;
+	}
 	return k->rows || k->images < n->dim[k->image].extent;
 }
 
@@ -123,10 +137,22 @@ static int task_loop(Choice *c, int64_t lane_block, const Share *share, int nsha
 	return -1;
 }
 
+/* Four vectors for a few values of the other operand's channels, if these alone share them. */
+bool sums_wide(const Choice *c)
+{
+	Chunking k;
+	int x = broadcast_load(c), across = x < 0 ? -1 : across_dim(c, x);
+	if (c->whole || across < 0 || lane_extent(c) % WIDE_BLOCK || !find_chunks(c, WIDE_BLOCK, &k))
+		return false;
+	for (int d = 0; d < c->nest->ndim; d++)
+		if (is_space(c, d) && d != c->lane && d != across && !moves_both(c, d)) return false;
+	return true;
+}
+
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
 {
 	Chunking k;
-	if (c->whole || !find_chunks(c, &k)) return false;
+	if (c->whole || !find_chunks(c, lane_block, &k)) return false;
 	for (int d = 0; d < c->nest->ndim; d++)
 		if (is_space(c, d) && moves_both(c, d)) outer_loop(c, d, false);
 	int done = task_loop(c, lane_block, share, nshare);
@@ -215,7 +241,7 @@ static const Nest *ask_for_moved(Arena *a, const Nest *n, const Choice *c)
  * pixels: a tile takes a few of each block of channels, no stream that a processor would see. So is
  * what the sums are stored with, as a residual is. Distances were measured: 1x1 convolutions that
  * step over every other pixel take a fifth less when they ask for blocks. */
-const Nest *ask_ahead(Arena *a, const Nest *n)
+const Nest *ask_ahead(Arena *a, const Nest *n, const Target *t)
 {
 	enum { AHEAD_WEIGHTS = 512, LEAST_WEIGHTS = 1 << 20, AHEAD_PIXELS = 8 };
 	Choice c = {.nest = n, .contraction = contraction_of(n), .lane = lane_dim(n)};
@@ -223,7 +249,8 @@ const Nest *ask_ahead(Arena *a, const Nest *n)
 	if (x < 0) return n;
 	Chunking k;
 	MatrixProduct m;
-	bool images = find_chunks(&c, &k);
+	int64_t block = t->registers > 16 && sums_wide(&c) ? WIDE_BLOCK : CHANNEL_BLOCK;
+	bool images = find_chunks(&c, block, &k);
 	int w = other_load(&c, x);
 	if (!images && image_dim(n) >= 0) return ask_for_moved(a, n, &c);
 	Nest *copy = nest_copy(a, n);

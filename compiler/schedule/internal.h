@@ -5,7 +5,13 @@
 #include "../program/internal.h"
 #include "schedule.h"
 
-enum { CHANNEL_BLOCK = 16, NARROW_BLOCK = 8, PLAIN_CHANNELS = 4, PRODUCT_STRIP = 128 };
+enum {
+	CHANNEL_BLOCK = 16,
+	NARROW_BLOCK = 8,
+	WIDE_BLOCK = 64,
+	PLAIN_CHANNELS = 4,
+	PRODUCT_STRIP = 128
+};
 
 /* Of so many channels, how many lie side by side; see layout.c. */
 int64_t channel_block(int64_t channels);
@@ -105,6 +111,7 @@ enum { LEAST_STREAM = 400 << 10 };
 
 /* images.c: the outer loops of a sum over images; false: it is none, or a small one. */
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
+bool sums_wide(const Choice *c); /* its tiles have four vectors, where registers are many */
 /* product.c: those of a product with a matrix that sums up its rows; false: it is none. */
 bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
 /* One that moves its matrix by a sum over images; false: it is none. */
@@ -112,7 +119,7 @@ bool moved_row(Choice *c);
 /* Shares of one that sums up along its rows. */
 int product_shares(const Choice *c, const MatrixProduct *m, int64_t room, Share *share);
 /* n, with prefetches where they pay. */
-const Nest *ask_ahead(Arena *a, const Nest *n);
+const Nest *ask_ahead(Arena *a, const Nest *n, const Target *t);
 
 /* rows.c: parts of a schedule. */
 void row_line(Choice *c, LineKind kind, int dim, int64_t by);

@@ -231,7 +231,9 @@ static bool by_channels(Winograd *w, int64_t high, int *groups)
 	Tiling turns = all;
 	w->t = all;
 	if (w->part->kind == ENTRY_INFER || tiles > out) return false;
-	if (!winograd_channel_turns(w, block, 4 * POINTS * POINTS * tiles * in, &turns) || turns.tasks < LEAST) return false;
+	if (!winograd_channel_turns(w, block, 4 * POINTS * POINTS * tiles * in, &turns) ||
+	    turns.tasks < LEAST)
+		return false;
 	make_matrices(w);
 	w->group = 0;
 	w->x = winograd_images(w);
