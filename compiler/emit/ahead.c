@@ -3,8 +3,10 @@
  * A load that begins a line asks for the one that lies `prefetch` elements further on. Where turns
  * of the innermost loop walk along lines, as over the channels of a block, each turn asks for some
  * of these, or all are asked for before that loop. What is early is asked for at the start of a
- * tile, as far ahead. */
+ * tile, as far ahead, or in turns of its outermost loop. */
 #include "internal.h"
+
+#include <stdlib.h>
 
 static int64_t line_of(const Kernel *k) { return k->target->cache_line / (k->is_double ? 8 : 4); }
 
@@ -75,21 +77,60 @@ static int lines_of(const Scope *s, const Tile *t, const Tree *loop, const Acces
 	return n;
 }
 
-/* What is asked for all at once waits for what the first-level cache can have on its way, some 16
- * lines; so turns ask for a few each where the lines are evenly apart. Of how many, 0: before the
- * loop. There may be some more of them than are needed. */
-static int64_t lines_of_turn(const Address *list, int n, int64_t turns)
+/* So many lines, evenly apart. */
+typedef struct {
+	Address first;
+	int64_t apart;
+	int n;
+} Lines;
+
+enum { MOST_GROUPS = 8 };
+
+static int compare_places(const void *x, const void *y)
 {
-	int64_t each = (n - 1) / turns + 1;
-	if (n < 2 || turns < 2 || (each * turns - n) * 3 > n) return 0;
-	for (int i = 1; i < n; i++) {
-		if (!key_same(&list[i].key, &list[0].key) || list[i].nquotient) return 0;
-		if (list[i].c - list[i - 1].c != list[1].c - list[0].c) return 0;
-	}
-	return list[0].nquotient ? 0 : each;
+	int64_t a = ((const Address *)x)->c, b = ((const Address *)y)->c;
+	return (a > b) - (a < b);
 }
 
-/* Loads that are asked for ahead of this loop's turns. */
+/* The list, which is sorted by it, in groups; 0: there is no such order in it. */
+static int group_lines(Address *list, int n, Lines *group)
+{
+	int groups = 0;
+	for (int i = 0; i < n; i++)
+		if (!key_same(&list[i].key, &list[0].key) || list[i].nquotient) return 0;
+	qsort(list, (size_t)n, sizeof *list, compare_places);
+	for (int i = 0; i < n; groups++) {
+		if (groups == MOST_GROUPS || i + 1 == n) return 0;
+		Lines *g = &group[groups];
+		*g = (Lines){.first = list[i], .apart = list[i + 1].c - list[i].c, .n = 1};
+		for (i++; i < n && list[i].c - list[i - 1].c == g->apart; i++) g->n++;
+	}
+	return groups;
+}
+
+/* What is asked for all at once waits for what the first-level cache can have on its way, some 16
+ * lines; so turns of a loop ask for a few each, and for some more than are needed in the end.
+ * Returns the groups, 0: all at once. */
+static int lines_by_turns(Address *list, int n, int64_t turns, Lines *group)
+{
+	int64_t asked = 0;
+	int groups = turns < 2 ? 0 : group_lines(list, n, group);
+	for (int i = 0; i < groups; i++) asked += ((group[i].n - 1) / turns + 1) * turns;
+	return (asked - n) * 3 > n ? 0 : groups;
+}
+
+static void ask_in_turn(Scope *s, const Access *x, const Lines *group, int groups, int64_t turns)
+{
+	for (int i = 0; i < groups; i++) {
+		int64_t each = (group[i].n - 1) / turns + 1;
+		Affine turn = affine_scale(affine_var(s->depth - 1), each * group[i].apart);
+		Address a = group[i].first;
+		a.key.form = affine_add(a.key.form, turn);
+		for (int64_t k = 0; k < each; k++, a.c += group[i].apart) print_ask(s, x, &a);
+	}
+}
+
+/* Whether loads are asked for ahead of this loop's turns. */
 static bool asks_ahead(const Scope *s, const Tree *loop)
 {
 	return line_of(s->k) > 0 && loop->kid.n == 1 && loop->kid.at[0]->kind == TREE_LEAF;
@@ -99,10 +140,11 @@ void ask_before_loop(Scope *s, const Tile *t, const Tree *loop)
 {
 	const Nest *n = s->k->nest;
 	Address list[MOST_LINES];
+	Lines group[MOST_GROUPS];
 	for (int l = 0; l < n->nload && asks_ahead(s, loop); l++) {
 		if (!n->load[l].prefetch) continue;
 		int lines = lines_of(s, t, loop, &n->load[l], list);
-		if (lines_of_turn(list, lines, loop->count)) continue;
+		if (lines_by_turns(list, lines, loop->count, group)) continue;
 		for (int i = 0; i < lines; i++) print_ask(s, &n->load[l], &list[i]);
 	}
 }
@@ -111,29 +153,52 @@ void ask_in_loop(Scope *s, const Tile *t, const Tree *loop)
 {
 	const Nest *n = s->k->nest;
 	Address list[MOST_LINES];
+	Lines group[MOST_GROUPS];
 	for (int l = 0; l < n->nload && asks_ahead(s, loop); l++) {
 		if (!n->load[l].prefetch) continue;
 		int lines = lines_of(s, t, loop, &n->load[l], list);
-		int64_t each = lines_of_turn(list, lines, loop->count);
-		for (int64_t i = 0; i < each; i++) {
-			Address a = list[0];
-			int64_t apart = list[1].c - a.c;
-			Affine turn = affine_scale(affine_var(s->depth - 1), each * apart);
-			a.key.form = affine_add(a.key.form, turn);
-			a.c += i * apart;
-			print_ask(s, &n->load[l], &a);
-		}
+		int groups = lines_by_turns(list, lines, loop->count, group);
+		ask_in_turn(s, &n->load[l], group, groups, loop->count);
 	}
 }
 
-void ask_lines(Scope *s, const Access *x, const Address *at, int n)
+/* --- what is early ------------------------------------------------------------------------- */
+
+/* The outermost loop of a tile's reduction, if it is alone. */
+static const Tree *whole_loop(const Tile *t)
+{
+	const Tree *kid = t->tree->kid.n == 1 ? t->tree->kid.at[0] : NULL;
+	return kid && kid->kind == TREE_LOOP ? kid : NULL;
+}
+
+static int early_lines(const Scope *s, const Tile *t, const Access *x, Address *list)
 {
 	int64_t line = line_of(s->k);
-	for (int i = 0; i < n && line > 0; i++) {
+	int n = 0;
+	for (int i = 0; i < t->instances && n < MOST_LINES && line > 0; i++) {
+		Address a;
+		if (!stored_place(s, t, i, x, &a)) continue;
 		bool known = false;
-		for (int k = 0; k < i && !known; k++)
-			known = key_same(&at[k].key, &at[i].key) &&
-			        floor_div(at[k].c, line) == floor_div(at[i].c, line);
-		if (!known) print_ask(s, x, &at[i]);
+		for (int k = 0; k < n && !known; k++)
+			known = key_same(&list[k].key, &a.key) &&
+			        floor_div(list[k].c, line) == floor_div(a.c, line);
+		if (!known) list[n++] = a;
+	}
+	return n;
+}
+
+void ask_early(Scope *s, const Tile *t, const Tree *loop)
+{
+	const Nest *n = t->k->nest;
+	const Tree *whole = whole_loop(t);
+	Address list[MOST_LINES];
+	Lines group[MOST_GROUPS];
+	for (int l = 0; l < n->nload; l++) {
+		const Access *x = &n->load[l];
+		if (!x->early || (loop && loop != whole)) continue;
+		int lines = early_lines(s, t, x, list);
+		int groups = lines_by_turns(list, lines, whole ? whole->count : 0, group);
+		if (loop) ask_in_turn(s, x, group, groups, loop->count);
+		for (int i = 0; i < lines && !groups && !loop; i++) print_ask(s, x, &list[i]);
 	}
 }

@@ -236,7 +236,6 @@ enum { BIND_NONE, BIND_OR, BIND_AND, BIND_COMPARE, BIND_ADD, BIND_MUL, BIND_UNAR
 /* --- ahead.c: prefetches; below, of what a tile's innermost loop will walk along ------------ */
 
 void ask_at_load(Point *p, const Access *x, const Address *a);
-void ask_lines(Scope *s, const Access *x, const Address *at, int n); /* one ask for each line */
 
 /* --- tile.c, leaf.c ------------------------------------------------------------------------ */
 
@@ -248,6 +247,7 @@ typedef struct {
 	int nreg, instances;
 	int lane_var;              /* -1: no vectors */
 	bool lane_reduces;         /* the lanes are of a reduction dim */
+	bool asks_early;           /* its sums are whole, and stored with what is early */
 	Vec(const Tree *) partial; /* loops each turn of which is a sum of its own: partial.c */
 } Tile;
 
@@ -264,6 +264,11 @@ void print_reduction(Scope *s, const Tile *t);
 /* ahead.c: before the loop begins, and first in its body */
 void ask_before_loop(Scope *s, const Tile *t, const Tree *loop);
 void ask_in_loop(Scope *s, const Tile *t, const Tree *loop);
+/* What the sums are stored with, which comes from far away while they are made: at the start of a
+ * tile (NULL), or in a loop of it. */
+void ask_early(Scope *s, const Tile *t, const Tree *loop);
+/* Where x lies for what an instance stores; false: another instance stores for it. */
+bool stored_place(const Scope *s, const Tile *t, int instance, const Access *x, Address *a);
 
 /* --- unique.c: the kernels of a program, equal ones once ----------------------------------- */
 

@@ -439,6 +439,7 @@ static void print_node(
 	ask_before_loop(s, t, node);
 	LoopText loop = loop_begin(s, node, NULL);
 	ask_in_loop(s, t, node);
+	if (t->asks_early) ask_early(s, t, node);
 	bool apart = partial_at(t, node);
 	if (apart) partial_begin(s, t);
 	print_list(s, t, node->kid.at, node->kid.n, given, true);

@@ -278,21 +278,13 @@ static void print_stores(Scope *s, const Tile *t)
 	s->k->cost->stack += bytes * loads.n;
 }
 
-/* What the sums are stored with comes from far away while they are made. */
-static void print_early(Scope *s, const Tile *t)
+bool stored_place(const Scope *s, const Tile *t, int instance, const Access *x, Address *a)
 {
-	const Nest *n = t->k->nest;
-	Address *at = NEWS(t->k->arena, Address, t->instances);
-	for (int l = 0; l < n->nload; l++) {
-		int count = 0;
-		for (int i = 0; i < t->instances && n->load[l].early; i++) {
-			Affine sub[NEST_DIMS];
-			if (leader_of(t, i) != i) continue;
-			store_dims(t, i, sub);
-			at[count++] = address_of(s, &n->load[l], sub, store_lanes(t));
-		}
-		ask_lines(s, &n->load[l], at, count);
-	}
+	Affine sub[NEST_DIMS];
+	if (leader_of(t, instance) != instance) return false;
+	store_dims(t, instance, sub);
+	*a = address_of(s, x, sub, store_lanes(t));
+	return true;
 }
 
 /* --- the whole ----------------------------------------------------------------------------- */
@@ -309,7 +301,7 @@ static bool stores_raw(const Nest *n)
 static void print_body(Scope *s, const Tile *t, bool chunked)
 {
 	const Nest *n = t->k->nest;
-	if (!chunked) print_early(s, t);
+	if (t->asks_early) ask_early(s, t, NULL);
 	for (int k = 0; k < n->nacc; k++) print_init(s, t, k);
 	if (chunked && !adds_up(n)) print_resume(s, t);
 	if (n->nacc) print_reduction(s, t);
@@ -446,6 +438,7 @@ void tile_print(Scope *s, const Tree *tree, bool alone)
 		return;
 	}
 	int nchunk = k->nest->nacc ? tile_chunks(k->tree, tree, chunk) : 0;
+	t.asks_early = nchunk == 0;
 	Text *body = &k->pool->body, *text = &k->pool->text;
 	body->len = text->len = 0;
 	Scope f = {.k = k, .is_tile = true, .outer = s->depth, .depth = s->depth, .indent = 1};
