@@ -37,7 +37,9 @@ LIB      := $(BUILD)/libcnnc.a
 RT       := $(BUILD)/libcnnc_rt.a
 HELP     := $(BUILD)/libtests.a
 CNNC     := $(BUILD)/cnnc
-TESTS    := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
+# Those that take longest begin first, so that none is left alone at the end.
+LONG     := $(patsubst %,$(BUILD)/tests/%,test_ops test_entries test_winograd test_reference test_aarch64)
+TESTS    := $(LONG) $(filter-out $(LONG),$(TEST_SRC:tests/%.c=$(BUILD)/tests/%))
 BENCHES  := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/bench/%)
 FUZZERS  := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 ALL_SRC  := $(LIB_SRC) compiler/main.c $(RT_SRC) $(TEST_SRC) $(HELP_SRC) $(BENCH_SRC) $(BENCH_HELP) $(FUZZ_SRC)
