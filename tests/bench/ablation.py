@@ -7,7 +7,7 @@
 
 A network is compiled as always, and once more for each thing left out or put in; all take turns on one thread. What
 they compute is compared first, as in bench.py. Training is measured with more than one image. Stages that no option
-of cnnc leaves out are left out by the program `variant`. Rows are kept in BUILD/bench/ablation.json.
+of cnnc leaves out are left out by the program `variant`. Rows are kept in BUILD/bench/ablation-VECTORS.json.
 """
 import concurrent.futures
 import os
@@ -25,7 +25,6 @@ import session
 from session import BENCH, BUILD, ROOT, say
 
 NETWORKS = "lenet", "googlenet", "resnet50"
-MARKS = "<!-- ablation: made by make ablation -->\n", "<!-- end -->\n"
 BOTH = cases.KINDS
 
 
@@ -148,7 +147,7 @@ def text(results):
 
 def write(results):
     """Rewrites the page's part."""
-    session.rewrite(ROOT / "docs/benchmarks.md", MARKS, text(results))
+    session.rewrite(ROOT / "docs/benchmarks.md", "ablation", text(results))
 
 
 def options():
@@ -161,7 +160,7 @@ def options():
 def main():
     args, good = options(), True
     rows = [r for r in cases.rows(args.what, args.network, args.batch, [1]) if r.kind == "infer" or r.batch > 1]
-    store = session.Store(BENCH / "ablation.json")
+    store = session.Store(BENCH / session.named("ablation.json"))
     whole = args.network == list(NETWORKS) and not (args.what or args.batch or args.missing or args.report)
     if args.missing:
         rows = [r for r in rows if r.key not in store.rows or quiet(store.rows[r.key]) < report.QUIET]

@@ -17,7 +17,7 @@ Two threads wait for each other hundreds of times a call; where anything else ru
 multiplies, most of all for PyTorch. --realtime, as root, lets peers run before all other work. --missing measures
 only rows that have not been kept, or that had less than 90 % of the processors when they were.
 
-Rows are kept in BUILD/bench/results.json, in the place of older ones, and all that were kept are printed. Without a
+Rows are kept in BUILD/bench/results-VECTORS.json, in the place of older ones, and all that were kept are printed. Without a
 filter, or with --write, the tables and the figure in docs/ are made of them. --report measures nothing.
 BUILD is the build folder. PYTHON_BENCH names a Python with the peers' packages; without it one is made there.
 """
@@ -170,7 +170,7 @@ def main():
     if not rows:
         parser.error("no row is left of the filter")
     filtered = args.what or args.network or args.batch or args.threads or args.peers or args.missing
-    store = session.Store(BENCH / "results.json")
+    store = session.Store(BENCH / session.named("results.json"))
     if args.missing:
         rows = [r for r in rows if not settled(r, store.rows.get(r.key))]
     good = args.report or measure(rows, store, args)

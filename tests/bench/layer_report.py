@@ -6,8 +6,6 @@ import report
 import session
 
 EVEN = 0.95  # of the best peer's speed: what is not slower
-MARKS = "<!-- layers: made by make bench-kernels -->\n", "<!-- end -->\n"
-PAGE = "layers.md"
 
 
 class Result:
@@ -130,5 +128,6 @@ counted; *processors* is the part of the processors that we got, in the worst of
 
 def write(docs, results, networks):
     """Rewrites the page's part, and the page of all layers."""
-    session.rewrite(docs / "benchmarks.md", MARKS, f"{text(results, networks)}\nAll layers are in `docs/{PAGE}`.\n")
-    (docs / PAGE).write_text(HEAD + conditions(results) + "\n\n" + details(results, networks))
+    page = session.named("layers.md")
+    session.rewrite(docs / "benchmarks.md", "layers", f"{text(results, networks)}\nAll layers are in `docs/{page}`.\n")
+    (docs / page).write_text(HEAD + conditions(results) + "\n\n" + details(results, networks))

@@ -11,7 +11,7 @@ into their layouts and out of them are not timed. ONNX Runtime runs a graph of o
 since it has no other way. Before anything is timed, whole results are compared with PyTorch's in double: beyond 1e-4
 of the largest there is no row.
 
-Rows are kept in BUILD/bench/layers.json. Other options are as in bench.py.
+Rows are kept in BUILD/bench/layers-VECTORS.json. Other options are as in bench.py.
 """
 import concurrent.futures
 import os
@@ -153,7 +153,7 @@ def main():
     if not rows:
         sys.exit("layers: no row is left of the filter")
     whole = set(rows) == set(layer_cases.rows(every)) and not (args.peers or args.report)
-    store = session.Store(BENCH / "layers.json")
+    store = session.Store(BENCH / session.named("layers.json"))
     if args.missing:
         rows = [r for r in rows if not settled(r, store.rows.get(r.key))]
     good = args.report or not rows or measure(rows, store, args)

@@ -9,7 +9,6 @@ import session
 TITLES = {"infer": "Inference", "train": "A training step"}
 SMALL = "lenet", "resnet20"  # the other networks are for photographs
 QUIET = 0.9  # of the processors; with less, a row is not to be trusted
-MARKS = "<!-- networks: made by make bench -->\n", "<!-- end -->\n"
 
 
 class Result:
@@ -171,18 +170,19 @@ def text(rows):
     for kind in cases.KINDS:
         of = [r for r in results if r.row.kind == kind]
         if of:
-            out += [f"### {TITLES[kind]}", times_table(of)]
+            out += [f"#### {TITLES[kind]}", times_table(of)]
             out += ["Geometric means:", means(of)] if any(r.best for r in of) else []
         if of and kind == "train":
-            out += ["### Memory of training", memory(of), *memory_mean(of)]
+            out += ["#### Memory of training", memory(of), *memory_mean(of)]
     return "\n\n".join(out) + "\n"
 
 
 def write(docs, rows):
     """Rewrites the page and the figure."""
-    figure = "![Times of the best peers, divided by cnnc's](benchmarks.svg)"
-    session.rewrite(docs / "benchmarks.md", MARKS, f"{figure}\n\n{text(rows)}")
+    picture = session.named("benchmarks.svg")
+    figure = f"![Times of the best peers, divided by cnnc's]({picture})"
+    session.rewrite(docs / "benchmarks.md", "networks", f"{figure}\n\n{text(rows)}")
     results = [r for r in (Result(row, found) for row, found in rows.items()) if r.best]
     groups = [(TITLES[kind], [(f"{r.row.of.title}, batch {r.row.batch}", r.row.threads, r.ratio)
                               for r in results if r.row.kind == kind]) for kind in cases.KINDS]
-    (docs / "benchmarks.svg").write_text(plot.bars([g for g in groups if g[1]]))
+    (docs / picture).write_text(plot.bars([g for g in groups if g[1]]))

@@ -47,12 +47,13 @@ def options(description, rounds, seconds):
     return parser
 
 
-def rewrite(path, marks, text):
-    """Puts text between a page's two marks."""
-    page, pattern = path.read_text(), re.escape(marks[0]) + ".*?" + re.escape(marks[1])
+def rewrite(path, what, text):
+    """Puts text between a page's two marks, which are there for each kind of vectors."""
+    first, last = f"<!-- {what}, {vectors()} -->\n", "<!-- end -->\n"
+    page, pattern = path.read_text(), re.escape(first) + ".*?" + re.escape(last)
     if not re.search(pattern, page, re.S):
-        sys.exit(f"{path} has no place for the tables")
-    path.write_text(re.sub(pattern, lambda _: marks[0] + text + marks[1], page, count=1, flags=re.S))
+        sys.exit(f"{path} has no place for the tables: {first}{last}")
+    path.write_text(re.sub(pattern, lambda _: first + text + last, page, count=1, flags=re.S))
 
 
 def floats(path):
@@ -177,7 +178,8 @@ def commit():
     return "" if git.returncode else f" ({git.stdout.strip()})"
 
 
-def machine():
+def processor():
+    """What Linux says of the first processor."""
     fields = {}
     try:
         for line in open("/proc/cpuinfo"):
@@ -185,9 +187,24 @@ def machine():
             fields.setdefault(key.strip(), value.strip())
     except OSError:
         pass
+    return fields
+
+
+def vectors():
+    """The widest vectors of this machine: what its rows are kept by, and have tables of their own for."""
+    flags = processor().get("flags", "").split()
+    return "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else platform.machine()
+
+
+def named(name):
+    """A file's name with the machine's vectors in it."""
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem}-{vectors().lower().replace('-', '')}{dot}{ending}"
+
+
+def machine():
+    fields = processor()
     name = fields.get("model name", "unknown")
     if "cpu family" in fields:
         name += f" (family {fields['cpu family']}, model {fields['model']})"
-    flags = fields.get("flags", "").split()
-    vectors = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else platform.machine()
-    return f"{os.cpu_count()} processors {name}, {vectors}, {platform.system()}"
+    return f"{os.cpu_count()} processors {name}, {vectors()}, {platform.system()}"
