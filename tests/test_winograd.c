@@ -15,8 +15,8 @@
 static const double float_gate = 1e-5; /* of the largest output */
 
 /* Forward: whole and ragged tiles, channels that fill no block, many images, few rows at a time, a
- * last row of tiles apart, channels in turns, both sizes of taps, both ways round, and pads of all
- * kinds. */
+ * last row of tiles apart, channels in turns, all tiles at once as the filters are large, both
+ * sizes of taps, both ways round, and pads of all kinds. */
 static const char *const forward[] = {
     "x=1x16x12x12 w=16x16x3x3 b=16 | out=16 kernel=3 pad=1",
     "x=2x24x13x11 w=40x24x3x3 b=40 | out=40 kernel=3 pad=1",
@@ -30,6 +30,7 @@ static const char *const forward[] = {
     "x=4x16x10x10 w=32x16x5x5 b=32 | out=32 kernel=5 flip=true",
     "x=1x20x14x13 w=64x20x3x3 b=64 | out=64 kernel=3 pad=1",
     "x=2x32x6x8 w=96x32x5x5 b=96 | out=96 kernel=5 pad=2",
+    "x=4x88x13x14 w=88x88x3x3 b=88 | out=88 kernel=3 pad=1",
 };
 
 static const char *const by_data[] = {
