@@ -130,35 +130,24 @@ static void ask_in_turn(Scope *s, const Access *x, const Lines *group, int group
 	}
 }
 
-/* Whether loads are asked for ahead of this loop's turns. */
-static bool asks_ahead(const Scope *s, const Tree *loop)
+/* Before a loop of so many turns, or inside of it. */
+static void ask_lines(Scope *s, const Access *x, Address *list, int n, int64_t turns, bool inside)
 {
-	return line_of(s->k) > 0 && loop->kid.n == 1 && loop->kid.at[0]->kind == TREE_LEAF;
+	Lines group[MOST_GROUPS];
+	int groups = lines_by_turns(list, n, turns, group);
+	if (inside) ask_in_turn(s, x, group, groups, turns);
+	for (int i = 0; i < n && !groups && !inside; i++) print_ask(s, x, &list[i]);
 }
 
-void ask_before_loop(Scope *s, const Tile *t, const Tree *loop)
+void ask_at_loop(Scope *s, const Tile *t, const Tree *loop, bool inside)
 {
 	const Nest *n = s->k->nest;
 	Address list[MOST_LINES];
-	Lines group[MOST_GROUPS];
-	for (int l = 0; l < n->nload && asks_ahead(s, loop); l++) {
+	if (line_of(s->k) < 1 || loop->kid.n != 1 || loop->kid.at[0]->kind != TREE_LEAF) return;
+	for (int l = 0; l < n->nload; l++) {
 		if (!n->load[l].prefetch) continue;
 		int lines = lines_of(s, t, loop, &n->load[l], list);
-		if (lines_by_turns(list, lines, loop->count, group)) continue;
-		for (int i = 0; i < lines; i++) print_ask(s, &n->load[l], &list[i]);
-	}
-}
-
-void ask_in_loop(Scope *s, const Tile *t, const Tree *loop)
-{
-	const Nest *n = s->k->nest;
-	Address list[MOST_LINES];
-	Lines group[MOST_GROUPS];
-	for (int l = 0; l < n->nload && asks_ahead(s, loop); l++) {
-		if (!n->load[l].prefetch) continue;
-		int lines = lines_of(s, t, loop, &n->load[l], list);
-		int groups = lines_by_turns(list, lines, loop->count, group);
-		ask_in_turn(s, &n->load[l], group, groups, loop->count);
+		ask_lines(s, &n->load[l], list, lines, loop->count, inside);
 	}
 }
 
@@ -192,13 +181,11 @@ void ask_early(Scope *s, const Tile *t, const Tree *loop)
 	const Nest *n = t->k->nest;
 	const Tree *whole = whole_loop(t);
 	Address list[MOST_LINES];
-	Lines group[MOST_GROUPS];
+	if (!t->asks_early || (loop && loop != whole)) return;
 	for (int l = 0; l < n->nload; l++) {
 		const Access *x = &n->load[l];
-		if (!x->early || (loop && loop != whole)) continue;
+		if (!x->early) continue;
 		int lines = early_lines(s, t, x, list);
-		int groups = lines_by_turns(list, lines, whole ? whole->count : 0, group);
-		if (loop) ask_in_turn(s, x, group, groups, loop->count);
-		for (int i = 0; i < lines && !groups && !loop; i++) print_ask(s, x, &list[i]);
+		ask_lines(s, x, list, lines, whole ? whole->count : 0, loop != NULL);
 	}
 }

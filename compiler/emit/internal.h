@@ -262,10 +262,9 @@ void tile_print(Scope *s, const Tree *tile, bool alone);
 void accumulator_name(const Tile *t, int acc, int instance, char room[48]);
 void print_reduction(Scope *s, const Tile *t);
 /* ahead.c: before the loop begins, and first in its body */
-void ask_before_loop(Scope *s, const Tile *t, const Tree *loop);
-void ask_in_loop(Scope *s, const Tile *t, const Tree *loop);
+void ask_at_loop(Scope *s, const Tile *t, const Tree *loop, bool inside);
 /* What the sums are stored with, which comes from far away while they are made: at the start of a
- * tile (NULL), or in a loop of it. */
+ * tile (NULL), or in its outermost loop. */
 void ask_early(Scope *s, const Tile *t, const Tree *loop);
 /* Where x lies for what an instance stores; false: another instance stores for it. */
 bool stored_place(const Scope *s, const Tile *t, int instance, const Access *x, Address *a);

@@ -436,10 +436,10 @@ static void print_node(
 		print_leaf(s, t, node, given, alone);
 		return;
 	}
-	ask_before_loop(s, t, node);
+	ask_at_loop(s, t, node, false);
 	LoopText loop = loop_begin(s, node, NULL);
-	ask_in_loop(s, t, node);
-	if (t->asks_early) ask_early(s, t, node);
+	ask_at_loop(s, t, node, true);
+	ask_early(s, t, node);
 	bool apart = partial_at(t, node);
 	if (apart) partial_begin(s, t);
 	print_list(s, t, node->kid.at, node->kid.n, given, true);

@@ -301,7 +301,7 @@ static bool stores_raw(const Nest *n)
 static void print_body(Scope *s, const Tile *t, bool chunked)
 {
 	const Nest *n = t->k->nest;
-	if (t->asks_early) ask_early(s, t, NULL);
+	ask_early(s, t, NULL);
 	for (int k = 0; k < n->nacc; k++) print_init(s, t, k);
 	if (chunked && !adds_up(n)) print_resume(s, t);
 	if (n->nacc) print_reduction(s, t);
