@@ -142,12 +142,12 @@ static bool try_vectors(Candidates *l, Strides strides)
 	if (probe.lane < 0) return false;
 	Choice flat = probe;
 	if (flat_row(&flat)) return offer(l, &flat);
+	int64_t most = l->target->registers > 16 ? 2 * CHANNEL_BLOCK : CHANNEL_BLOCK;
+	if (sums_wide(&probe)) most = WIDE_BLOCK;
 	for (int v = 0; v < COUNT(vectors); v++)
 		for (int64_t unroll = 4; unroll; unroll /= 2) {
 			Choice c = probe;
 			int64_t width = vectors[v] * lanes, extent = n->dim[c.lane].extent;
-			int64_t most = CHANNEL_BLOCK;
-			if (c.target->registers > 16) most = sums_wide(&c) ? WIDE_BLOCK : 2 * CHANNEL_BLOCK;
 			bool three = vectors[v] == 3;
 			if (three && extent != width) continue; /* else a vector would stand alone */
 			if ((width > most && !three) || (width > c.block && c.block < CHANNEL_BLOCK)) continue;

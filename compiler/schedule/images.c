@@ -137,10 +137,12 @@ static int task_loop(Choice *c, int64_t lane_block, const Share *share, int nsha
 	return -1;
 }
 
-/* Four vectors for a few values of the other operand's channels, if these alone share them. */
+/* Vectors of 64 bytes: four of them for a few values of the other operand's channels, if these
+ * alone share them. */
 bool sums_wide(const Choice *c)
 {
 	Chunking k;
+	if (c->target->vector_bytes < WIDE_BLOCK) return false;
 	int x = broadcast_load(c), across = x < 0 ? -1 : across_dim(c, x);
 	if (c->whole || across < 0 || lane_extent(c) % WIDE_BLOCK || !find_chunks(c, WIDE_BLOCK, &k))
 		return false;
@@ -244,12 +246,12 @@ static const Nest *ask_for_moved(Arena *a, const Nest *n, const Choice *c)
 const Nest *ask_ahead(Arena *a, const Nest *n, const Target *t)
 {
 	enum { AHEAD_WEIGHTS = 512, LEAST_WEIGHTS = 1 << 20, AHEAD_PIXELS = 8 };
-	Choice c = {.nest = n, .contraction = contraction_of(n), .lane = lane_dim(n)};
+	Choice c = {.nest = n, .target = t, .contraction = contraction_of(n), .lane = lane_dim(n)};
 	int x = c.lane < 0 ? -1 : broadcast_load(&c);
 	if (x < 0) return n;
 	Chunking k;
 	MatrixProduct m;
-	int64_t block = t->registers > 16 && sums_wide(&c) ? WIDE_BLOCK : CHANNEL_BLOCK;
+	int64_t block = sums_wide(&c) ? WIDE_BLOCK : CHANNEL_BLOCK;
 	bool images = find_chunks(&c, block, &k);
 	int w = other_load(&c, x);
 	if (!images && image_dim(n) >= 0) return ask_for_moved(a, n, &c);

@@ -111,7 +111,7 @@ enum { LEAST_STREAM = 400 << 10 };
 
 /* images.c: the outer loops of a sum over images; false: it is none, or a small one. */
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
-bool sums_wide(const Choice *c); /* its tiles have four vectors, where registers are many */
+bool sums_wide(const Choice *c); /* one whose tiles have four vectors */
 /* product.c: those of a product with a matrix that sums up its rows; false: it is none. */
 bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
 /* One that moves its matrix by a sum over images; false: it is none. */

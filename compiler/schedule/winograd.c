@@ -19,8 +19,9 @@
  *   y[n,oc,m row + k,ow] = sum over a of A[k,a] Z[a,row,ow,oc]            and what was fused
  *
  * From R on they are a group: a few rows of tiles, or the tiles of a few images, go through all of
- * them before the next ones do, so that R, V, M and Z stay in the cache. F and U depend on weights
- * alone and go to `pack` in inference. Where they are made for one use and tiles are few, V is made
+ * them before the next ones do, so that R, V, M and Z stay in the cache; where U is large, fetching
+ * it for each of them costs more, and all tiles go at once. F and U depend on weights alone and go
+ * to `pack` in inference. Where they are made for one use and tiles are few, V is made
  * whole, and it is blocks of the outputs' channels that go through F, U, M and Z.
  *
  * Rounding. The rows of B, G and A (m = 4) add up, by absolute values, to at most 5.3, 1.4 and 8.2
