@@ -17,8 +17,8 @@ Two threads wait for each other hundreds of times a call; where anything else ru
 multiplies, most of all for PyTorch. --realtime, as root, lets peers run before all other work. --missing measures
 only rows that have not been kept, or that had less than 90 % of the processors when they were.
 
-Rows are kept in BUILD/bench/results-VECTORS.json, in the place of older ones, and all that were kept are printed. Without a
-filter, or with --write, the tables and the figure in docs/ are made of them. --report measures nothing.
+Rows are kept in BUILD/bench/results-VECTORS.json, in the place of older ones, and all that were kept are printed.
+Without a filter, or with --write, the tables and the figure in docs/ are made of them. --report measures nothing.
 BUILD is the build folder. PYTHON_BENCH names a Python with the peers' packages; without it one is made there.
 """
 import json

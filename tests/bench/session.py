@@ -48,11 +48,15 @@ def options(description, rounds, seconds):
 
 
 def rewrite(path, what, text):
-    """Puts text between a page's two marks, which are there for each kind of vectors."""
+    """Puts text between a page's two marks for this kind of vectors; without them, behind those of the others."""
     first, last = f"<!-- {what}, {vectors()} -->\n", "<!-- end -->\n"
     page, pattern = path.read_text(), re.escape(first) + ".*?" + re.escape(last)
     if not re.search(pattern, page, re.S):
-        sys.exit(f"{path} has no place for the tables: {first}{last}")
+        others = list(re.finditer(f"<!-- {what}, .*?" + re.escape(last), page, re.S))
+        if not others:
+            sys.exit(f"{path} has no place for the tables of {what}")
+        at = others[-1].end()
+        page = f"{page[:at]}\n### With {vectors()}\n\n{first}{last}{page[at:]}"
     path.write_text(re.sub(pattern, lambda _: first + text + last, page, count=1, flags=re.S))
 
 
