@@ -78,15 +78,17 @@ static void check(Spawn *s, const char *network, const char *target, size_t time
 
 static void pixels_are_asked_for_in_each_pass(void **state)
 {
-	enum { AVX512_PASSES = 64 / 32, AVX2_PASSES = 64 / 16 };
-	check(*state, pixels, "avx512", AVX512_PASSES);
-	check(*state, pixels, "avx2", AVX2_PASSES);
+	enum { WIDE_PASSES = 64 / 32, PASSES = 64 / 16 };
+	check(*state, pixels, "avx512", WIDE_PASSES);
+	check(*state, pixels, "avx2", PASSES);
+	check(*state, pixels, "x86-64", PASSES);
 }
 
 static void a_residual_is_asked_for_once(void **state)
 {
 	check(*state, residual, "avx512", 1);
 	check(*state, residual, "avx2", 1);
+	check(*state, residual, "x86-64", 1);
 }
 
 int main(void)

@@ -159,6 +159,45 @@ static void those_that_gain_are_chosen(void **state)
 	for (int i = 0; i < COUNT(plain_weights); i++) must_be_plain(f, "conv_dw", plain_weights[i]);
 }
 
+static const Step *step_named(const Part *p, const char *name)
+{
+	for (int s = 0; s < p->step.n; s++)
+		if (!strcmp(p->step.at[s].nest->name, name)) return &p->step.at[s];
+	fail_msg("there is no %s", name);
+	return NULL;
+}
+
+static int64_t extent_of(const Nest *n, const char *dim)
+{
+	for (int d = 0; d < n->ndim; d++)
+		if (!strcmp(n->dim[d].name, dim)) return n->dim[d].extent;
+	fail_msg("%s has no %s", n->name, dim);
+	return 0;
+}
+
+/* Filters larger than all tiles are fetched once: for 64 tiles in one turn, which 32 tiles of few
+ * channels are not. By weights, two blocks of channels share what a turn reads again. */
+static void turns_are_as_large_as_what_they_fetch(void **state)
+{
+	static const char few[] = "x=4x16x13x14 w=16x16x3x3 b=16 | out=16 kernel=3 pad=1";
+	static const char large[] = "x=4x88x13x14 w=88x88x3x3 b=88 | out=88 kernel=3 pad=1";
+	static const char weights[] = "x=4x256x14x14 dy=4x256x14x14 | kernel=3 pad=1";
+	Fixture *f = *state;
+	const char *op[] = {"conv", "conv", "conv_dw"}, *line[] = {few, large, weights};
+	const Step *step[3];
+	for (int i = 0; i < 3; i++) {
+		const OpCase *c = case_of(f->arena, op[i], line[i]);
+		step[i] = step_named(part_of(f->arena, c, FORM_FUSED, "case", f->target, TARGETS),
+		    i < 2 ? "wino" : "wino_sums");
+	}
+	assert_int_not_equal(step[0]->group, 0);
+	assert_int_equal(extent_of(step[0]->nest, "t"), 32);
+	assert_int_equal(step[1]->group, 0);
+	assert_int_equal(extent_of(step[1]->nest, "t"), 64);
+	assert_int_not_equal(step[2]->group, 0);
+	assert_int_equal(extent_of(step[2]->nest, "oc"), 32);
+}
+
 /* --- by the interpreter --------------------------------------------------------------------- */
 
 static void interpret(const Fixture *f, int i, Part *p, int target, double tolerance)
@@ -360,6 +399,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(those_that_gain_are_chosen),
+	    cmocka_unit_test(turns_are_as_large_as_what_they_fetch),
 	    cmocka_unit_test(numbers_are_the_same_in_double),
 	    cmocka_unit_test(numbers_are_the_same_by_tcc),
 	    cmocka_unit_test(numbers_are_the_same_by_compilers),
