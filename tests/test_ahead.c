@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-/* y is 3.2 MB; what else there is comes from near by. */
-enum { LINES = 256 * 56 * 56 * 4 / 64 };
+/* y is 3.2 MB, z of the first 0.8; what else there is comes from near by. */
+enum { LINES_OF_Y = 256 * 56 * 56 * 4 / 64, LINES_OF_Z = 64 * 56 * 56 * 4 / 64 };
 
 static const char pixels[] = "local x = image('x', 4, 56, 56)\n"
                              "local y = x:conv(param.a, 256, {kernel = 1}):relu()\n"
@@ -25,7 +25,29 @@ static const char residual[] =
     "return network{output = {\n"
     "  z = (z:conv(param.c, 256, {kernel = 1}) + y):relu():global_avg_pool()}}\n";
 
-/* Prints how many lines of work were asked for, and how often. */
+static const char chunks[] =
+    "local x = image('x', 4, 56, 56)\n"
+    "local y = x:conv(param.a, 64, {kernel = 1}):relu()\n"
+    "local z = y:conv(param.b, 64, {kernel = 1})\n"
+    "return network{output = {z = z:global_avg_pool()}, loss = (z * z):mean()}\n";
+
+static const char infers[] = "enum { SIZE = NET_INFER_B1_WORK };\n"
+                             "static int call(void *vars, void *packed, void *work)\n"
+                             "{\n"
+                             "	net_pack(vars, packed);\n"
+                             "	return net_infer_b1(packed, x, z, work, NULL);\n"
+                             "}\n";
+static const char trains[] =
+    "enum { SIZE = NET_GRADIENTS_B4_WORK };\n"
+    "static float grads[NET_WEIGHTS], loss;\n"
+    "static int call(void *vars, void *packed, void *work)\n"
+    "{\n"
+    "	(void)packed;\n"
+    "	return net_gradients_b4(vars, 0, 0, x, &loss, z, grads, work, NULL);\n"
+    "}\n";
+
+/* Prints how many lines of work were asked for, and how often: for what is written, for the first
+ * level of the cache, or past it. */
 static const char program[] =
     "#include <stddef.h>\n"
     "#include <stdint.h>\n"
@@ -33,62 +55,95 @@ static const char program[] =
     "#include <stdlib.h>\n"
     "static unsigned char *work, *seen;\n"
     "static size_t size, total;\n"
-    "static void note(const void *at)\n"
+    "static void note(const void *at, int store, int level)\n"
     "{\n"
+    "	if (store != STORES || level != LEVEL) return;\n"
     "	size_t place = (size_t)((uintptr_t)at - (uintptr_t)work);\n"
     "	if (place < size) total++, seen[place / 64] = 1;\n"
     "}\n"
-    "#define asked(at, ...) note(at)\n"
+    "#define asked(at, store, level) note(at, store, level)\n"
     "#include \"spied.c\"\n"
+    "static float x[4 * 4 * 56 * 56], z[64 * 56 * 56];\n"
+    "#include \"call.c\"\n"
     "int main(void)\n"
     "{\n"
-    "	size = (size_t)NET_INFER_B1_WORK;\n"
+    "	size = SIZE;\n"
     "	work = aligned_alloc(64, (size + 63) / 64 * 64);\n"
     "	seen = calloc(size / 64 + 1, 1);\n"
     "	float *vars = aligned_alloc(64, ((size_t)NET_VARS * 4 + 63) / 64 * 64);\n"
-    "	void *packed = aligned_alloc(64, ((size_t)NET_PACKED_BYTES + 63) / 64 * 64);\n"
-    "	float *x = calloc(4 * 56 * 56, 4), *z = calloc(64 * 56 * 56, 4);\n"
-    "	if (!work || !seen || !vars || !packed || !x || !z) return 1;\n"
+    "	void *packed = aligned_alloc(64, 1 << 20);\n"
+    "	if (!work || !seen || !vars || !packed) return 1;\n"
     "	net_init(vars, NULL, 1);\n"
-    "	net_pack(vars, packed);\n"
-    "	int status = net_infer_b1(packed, x, z, work, NULL);\n"
+    "	int status = call(vars, packed, work);\n"
     "	size_t lines = 0;\n"
     "	for (size_t i = 0; i <= size / 64; i++) lines += seen[i];\n"
     "	printf(\"%zu %zu\\n\", lines, total);\n"
     "	return status;\n"
     "}\n";
 
-/* Of all lines, which each are asked for `times` times, the first few may be missed; a third more
- * than needed may be asked for. */
-static void check(Spawn *s, const char *network, const char *target, size_t times)
+/* What is asked for: `need` lines, with so many asks. */
+typedef struct {
+	const char *network, *call, *batch;
+	int stores, level;
+	size_t need, asks;
+} Ask;
+
+/* Of all lines the first few may be missed; half as many more than needed may be asked for. */
+static void check(Spawn *s, const char *target, const Ask *a)
 {
 	size_t lines, total;
 	if (!target_runs(target)) return;
-	spawn_write(s, "net.lua", network);
+	spawn_write(s, "net.lua", a->network);
 	spawn_write(s, "main.c", program);
-	expect(s, 0, "cnnc net.lua -b infer=1 --target %s --winograd none -o net.c", target);
-	expect(
-	    s, 0, "sed 's/__builtin_prefetch(/asked(/' net.c > spied.c && cc -O1 main.c -lm -o main");
+	spawn_write(s, "call.c", a->call);
+	expect(s, 0, "cnnc net.lua -b %s --target %s --winograd none -o net.c", a->batch, target);
+	expect(s, 0, "sed 's/__builtin_prefetch(/asked(/' net.c > spied.c");
+	expect(s, 0, "cc -DSTORES=%d -DLEVEL=%d -O1 main.c -lm -o main", a->stores, a->level);
 	expect(s, 0, "./main");
 	if (sscanf(s->out, "%zu %zu", &lines, &total) != 2) fail_msg("'%s'", s->out);
-	if (lines < LINES / 100 * 97 || lines > LINES / 100 * 110 || total < times * lines ||
-	    total > times * LINES / 3 * 4)
-		fail_msg("%s: %zu lines of %d, in %zu asks", target, lines, LINES, total);
+	if (lines < a->need / 100 * 97 || lines > a->need / 100 * 110 || total < a->asks / 100 * 97 ||
+	    total > a->asks / 2 * 3)
+		fail_msg("%s: %zu lines of %zu, in %zu asks", target, lines, a->need, total);
+}
+
+static void check_all(Spawn *s, const Ask *a)
+{
+	check(s, "avx512", a);
+	check(s, "avx2", a);
+	check(s, "x86-64", a);
 }
 
 static void pixels_are_asked_for_in_each_pass(void **state)
 {
 	enum { WIDE_PASSES = 64 / 32, PASSES = 64 / 16 };
-	check(*state, pixels, "avx512", WIDE_PASSES);
-	check(*state, pixels, "avx2", PASSES);
-	check(*state, pixels, "x86-64", PASSES);
+	Ask a = {pixels, infers, "infer=1", 0, 3, LINES_OF_Y, WIDE_PASSES * LINES_OF_Y};
+	check(*state, "avx512", &a);
+	a.asks = PASSES * LINES_OF_Y;
+	check(*state, "avx2", &a);
+	check(*state, "x86-64", &a);
+}
+
+static void stores_are_asked_for_once(void **state)
+{
+	enum { LINES = LINES_OF_Y + LINES_OF_Z };
+	check_all(*state, &(Ask){pixels, infers, "infer=1", 1, 3, LINES, LINES});
 }
 
 static void a_residual_is_asked_for_once(void **state)
 {
-	check(*state, residual, "avx512", 1);
-	check(*state, residual, "avx2", 1);
-	check(*state, residual, "x86-64", 1);
+	check_all(*state, &(Ask){residual, infers, "infer=1", 0, 3, LINES_OF_Y, LINES_OF_Y});
+}
+
+/* Each task reads x, two of them or four, and its part of dy; dy of the first layer is read once.
+ */
+static void a_next_chunk_is_asked_for_once(void **state)
+{
+	enum { EACH = 4 * LINES_OF_Z, WIDE_TASKS = 2, TASKS = 4 };
+	Ask a = {chunks, trains, "train=4", 0, 2, 3 * EACH, (WIDE_TASKS + 2) * EACH};
+	check(*state, "avx512", &a);
+	a.asks = (TASKS + 2) * EACH;
+	check(*state, "avx2", &a);
+	check(*state, "x86-64", &a);
 }
 
 int main(void)
@@ -96,7 +151,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(
 	        pixels_are_asked_for_in_each_pass, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(stores_are_asked_for_once, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(a_residual_is_asked_for_once, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_next_chunk_is_asked_for_once, spawn_setup, spawn_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

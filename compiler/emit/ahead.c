@@ -2,18 +2,26 @@
  *
  * A load that begins a line asks for the one that lies `prefetch` elements further on. Where turns
  * of the innermost loop walk along lines, as over the channels of a block, each turn asks for some
- * of these, or all are asked for before that loop. What is early is asked for at the start of a
- * tile, as far ahead, or in turns of its outermost loop. */
+ * of these, or all are asked for before that loop. What is early, as where the sums go, is asked
+ * for at the start of a tile, as far ahead, or in turns of its outermost loop. */
 #include "internal.h"
 
 #include <stdlib.h>
 
-static int64_t line_of(const Kernel *k) { return k->target->cache_line / (k->is_double ? 8 : 4); }
+int64_t line_of(const Kernel *k) { return k->target->cache_line / (k->is_double ? 8 : 4); }
+
+static bool is_store(const Nest *n, const Access *x)
+{
+	for (int i = 0; i < n->nstore; i++)
+		if (x == &n->store[i].to) return true;
+	return false;
+}
 
 static void print_ask(Scope *s, const Access *x, const Address *a)
 {
+	const char *kind = is_store(s->k->nest, x) ? "_STORE" : x->far ? "_FAR" : "";
 	print_indent(s);
-	text_printf(s->out, "CNNC_PREFETCH%s(", x->far ? "_FAR" : "");
+	text_printf(s->out, "CNNC_PREFETCH%s(", kind);
 	print_place(s, a, x->prefetch, ", ");
 	text_add(s->out, ");\n");
 }
@@ -40,6 +48,7 @@ void ask_at_load(Point *p, const Access *x, const Address *a)
 	const Scope *s = p->s;
 	int64_t line = line_of(s->k);
 	if (!x->prefetch || x->early || line < 1 || a->c % line) return;
+	if (s->sliced >> (x - s->k->nest->load) & 1) return;
 	int64_t step = s->depth > s->outer ? affine_k(&a->key.form, s->depth - 1) : 0;
 	if ((step > 0 && step < line) || asked_by_turns(p, a, step)) return;
 	print_ask(p->s, x, a);
@@ -108,15 +117,40 @@ static int group_lines(Address *list, int n, Lines *group)
 	return groups;
 }
 
+/* The other way round, if all groups are alike: their first lines, their second ones... */
+static int turn_groups(Lines *group, int groups)
+{
+	int n = group[0].n;
+	Lines turned[MOST_GROUPS];
+	if (n > MOST_GROUPS || groups < 2) return 0;
+	int64_t apart = group[1].first.c - group[0].first.c;
+	for (int i = 0; i < groups; i++)
+		if (group[i].n != n || group[i].apart != group[0].apart ||
+		    group[i].first.c != group[0].first.c + i * apart)
+			return 0;
+	for (int i = 0; i < n; i++) {
+		turned[i] = (Lines){group[0].first, apart, groups};
+		turned[i].first.c += i * group[0].apart;
+	}
+	memcpy(group, turned, (size_t)n * sizeof *group);
+	return n;
+}
+
+static bool too_many(const Lines *group, int groups, int n, int64_t turns)
+{
+	int64_t asked = 0;
+	for (int i = 0; i < groups; i++) asked += ((group[i].n - 1) / turns + 1) * turns;
+	return (asked - n) * 3 > n;
+}
+
 /* What is asked for all at once waits for what the first-level cache can have on its way, some 16
  * lines; so turns of a loop ask for a few each, and for some more than are needed in the end.
  * Returns the groups, 0: all at once. */
 static int lines_by_turns(Address *list, int n, int64_t turns, Lines *group)
 {
-	int64_t asked = 0;
 	int groups = turns < 2 ? 0 : group_lines(list, n, group);
-	for (int i = 0; i < groups; i++) asked += ((group[i].n - 1) / turns + 1) * turns;
-	return (asked - n) * 3 > n ? 0 : groups;
+	if (groups && too_many(group, groups, n, turns)) groups = turn_groups(group, groups);
+	return groups && too_many(group, groups, n, turns) ? 0 : groups;
 }
 
 static void ask_in_turn(Scope *s, const Access *x, const Lines *group, int groups, int64_t turns)
@@ -145,7 +179,7 @@ void ask_at_loop(Scope *s, const Tile *t, const Tree *loop, bool inside)
 	Address list[MOST_LINES];
 	if (line_of(s->k) < 1 || loop->kid.n != 1 || loop->kid.at[0]->kind != TREE_LEAF) return;
 	for (int l = 0; l < n->nload; l++) {
-		if (!n->load[l].prefetch) continue;
+		if (!n->load[l].prefetch || s->sliced >> l & 1) continue;
 		int lines = lines_of(s, t, loop, &n->load[l], list);
 		ask_lines(s, &n->load[l], list, lines, loop->count, inside);
 	}
@@ -181,10 +215,10 @@ void ask_early(Scope *s, const Tile *t, const Tree *loop)
 	const Nest *n = t->k->nest;
 	const Tree *whole = whole_loop(t);
 	Address list[MOST_LINES];
-	if (!t->asks_early || (loop && loop != whole)) return;
-	for (int l = 0; l < n->nload; l++) {
-		const Access *x = &n->load[l];
-		if (!x->early) continue;
+	if (loop && loop != whole) return;
+	for (int k = 0; k < n->nload + n->nstore; k++) {
+		const Access *x = nest_access(n, k);
+		if (!x->early || !(k < n->nload ? t->asks_loads : t->asks_stores)) continue;
 		int lines = early_lines(s, t, x, list);
 		ask_lines(s, x, list, lines, whole ? whole->count : 0, loop != NULL);
 	}

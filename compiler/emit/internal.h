@@ -144,6 +144,7 @@ typedef struct {
 	Keys need;           /* what the text since the last loop began stands on */
 	int named[KERNEL_BUFFERS + 1];
 	uint32_t arrays; /* bits: arrays mentioned */
+	uint32_t sliced; /* bits: loads that others ask for */
 	Text *out;
 } Scope;
 
@@ -235,9 +236,22 @@ enum { BIND_NONE, BIND_OR, BIND_AND, BIND_COMPARE, BIND_ADD, BIND_MUL, BIND_UNAR
 
 /* --- ahead.c: prefetches; below, of what a tile's innermost loop will walk along ------------ */
 
+int64_t line_of(const Kernel *k); /* elements of a cache line */
 void ask_at_load(Point *p, const Access *x, const Address *a);
 
 /* --- tile.c, leaf.c ------------------------------------------------------------------------ */
+
+/* The part that a tile asks for of what the next chunk reads: slices.c. */
+typedef struct {
+	int load;
+	int64_t run, step; /* lines, so many elements apart */
+	int64_t lines;     /* of these so many are the tile's */
+	int outside;       /* loops of the tile that go from run to run */
+	Affine number;     /* over tree vars: of `of` tiles that read the same */
+	int64_t of;
+	int turn; /* depth of the loop over chunks; its last turn, and where the next chunk is then */
+	int64_t last, far, near;
+} Slice;
 
 /* A tile being printed. In scalar text its lanes are instances like the others. */
 typedef struct {
@@ -245,9 +259,12 @@ typedef struct {
 	const Tree *tree;
 	Reg reg[TILE_REGS];
 	int nreg, instances;
-	int lane_var;              /* -1: no vectors */
-	bool lane_reduces;         /* the lanes are of a reduction dim */
-	bool asks_early;           /* its sums are whole, and stored with what is early */
+	int lane_var;      /* -1: no vectors */
+	bool lane_reduces; /* the lanes are of a reduction dim */
+	bool asks_loads;   /* its sums are whole, and stored with what is early */
+	bool asks_stores;  /* or go where they are added up, which is */
+	Slice slice[2];
+	int nslice;
 	Vec(const Tree *) partial; /* loops each turn of which is a sum of its own: partial.c */
 } Tile;
 
@@ -266,6 +283,11 @@ void ask_at_loop(Scope *s, const Tile *t, const Tree *loop, bool inside);
 /* What the sums are stored with, which comes from far away while they are made: at the start of a
  * tile (NULL), or in its outermost loop. */
 void ask_early(Scope *s, const Tile *t, const Tree *loop);
+/* slices.c: the tile's, the parameters that say where they are, and the asking, as above */
+void slices_find(Scope *s, Tile *t);
+void print_slice_parameters(const Tile *t, Text *out);
+void print_slice_arguments(Scope *s, const Tile *t);
+void ask_slices(Scope *s, const Tile *t, const Tree *loop);
 /* Where x lies for what an instance stores; false: another instance stores for it. */
 bool stored_place(const Scope *s, const Tile *t, int instance, const Access *x, Address *a);
 

@@ -440,6 +440,7 @@ static void print_node(
 	LoopText loop = loop_begin(s, node, NULL);
 	ask_at_loop(s, t, node, true);
 	ask_early(s, t, node);
+	ask_slices(s, t, node);
 	bool apart = partial_at(t, node);
 	if (apart) partial_begin(s, t);
 	print_list(s, t, node->kid.at, node->kid.n, given, true);

@@ -302,6 +302,7 @@ static void print_body(Scope *s, const Tile *t, bool chunked)
 {
 	const Nest *n = t->k->nest;
 	ask_early(s, t, NULL);
+	ask_slices(s, t, NULL);
 	for (int k = 0; k < n->nacc; k++) print_init(s, t, k);
 	if (chunked && !adds_up(n)) print_resume(s, t);
 	if (n->nacc) print_reduction(s, t);
@@ -324,7 +325,7 @@ static void print_inline(Scope *s, const Tile *t, bool alone)
 	}
 }
 
-static void print_parameters(const Scope *f, bool chunked, Text *out)
+static void print_parameters(const Scope *f, const Tile *t, bool chunked, Text *out)
 {
 	const Kernel *k = f->k;
 	static const char *const types[] = {
@@ -342,6 +343,7 @@ static void print_parameters(const Scope *f, bool chunked, Text *out)
 		text_printf(out, "%sptrdiff_t %s", comma, f->root.at[i].name);
 		comma = ", ";
 	}
+	print_slice_parameters(t, out);
 	if (chunked) text_printf(out, "%sint first", comma);
 	if (chunked && !stores_raw(k->nest)) text_add(out, ", int last");
 	text_add(out, ")\n");
@@ -385,7 +387,8 @@ static void print_root(Scope *s, const Offset *root)
 		text_add(s->out, name);
 }
 
-static void print_call(Scope *s, const Scope *f, const char *name, const Chunk *chunk, int nchunk)
+static void print_call(
+    Scope *s, const Scope *f, const Tile *t, const char *name, const Chunk *chunk, int nchunk)
 {
 	const char *comma = "";
 	print_indent(s);
@@ -400,6 +403,7 @@ static void print_call(Scope *s, const Scope *f, const char *name, const Chunk *
 		print_root(s, &f->root.at[i]);
 		comma = ", ";
 	}
+	print_slice_arguments(s, t);
 	for (int last = 0; last < 2 && nchunk; last++) {
 		if (last && stores_raw(s->k->nest)) break;
 		text_add(s->out, comma);
@@ -438,15 +442,18 @@ void tile_print(Scope *s, const Tree *tree, bool alone)
 		return;
 	}
 	int nchunk = k->nest->nacc ? tile_chunks(k->tree, tree, chunk) : 0;
-	t.asks_early = nchunk == 0;
+	t.asks_loads = nchunk == 0;
+	t.asks_stores = nchunk == 0 || (adds_up(k->nest) && stores_raw(k->nest));
+	if (nchunk && t.asks_stores) slices_find(s, &t);
 	Text *body = &k->pool->body, *text = &k->pool->text;
 	body->len = text->len = 0;
 	Scope f = {.k = k, .is_tile = true, .outer = s->depth, .depth = s->depth, .indent = 1};
 	f.out = body;
+	for (int i = 0; i < t.nslice; i++) f.sliced |= UINT32_C(1) << t.slice[i].load;
 	print_body(&f, &t, nchunk > 0);
-	print_parameters(&f, nchunk > 0, text);
+	print_parameters(&f, &t, nchunk > 0, text);
 	text_add(text, "{\n");
 	text_addn(text, body->data, body->len);
 	text_add(text, "}\n");
-	print_call(s, &f, pooled(k, text), chunk, nchunk);
+	print_call(s, &f, &t, pooled(k, text), chunk, nchunk);
 }

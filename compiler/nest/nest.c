@@ -88,6 +88,21 @@ const Access *nest_access(const Nest *n, int k)
 	return k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
 }
 
+bool access_moves(const Access *x, int dim)
+{
+	for (int d = 0; d < x->buffer->rank; d++)
+		if (affine_k(&x->at[d].a, dim)) return true;
+	return false;
+}
+
+int64_t access_step(const Access *x, int dim)
+{
+	int64_t sum = 0;
+	for (int d = 0; d < x->buffer->rank; d++)
+		sum += affine_k(&x->at[d].a, dim) * buffer_stride(x->buffer, d);
+	return sum;
+}
+
 void nest_guard_range(Nest *n, Index e, int64_t lo, int64_t hi)
 {
 	Guard *g = guard_new(n, GUARD_RANGE);

@@ -264,6 +264,10 @@ int nest_acc(Nest *n, double init, Combine combine, Expr *update);
 void nest_store(Nest *n, const char *as, Buffer *b, const Affine *at, Expr *value);
 /* Its loads, then its stores: 0..nload + nstore - 1. */
 const Access *nest_access(const Nest *n, int k);
+bool access_moves(const Access *x, int dim);
+/* Elements by which one more of the dim moves it: where the buffer's layout does not cut the dim.
+ */
+int64_t access_step(const Access *x, int dim);
 void nest_print(const Nest *n, Text *out); /* --dump=nests */
 /* Nests of one form have the same trees, proofs and, on the same alignment, texts. Appends bytes.
  */

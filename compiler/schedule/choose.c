@@ -124,6 +124,20 @@ static void choose_lane(Choice *c)
 	c->block = common_block(c->nest, summed);
 }
 
+/* Whether tiles of so many vectors along the lanes suit: registers are for pixels, not for padding,
+ * and three should leave no vector alone. */
+static bool suits(const Choice *c, int64_t vectors, int64_t sums)
+{
+	int64_t most = c->target->registers > 16 ? 2 * CHANNEL_BLOCK : CHANNEL_BLOCK;
+	int64_t width = vectors * c->lanes, extent = c->nest->dim[c->lane].extent;
+	int64_t all = (extent - 1) / c->lanes + 1;
+	if (width - c->lanes >= extent || (width > c->block && c->block < CHANNEL_BLOCK)) return false;
+	if (width > CHANNEL_BLOCK && !c->contraction.is) return false;
+	if (width == sums) return true;
+	if (vectors == 3) return all == 3 || (width > CHANNEL_BLOCK && all % 2 && all % 3 != 1);
+	return width <= most;
+}
+
 /* true: there are enough candidates. */
 static bool try_vectors(Candidates *l, Strides strides)
 {
@@ -142,17 +156,12 @@ static bool try_vectors(Candidates *l, Strides strides)
 	if (probe.lane < 0) return false;
 	Choice flat = probe;
 	if (flat_row(&flat)) return offer(l, &flat);
-	int64_t most = l->target->registers > 16 ? 2 * CHANNEL_BLOCK : CHANNEL_BLOCK;
-	if (sums_wide(&probe)) most = WIDE_BLOCK;
+	int64_t sums = sums_block(&probe);
 	for (int v = 0; v < COUNT(vectors); v++)
 		for (int64_t unroll = 4; unroll; unroll /= 2) {
 			Choice c = probe;
-			int64_t width = vectors[v] * lanes, extent = n->dim[c.lane].extent;
-			bool three = vectors[v] == 3;
-			if (three && extent != width) continue; /* else a vector would stand alone */
-			if ((width > most && !three) || (width > c.block && c.block < CHANNEL_BLOCK)) continue;
-			if (width > CHANNEL_BLOCK && (extent % width || !c.contraction.is)) continue;
-			if (width - lanes >= extent) continue; /* registers for pixels, not for padding */
+			int64_t width = vectors[v] * lanes;
+			if (!suits(&c, vectors[v], sums)) continue;
 			c.unroll = unroll;
 			int64_t room = MAX(register_room(&c) / vectors[v], 1);
 			if (n->dim[c.lane].reduce)

@@ -25,13 +25,6 @@ Product contraction_of(const Nest *n)
 	return (Product){0};
 }
 
-bool access_moves(const Access *x, int dim)
-{
-	for (int d = 0; d < x->buffer->rank; d++)
-		if (affine_k(&x->at[d].a, dim)) return true;
-	return false;
-}
-
 int access_position(const Access *x, int dim)
 {
 	int found = -1;

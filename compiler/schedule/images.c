@@ -32,18 +32,22 @@ static int64_t bytes_of(const Choice *c, int load)
 	return 4 * MIN(points, x->buffer->size);
 }
 
-/* The largest step that a summed dim makes in an operand: a strided window passes over rows. */
-static int64_t stride_of(const Choice *c)
+/* Pixels that an operand takes of the first-level cache for each that is summed: a strided window
+ * passes over rows of them or, where it leaves out what it steps over, has one set of lines in so
+ * many. */
+static int64_t room_of_pixel(const Choice *c)
 {
-	int64_t stride = 1;
+	enum { MOST = 64 };
+	int64_t stride = 1, room = 1;
 	for (int k = 0; k < 2; k++) {
 		const Access *x = &c->nest->load[c->contraction.load[k]];
-		if (bytes_of(c, c->contraction.load[k]) < 4 * x->buffer->size) continue;
 		for (int d = 0; d < c->nest->ndim; d++)
 			for (int i = 0; i < x->buffer->rank && c->nest->dim[d].reduce; i++)
 				stride = MAX(stride, affine_k(&x->at[i].a, d));
+		bool all = bytes_of(c, c->contraction.load[k]) >= 4 * x->buffer->size;
+		room = MAX(room, all ? stride * stride : stride);
 	}
-	return MIN(stride, 8);
+	return MIN(room, MOST);
 }
 
 /* A block of channels of each operand fits the first-level cache, of lanes so many; windows that
@@ -66,10 +70,10 @@ static bool find_chunks(const Choice *c, int64_t lane_block, Chunking *k)
 			row_points *= n->dim[d].extent;
 		points *= n->dim[d].extent;
 	}
-	int64_t stride = stride_of(c), most = 2 * POINTS / (1 + stride * stride);
+	int64_t most = 2 * POINTS / (1 + room_of_pixel(c));
 	most = most * LANES / MAX(lane_block, LANES);
 	most = MAX(c->departure.chunks < 0 ? most / 2 : most << c->departure.chunks, 1);
-	k->images = MIN(MAX(1, most / points), n->dim[k->image].extent);
+	k->images = MIN(MAX(1, (most + points / 4) / points), n->dim[k->image].extent);
 	if (k->row >= 0 && 2 * points > 3 * most) {
 		int64_t rows = n->dim[k->row].extent, parts = (rows - 1) / MAX(1, most / row_points) + 1;
 		k->rows = (rows - 1) / parts + 1;
@@ -80,12 +84,16 @@ static bool find_chunks(const Choice *c, int64_t lane_block, Chunking *k)
 /* --- tasks --------------------------------------------------------------------------------- */
 
 /* Values of a task, whole blocks: four tasks or some more are left for threads, an even number
- * where there are few. */
-static int64_t task_unit(int64_t extent, int64_t block)
+ * where there are few. Each task reads all of the other operand: vectors of 64 bytes would wait for
+ * it with a single block. What a task stores waits in the second-level cache between chunks. */
+static int64_t task_unit(const Choice *c, int64_t extent, int64_t block)
 {
-	enum { TASKS = 4, MANY = 8 };
+	enum { TASKS = 4, MANY = 8, STORED = 1 << 20 };
 	int64_t most = (extent / TASKS + block - 1) / block, best = 1;
+	int64_t stored = 4 * c->nest->store[0].to.buffer->size / extent * block;
 	if (extent % block) return block;
+	most = MIN(most, MAX(STORED / MAX(stored, 1), 1));
+	if (most == 1 && extent > 2 * block && c->target->vector_bytes >= WIDE_BLOCK) most = 2;
 	for (int64_t blocks = 1; blocks <= most; blocks++) {
 		int64_t tasks = extent / (blocks * block);
 		if (extent % (blocks * block) == 0 && (tasks % 2 == 0 || tasks >= MANY)) best = blocks;
@@ -120,12 +128,12 @@ static int task_loop(Choice *c, int64_t lane_block, const Share *share, int nsha
 	if (across >= 0 && (!lanes || bytes_of(c, x) > bytes_of(c, other_load(c, x)))) {
 		int64_t extent = c->nest->dim[across].extent, block = blocked(c, across);
 		if (extent > block) {
-			row_line(c, LINE_FOR, across, task_unit(extent, block));
+			row_line(c, LINE_FOR, across, task_unit(c, extent, block));
 			return -1;
 		}
 	}
 	if (lanes) {
-		row_line(c, LINE_FOR, c->lane, task_unit(lane_extent(c), lane_block));
+		row_line(c, LINE_FOR, c->lane, task_unit(c, lane_extent(c), lane_block));
 		return -1;
 	}
 	for (int d = 0; d < c->nest->ndim; d++) {
@@ -137,18 +145,19 @@ static int task_loop(Choice *c, int64_t lane_block, const Share *share, int nsha
 	return -1;
 }
 
-/* Vectors of 64 bytes: four of them for a few values of the other operand's channels, if these
- * alone share them. */
-bool sums_wide(const Choice *c)
+/* Vectors of 64 bytes: four of them, else three, for a few values of the other operand's channels,
+ * if these alone share them. Returns lanes of a tile; 0: as elsewhere. */
+int64_t sums_block(const Choice *c)
 {
+	enum { THREE = 3 * CHANNEL_BLOCK };
 	Chunking k;
-	if (c->target->vector_bytes < WIDE_BLOCK) return false;
+	if (c->target->vector_bytes < WIDE_BLOCK) return 0;
 	int x = broadcast_load(c), across = x < 0 ? -1 : across_dim(c, x);
-	if (c->whole || across < 0 || lane_extent(c) % WIDE_BLOCK || !find_chunks(c, WIDE_BLOCK, &k))
-		return false;
+	int64_t block = lane_extent(c) % WIDE_BLOCK ? THREE : WIDE_BLOCK;
+	if (c->whole || across < 0 || lane_extent(c) % block || !find_chunks(c, block, &k)) return 0;
 	for (int d = 0; d < c->nest->ndim; d++)
-		if (is_space(c, d) && d != c->lane && d != across && !moves_both(c, d)) return false;
-	return true;
+		if (is_space(c, d) && d != c->lane && d != across && !moves_both(c, d)) return 0;
+	return block;
 }
 
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
@@ -174,9 +183,7 @@ bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
 /* Elements by which an operand moves with so many steps of dim d; 0: not known, or too many. */
 static int distance(const Access *x, int d, int64_t steps)
 {
-	int64_t sum = 0;
-	for (int i = 0; i < x->buffer->rank; i++)
-		sum += affine_k(&x->at[i].a, d) * buffer_stride(x->buffer, i);
+	int64_t sum = access_step(x, d);
 	return mul_fits(sum, steps, &sum) && sum < INT32_MAX / 4 ? (int)sum : 0;
 }
 
@@ -238,37 +245,53 @@ static const Nest *ask_for_moved(Arena *a, const Nest *n, const Choice *c)
 	return copy;
 }
 
-/* What is read once from far away is asked for ahead: of a sum over images the next chunk, which
- * the second-level cache holds until it is due; elsewhere weights larger than that cache, and
- * pixels: a tile takes a few of each block of channels, no stream that a processor would see. So is
- * what the sums are stored with, as a residual is. Distances were measured: 1x1 convolutions that
- * step over every other pixel take a fifth less when they ask for blocks. */
-const Nest *ask_ahead(Arena *a, const Nest *n, const Target *t)
+/* Of a sum over images the next chunk, which the second-level cache holds until it is due. */
+static void ask_for_chunks(const Choice *c, const Chunking *k, Nest *copy)
+{
+	for (int i = 0; i < 2; i++) {
+		Access *x = &copy->load[c->contraction.load[i]];
+		x->prefetch = distance(x, k->rows ? k->row : k->image, k->rows ? k->rows : k->images);
+		x->far = true;
+	}
+}
+
+/* Weights larger than that cache, and pixels: a tile takes a few of each block of channels, no
+ * stream that a processor would see. So is what the sums are stored with, as a residual is. */
+static void ask_for_operands(const Choice *c, int x, Nest *copy)
 {
 	enum { AHEAD_WEIGHTS = 512, LEAST_WEIGHTS = 1 << 20, AHEAD_PIXELS = 8 };
+	MatrixProduct m;
+	int w = other_load(c, x);
+	if (bytes_of(c, w) >= LEAST_WEIGHTS) {
+		copy->load[w].prefetch = AHEAD_WEIGHTS;
+		if (matrix_product(c->nest, &m) && m.w == w)
+			ask_for_rows(&copy->load[w], &m, m.x == c->nest->nload);
+	}
+	if (bytes_of(c, x) >= LEAST_STREAM && is_blocked(&copy->load[x]))
+		copy->load[x].prefetch = pixels_ahead(c->nest, &copy->load[x], AHEAD_PIXELS);
+	for (int l = 0; l < copy->nload; l++)
+		copy->load[l].early = !load_in_update(c->nest, l) &&
+		                      access_moves(&copy->load[l], c->lane) &&
+		                      bytes_of(c, l) >= LEAST_STREAM;
+}
+
+/* What comes from far away is asked for ahead, and so is where the sums go. Distances were
+ * measured: 1x1 convolutions that step over every other pixel take a fifth less when they ask for
+ * blocks. */
+const Nest *ask_ahead(Arena *a, const Nest *n, const Target *t)
+{
 	Choice c = {.nest = n, .target = t, .contraction = contraction_of(n), .lane = lane_dim(n)};
 	int x = c.lane < 0 ? -1 : broadcast_load(&c);
 	if (x < 0) return n;
 	Chunking k;
-	MatrixProduct m;
-	int64_t block = sums_wide(&c) ? WIDE_BLOCK : CHANNEL_BLOCK;
-	bool images = find_chunks(&c, block, &k);
-	int w = other_load(&c, x);
-	if (!images && image_dim(n) >= 0) return ask_for_moved(a, n, &c);
+	bool chunks = find_chunks(&c, MAX(sums_block(&c), CHANNEL_BLOCK), &k);
+	if (!chunks && image_dim(n) >= 0) return ask_for_moved(a, n, &c);
 	Nest *copy = nest_copy(a, n);
-	if (!images && bytes_of(&c, w) >= LEAST_WEIGHTS) {
-		copy->load[w].prefetch = AHEAD_WEIGHTS;
-		if (matrix_product(n, &m) && m.w == w) ask_for_rows(&copy->load[w], &m, m.x == n->nload);
-	}
-	if (!images && bytes_of(&c, x) >= LEAST_STREAM && is_blocked(&n->load[x]))
-		copy->load[x].prefetch = pixels_ahead(n, &n->load[x], AHEAD_PIXELS);
-	for (int l = 0; l < n->nload && !images; l++)
-		copy->load[l].early = !load_in_update(n, l) && access_moves(&n->load[l], c.lane) &&
-		                      bytes_of(&c, l) >= LEAST_STREAM;
-	for (int i = 0; i < 2 && images; i++) {
-		Access *y = &copy->load[c.contraction.load[i]];
-		y->prefetch = distance(y, k.rows ? k.row : k.image, k.rows ? k.rows : k.images);
-		y->far = true;
-	}
+	if (chunks)
+		ask_for_chunks(&c, &k, copy);
+	else
+		ask_for_operands(&c, x, copy);
+	for (int i = 0; i < n->nstore; i++)
+		copy->store[i].to.early = 4 * n->store[i].to.buffer->size >= LEAST_STREAM;
 	return copy;
 }

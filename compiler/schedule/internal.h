@@ -47,7 +47,6 @@ bool writes_over(const Nest *n, const Buffer *x, const Buffer *y);
 
 /* form.c */
 Product contraction_of(const Nest *n); /* the product that n sums over some dim */
-bool access_moves(const Access *x, int dim);
 /* The position in x whose index is dim alone (times 1), else -1; other dims may add to it. */
 int access_position(const Access *x, int dim);
 /* The dim over images: leads in both operands of a sum over them; perhaps of one. -1: none. */
@@ -111,7 +110,7 @@ enum { LEAST_STREAM = 400 << 10 };
 
 /* images.c: the outer loops of a sum over images; false: it is none, or a small one. */
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
-bool sums_wide(const Choice *c); /* one whose tiles have four vectors */
+int64_t sums_block(const Choice *c); /* lanes of a tile that is wider than others'; 0 */
 /* product.c: those of a product with a matrix that sums up its rows; false: it is none. */
 bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
 /* One that moves its matrix by a sum over images; false: it is none. */

@@ -105,10 +105,12 @@ int vector_infer(size_t n, const void *packed, const float *x, float *y, void *w
 #define CNNC_TILE __attribute__((noinline, unused))
 #define CNNC_RESTRICT __restrict
 /* As a number, since it may lie beyond the array, where no pointer may point. */
-#define CNNC_PREFETCH(array, at) \
-	__builtin_prefetch((const void *)((uintptr_t)(array) + sizeof *(array) * (size_t)(at)))
-#define CNNC_PREFETCH_FAR(array, at) /* past the first-level cache */ \
-	__builtin_prefetch((const void *)((uintptr_t)(array) + sizeof *(array) * (size_t)(at)), 0, 2)
+#define CNNC_PLACE(array, at) \
+	((const void *)((uintptr_t)(array) + sizeof *(array) * (size_t)(at)))
+#define CNNC_PREFETCH(array, at) __builtin_prefetch(CNNC_PLACE(array, at), 0, 3)
+/* past the first-level cache */
+#define CNNC_PREFETCH_FAR(array, at) __builtin_prefetch(CNNC_PLACE(array, at), 0, 2)
+#define CNNC_PREFETCH_STORE(array, at) __builtin_prefetch(CNNC_PLACE(array, at), 1, 3)
 /* What is read at this offset is not known any more: keeps values out of registers that the
  * accumulators need. */
 #define CNNC_KEEP(offset) __asm__("" : "+r"(offset))
@@ -118,6 +120,7 @@ int vector_infer(size_t n, const void *packed, const float *x, float *y, void *w
 #define CNNC_RESTRICT
 #define CNNC_PREFETCH(array, at)
 #define CNNC_PREFETCH_FAR(array, at)
+#define CNNC_PREFETCH_STORE(array, at)
 #define CNNC_KEEP(offset)
 #endif
 #if defined __GNUC__ && !defined __clang__ && !defined __TINYC__

@@ -105,6 +105,7 @@ static void override_schedule(Job *j)
 	Scheduled *made = wrong ? NULL : tree_build(j->arena, s->nest, &schedule, &wrong);
 	if (made) wrong = check_all(j->arena, made);
 	if (wrong) job_fail(j, wrong);
+	made->nest = ask_ahead(j->arena, s->nest, j->target);
 	s->tree[0] = made;
 }
 

@@ -1,0 +1,265 @@
+/* slices: what the next chunk of a sum over images will read.
+ *
+ * In a chunk many tiles read the same block of an operand. Each of them asks for a part of the same
+ * block of the next chunk, as their number among these says, so that every line is asked for once
+ * and memory is never idle:
+ *
+ *   conv_dw_tile0(x, dy, dw, dw_0, dy_0, x_0, (oh == 1 ? 93184 : 1568) + 16 * (16 * oc * 98 / 64),
+ * ...
+ *
+ *   for (oh = 0; oh < 7; oh++) {
+ *           CNNC_PREFETCH_FAR(x, x_1 + x_next)
+ *
+ * Lines of a block lie side by side, pixel by pixel, or in runs: of an image or, where a window
+ * steps over pixels, of a row. */
+#include "internal.h"
+
+/* The one dim of space that moves both or, of two operands, this one alone. */
+static bool find_space(const Nest *n, const Access *x, const Access *other, int *own, int *across)
+{
+	*own = *across = -1;
+	for (int d = 0; d < n->ndim; d++) {
+		if (n->dim[d].reduce || n->dim[d].extent == 1) continue;
+		bool moves = access_moves(x, d);
+		int *found = moves ? own : across;
+		if (*found >= 0 || moves == access_moves(other, d)) return false;
+		*found = d;
+	}
+	return *own >= 0 && *across >= 0;
+}
+
+/* The tile's loops, one in the other, from the outermost; 0: there is more to it. */
+static int loops_of(const Tile *t, const Tree **loop)
+{
+	int n = 0;
+	for (const Tree *at = t->tree; at->kind != TREE_LEAF; at = at->kid.at[0]) {
+		if (at->kid.n != 1 || n > NEST_DIMS) return 0;
+		if (at->kind == TREE_LOOP) loop[n++] = at;
+	}
+	return n;
+}
+
+/* Lines that lie evenly apart in turns of the innermost loop, and perhaps of those around it. */
+static bool find_run(const Tile *t, const Access *x, int64_t line, Slice *s)
+{
+	const Tree *loop[NEST_DIMS + 1];
+	int n = loops_of(t, loop);
+	if (!n) return false;
+	s->run = 1;
+	s->outside = n;
+	s->step = access_step(x, loop[n - 1]->dim);
+	while (s->outside && access_step(x, loop[s->outside - 1]->dim) == s->step * s->run)
+		s->run *= loop[--s->outside]->count;
+	return s->step > 0 && s->step % line == 0;
+}
+
+/* --- which slice --------------------------------------------------------------------------- */
+
+/* Of a dim's first value in the tile, what loops within the chunk add: those deeper than `chunk`,
+ * and of these by less than `most`. Tasks have `*of` values of it. */
+static Affine within_chunk(
+    const Scope *s, const Tile *t, int d, int chunk, int64_t most, int64_t *of)
+{
+	const Kernel *k = s->k;
+	Affine sub = t->tree->sub[d], part;
+	*of = k->nest->dim[d].extent;
+	for (int r = 0; r < t->nreg; r++)
+		if (t->reg[r].dim == d) sub = affine_fix(&sub, t->reg[r].var, 0);
+	part = affine_number(0);
+	for (int i = 0; i < sub.n; i++) {
+		if (k->depth[sub.t[i].var] <= chunk)
+			*of = MIN(*of, sub.t[i].k);
+		else if (sub.t[i].k < most)
+			part = affine_add(part, affine_scale(affine_var(sub.t[i].var), sub.t[i].k));
+	}
+	part.c = sub.c % MIN(*of, most);
+	return part;
+}
+
+/* Tiles that read the same lines are counted by the other operand's dim, then by what moves less
+ * than a line in this one. */
+static void find_start(
+    const Scope *s, const Tile *t, int own, int across, int chunk, int64_t line, Slice *slice)
+{
+	int64_t width = t->tree->span[across] + 1, rows = t->tree->span[own] + 1, of, unused;
+	Affine other = within_chunk(s, t, across, chunk, INT64_MAX, &of);
+	Affine part = within_chunk(s, t, own, chunk, line, &unused);
+	part = affine_scale(part, width / line);
+	slice->number = affine_add(other, part);
+	slice->of = of;
+	int64_t share = rows < line ? MAX(width * rows / line, 1) : width;
+	slice->lines = MIN((slice->run * share - 1) / of + 1, slice->run);
+}
+
+/* --- which chunk --------------------------------------------------------------------------- */
+
+/* From this chunk to the next in order: rows, then images. */
+static bool find_next(const Scope *s, const Tile *t, const Access *x, int *chunk, Slice *slice)
+{
+	const Nest *n = s->k->nest;
+	int inner = -1, outer = -1;
+	for (int i = s->depth - 1; i >= 0; i--) {
+		if (!n->dim[s->dim[i]].reduce || s->turns[i] < 2) continue;
+		if (inner < 0)
+			inner = i;
+		else if (outer < 0)
+			outer = i;
+		else
+			return false;
+	}
+	if (inner < 0) return false;
+	*chunk = inner;
+	int row = s->dim[inner];
+	int64_t first = 0, each = 0;
+	const Affine *base = &t->tree->sub[row];
+	for (int i = 0; i < base->n; i++)
+		if (s->k->depth[base->t[i].var] == inner) each = base->t[i].k;
+	first = each * (s->turns[inner] - 1);
+	slice->turn = inner;
+	slice->last = s->turns[inner] - 1;
+	slice->near = each * access_step(x, row);
+	slice->far = slice->near;
+	if (outer >= 0) slice->far = access_step(x, s->dim[outer]) - first * access_step(x, row);
+	return each > 0;
+}
+
+static void find_slice(Scope *s, Tile *t, int l, int other)
+{
+	const Nest *n = t->k->nest;
+	const Access *x = &n->load[l];
+	int64_t line = line_of(t->k);
+	Slice slice = {.load = l};
+	int own, across, chunk;
+	if (!x->prefetch || !x->far || line < 1 || t->lane_var < 0 || t->lane_reduces) return;
+	if (!find_space(n, x, &n->load[other], &own, &across)) return;
+	if (!find_next(s, t, x, &chunk, &slice) || !find_run(t, x, line, &slice)) return;
+	find_start(s, t, own, across, chunk, line, &slice);
+	t->slice[t->nslice++] = slice;
+}
+
+void slices_find(Scope *s, Tile *t)
+{
+	const Nest *n = t->k->nest;
+	Product p = nest_product(n);
+	if (!p.is || n->nguard || n->join) return;
+	if (n->load[p.load[0]].buffer == n->load[p.load[1]].buffer) return;
+	for (int i = 0; i < 2; i++) find_slice(s, t, p.load[i], p.load[1 - i]);
+}
+
+/* --- text ---------------------------------------------------------------------------------- */
+
+static const char *slice_array(const Kernel *k, const Slice *s)
+{
+	return k->array[kernel_buffer(k, k->nest->load[s->load].buffer)];
+}
+
+void print_slice_parameters(const Tile *t, Text *out)
+{
+	for (int i = 0; i < t->nslice; i++)
+		text_printf(out, ", ptrdiff_t %s_next", slice_array(t->k, &t->slice[i]));
+}
+
+void print_slice_arguments(Scope *s, const Tile *t)
+{
+	for (int i = 0; i < t->nslice; i++) {
+		const Slice *slice = &t->slice[i];
+		Affine number = over_loops(t->k, &slice->number);
+		if (slice->far == slice->near)
+			text_printf(s->out, ", %lld", (long long)slice->near);
+		else
+			text_printf(s->out, ", (%s == %lld ? %lld : %lld)", s->loop[slice->turn],
+			    (long long)slice->last, (long long)slice->far, (long long)slice->near);
+		if (!number.n && !number.c) continue;
+		text_printf(s->out, " + %lld * (", (long long)slice->step);
+		text_add(s->out, number.n > 1 || (number.n && number.c) ? "(" : "");
+		print_index(s, &number, number.c);
+		text_add(s->out, number.n > 1 || (number.n && number.c) ? ")" : "");
+		text_printf(s->out, " * %lld / %lld)", (long long)slice->run, (long long)slice->of);
+	}
+}
+
+/* The first lines of the blocks that the tile reads. */
+enum { MOST_BLOCKS = 16 };
+
+static int blocks_of(const Scope *s, const Tile *t, const Access *x, Address *list)
+{
+	int64_t line = line_of(t->k);
+	const Nest *n = t->k->nest;
+	int count = 0;
+	for (int i = 0; i < t->instances && count < MOST_BLOCKS; i++) {
+		Affine sub[NEST_DIMS];
+		instance_fix(t->reg, t->nreg, i, t->tree->sub, n->ndim, sub);
+		Address a = address_of(s, x, sub, t->lane_var);
+		bool known = false;
+		for (int k = 0; k < count; k++) known |= floor_div(list[k].c, line) == floor_div(a.c, line);
+		if (!known) list[count++] = a;
+	}
+	return count;
+}
+
+static void print_slice_ask(Scope *s, const Access *x, const Address *a)
+{
+	print_indent(s);
+	text_add(s->out, "CNNC_PREFETCH_FAR(");
+	print_place(s, a, 0, ", ");
+	text_printf(s->out, " + %s_next);\n", s->k->array[kernel_buffer(s->k, x->buffer)]);
+}
+
+/* A few lines are asked for all at once. */
+static void ask_at_start(Scope *s, const Access *x, const Slice *slice, const Address *block, int n)
+{
+	for (int i = 0; i < n; i++) {
+		Address a = block[i];
+		for (int64_t k = 0; k < slice->lines; k++, a.c += slice->step) print_slice_ask(s, x, &a);
+	}
+}
+
+/* In each `apart` turns of the innermost loop one line of each block. Returns where it lies in the
+ * slice: loops of a run count lines, others go to the next run. */
+static Affine line_in_turn(const Scope *s, const Access *x, const Slice *slice, int64_t apart)
+{
+	Affine place = affine_number(0);
+	int64_t step = slice->step;
+	for (int i = s->depth - 1; i >= s->outer; i--) {
+		bool innermost = i == s->depth - 1, in_run = i - s->outer >= slice->outside;
+		int64_t each = innermost ? step / apart : in_run ? step : access_step(x, s->dim[i]);
+		place = affine_add(place, affine_scale(affine_var(i), each));
+		step *= innermost ? (s->turns[i] - 1) / apart + 1 : s->turns[i];
+	}
+	return place;
+}
+
+static void ask_in_turns(Scope *s, const Access *x, const Slice *slice, const Address *block, int n)
+{
+	int64_t apart = 1;
+	while (2 * apart <= MIN(line_of(s->k), slice->run / slice->lines)) apart *= 2;
+	Affine place = line_in_turn(s, x, slice, apart);
+	if (apart > 1) {
+		print_line(s, "if (%s %% %lld == 0) {", s->loop[s->depth - 1], (long long)apart);
+		s->indent++;
+	}
+	for (int i = 0; i < n; i++) {
+		Address a = block[i];
+		a.key.form = affine_add(a.key.form, place);
+		print_slice_ask(s, x, &a);
+	}
+	if (apart == 1) return;
+	s->indent--;
+	print_line(s, "}");
+}
+
+void ask_slices(Scope *s, const Tile *t, const Tree *loop)
+{
+	enum { FEW = 16 };
+	bool innermost = loop && loop->kid.n == 1 && loop->kid.at[0]->kind == TREE_LEAF;
+	if (loop && !innermost) return;
+	for (int i = 0; i < t->nslice; i++) {
+		const Slice *slice = &t->slice[i];
+		const Access *x = &s->k->nest->load[slice->load];
+		Address block[MOST_BLOCKS];
+		int n = blocks_of(s, t, x, block);
+		bool at_start = !slice->outside && slice->lines * n <= FEW;
+		if (at_start && !loop) ask_at_start(s, x, slice, block, n);
+		if (!at_start && innermost) ask_in_turns(s, x, slice, block, n);
+	}
+}
