@@ -124,8 +124,16 @@ static void choose_lane(Choice *c)
 	c->block = common_block(c->nest, summed);
 }
 
-/* Whether tiles of so many vectors along the lanes suit: registers are for pixels, not for padding,
- * and three should leave no vector alone. */
+/* Three vectors, where these are wider than a block: they should leave none alone, and do better
+ * than two, which one remains of, or which rows are too short for. */
+static bool suits_three(const Choice *c, int64_t all)
+{
+	if (all % 2) return all % 3 != 1;
+	return (all % 3 == 0 || all > 6) && !fills_registers(c, register_room(c) / 2, 2);
+}
+
+/* Whether tiles of so many vectors along the lanes suit: registers are for pixels, not for padding.
+ */
 static bool suits(const Choice *c, int64_t vectors, int64_t sums)
 {
 	int64_t most = c->target->registers > 16 ? 2 * CHANNEL_BLOCK : CHANNEL_BLOCK;
@@ -134,7 +142,7 @@ static bool suits(const Choice *c, int64_t vectors, int64_t sums)
 	if (width - c->lanes >= extent || (width > c->block && c->block < CHANNEL_BLOCK)) return false;
 	if (width > CHANNEL_BLOCK && !c->contraction.is) return false;
 	if (width == sums) return true;
-	if (vectors == 3) return all == 3 || (width > CHANNEL_BLOCK && all % 2 && all % 3 != 1);
+	if (vectors == 3) return all == 3 || (width > CHANNEL_BLOCK && suits_three(c, all));
 	return width <= most;
 }
 

@@ -110,6 +110,8 @@ enum { LEAST_STREAM = 400 << 10 };
 
 /* images.c: the outer loops of a sum over images; false: it is none, or a small one. */
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
+/* Whether tiles of so many vectors, and of others that share them, take most of the registers. */
+bool fills_registers(const Choice *c, int64_t room, int64_t vectors);
 int64_t sums_block(const Choice *c); /* lanes of a tile that is wider than others'; 0 */
 /* product.c: those of a product with a matrix that sums up its rows; false: it is none. */
 bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);

@@ -269,6 +269,18 @@ static int64_t point_cost(const Share *share, int n, int64_t vectors)
 	return shares_cost(share, n, 1, vectors) * 1000 / points;
 }
 
+/* Instances over dim d that the first-level cache holds a line of: what is read for them may lie on
+ * the same few of its sets, as rows of a matrix do that are pages apart. */
+static int64_t most_lines(const Choice *c, int d)
+{
+	enum { SETS = 4096, LINE = 64, WAYS = 8 };
+	int x = broadcast_load(c);
+	int64_t bytes = x < 0 ? 0 : 4 * access_step(&c->nest->load[x], d), apart = SETS;
+	if (bytes < LINE) return INT64_MAX;
+	while (bytes % apart) apart /= 2;
+	return MAX(WAYS * (SETS / apart), 1);
+}
+
 /* Instances over one dim or two, which fill the registers. From the innermost dim outwards, unless
  * others are faster: a row of 7 pixels makes tiles of 4 and 3, which wait for additions, but 16
  * images make 6, 5, 5; three taps leave room for two, but 16 channels fill it. None of it over dim
@@ -281,12 +293,14 @@ static int best_shares(const Choice *c, int64_t room, int64_t vectors, int but, 
 	for (int d = c->nest->ndim - 1; d >= 0; d--)
 		if (shares(c, d) && d != but) dim[ndim++] = d;
 	for (int i = 0; i < ndim && room > 1; i++)
-		for (int64_t most = room; most > 1; most--)
+		for (int64_t most = MIN(room, most_lines(c, dim[i])); most > 1; most--)
 			for (int j = i; j < ndim; j++) {
 				Share pair[2] = {share_of(c, dim[i], most)};
 				int count = 1;
 				if (j > i && room / pair[0].by < 2) break;
-				if (j > i) pair[count++] = share_of(c, dim[j], room / pair[0].by);
+				if (j > i)
+					pair[count++] =
+					    share_of(c, dim[j], MIN(room / pair[0].by, most_lines(c, dim[j])));
 				int64_t cost = point_cost(pair, count, vectors);
 				if (n && cost * 100 >= least * MARGIN) continue;
 				least = cost;
@@ -301,6 +315,15 @@ static int choose_shares(const Choice *c, int64_t room, int64_t vectors, Share *
 	int n = best_shares(c, room, vectors, -1, share);
 	if (!n || !c->departure.other_tile) return n;
 	return best_shares(c, room, vectors, share[0].dim, share);
+}
+
+bool fills_registers(const Choice *c, int64_t room, int64_t vectors)
+{
+	Share share[2];
+	int64_t instances = 1;
+	int n = choose_shares(c, room, vectors, share);
+	for (int k = 0; k < n; k++) instances *= share[k].by;
+	return 4 * instances > 3 * room;
 }
 
 /* Sums over many points of one channel: private accumulators hide the latency of an addition. */
