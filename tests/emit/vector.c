@@ -129,6 +129,7 @@ int vector_infer(size_t n, const void *packed, const float *x, float *y, void *w
 #if defined __GNUC__ && !defined __clang__ && !defined __TINYC__
 #pragma GCC optimize("no-tree-pre", "no-tree-vrp", "no-gcse", "no-code-hoisting")
 #pragma GCC optimize("no-tree-slsr", "no-tree-tail-merge", "no-schedule-insns2")
+#pragma GCC optimize("no-tree-bit-ccp", "no-tree-dominator-opts", "no-tree-slp-vectorize")
 #endif
 
 static inline CNNC_UNUSED float select_f32(int c, float x, float y) { return c ? x : y; }
