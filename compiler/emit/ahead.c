@@ -17,13 +17,27 @@ static bool is_store(const Nest *n, const Access *x)
 	return false;
 }
 
-static void print_ask(Scope *s, const Access *x, const Address *a)
+static void print_ask_at(Scope *s, const char *kind, const Address *a, int64_t ahead)
 {
-	const char *kind = is_store(s->k->nest, x) ? "_STORE" : x->far ? "_FAR" : "";
 	print_indent(s);
 	text_printf(s->out, "CNNC_PREFETCH%s(", kind);
-	print_place(s, a, x->prefetch, ", ");
+	print_place(s, a, ahead, ", ");
 	text_add(s->out, ");\n");
+}
+
+static void print_ask(Scope *s, const Access *x, const Address *a)
+{
+	print_ask_at(s, is_store(s->k->nest, x) ? "_STORE" : x->far ? "_FAR" : "", a, x->prefetch);
+}
+
+/* Whole turns of the loop around, which are as far ahead at least. */
+void ask_at_store(Scope *s, const Access *x, const Address *a)
+{
+	int64_t line = line_of(s->k);
+	if (!x->prefetch || x->early || line < 1 || a->c % line) return;
+	int64_t step = s->depth ? affine_k(&a->key.form, s->depth - 1) : 0;
+	int64_t turns = step > 0 ? (x->prefetch - 1) / step + 1 : 0;
+	print_ask_at(s, "_STORE", a, turns ? turns * step : x->prefetch);
 }
 
 /* Another turn of the innermost loop asks for the same line: a window's taps pass over it. Or it is

@@ -238,6 +238,7 @@ enum { BIND_NONE, BIND_OR, BIND_AND, BIND_COMPARE, BIND_ADD, BIND_MUL, BIND_UNAR
 
 int64_t line_of(const Kernel *k); /* elements of a cache line */
 void ask_at_load(Point *p, const Access *x, const Address *a);
+void ask_at_store(Scope *s, const Access *x, const Address *a);
 
 /* --- tile.c, leaf.c ------------------------------------------------------------------------ */
 

@@ -81,7 +81,8 @@ static const char passes[] =
     "#if defined __GNUC__ && !defined __clang__ && !defined __TINYC__\n"
     "#pragma GCC optimize(\"no-tree-pre\", \"no-tree-vrp\", \"no-gcse\", \"no-code-hoisting\")\n"
     "#pragma GCC optimize(\"no-tree-slsr\", \"no-tree-tail-merge\", \"no-schedule-insns2\")\n"
-    "#pragma GCC optimize(\"no-tree-bit-ccp\", \"no-tree-dominator-opts\", \"no-tree-slp-vectorize\")\n"
+    "#pragma GCC optimize(\"no-tree-bit-ccp\", \"no-tree-dominator-opts\", "
+    "\"no-tree-slp-vectorize\")\n"
     "#endif\n";
 
 /* gcc's builtins for 64 bytes take masks of a type that differs from one to the next. */

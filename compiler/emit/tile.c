@@ -241,6 +241,7 @@ static void print_point_stores(Point *p, const Tile *t)
 		p->counter[KERNEL_BUFFERS] += n->nstore;
 	}
 	for (int k = 0; k < n->nstore; k++) {
+		ask_at_store(s, &n->store[k].to, &at[k]);
 		print_indent(s);
 		if (name_it) {
 			text_printf(s->out, "const %s e%d = ", type, first + k);

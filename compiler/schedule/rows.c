@@ -326,14 +326,16 @@ bool fills_registers(const Choice *c, int64_t room, int64_t vectors)
 	return 4 * instances > 3 * room;
 }
 
-/* Sums over many points of one channel: private accumulators hide the latency of an addition. */
+/* Sums over many points of one channel: private accumulators hide the latency of an addition. Each
+ * has a quarter of the outermost dim that is long enough, and so a stream of its own: with quarters
+ * of a row, processors would see none in what jumps to and fro. */
 static void private_sums(Choice *c)
 {
 	const Nest *n = c->nest;
 	if (n->ordered || n->nguard) return;
 	for (int k = 0; k < n->nacc; k++)
 		if (n->acc[k].combine != COMBINE_SUM || n->acc[k].init != 0) return;
-	for (int d = n->ndim - 1; d >= 0; d--) {
+	for (int d = 0; d < n->ndim; d++) {
 		int64_t extent = n->dim[d].extent;
 		if (!is_reduced(c, d) || extent < 8 || blocked(c, d) > 1) continue;
 		row_line(c, LINE_REG, d, (extent - 1) / 4 + 1);
