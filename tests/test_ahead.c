@@ -31,6 +31,12 @@ static const char chunks[] =
     "local z = y:conv(param.b, 64, {kernel = 1})\n"
     "return network{output = {z = z:global_avg_pool()}, loss = (z * z):mean()}\n";
 
+static const char maps[] =
+    "local x = image('x', 4, 56, 56)\n"
+    "local y = x:conv(param.a, 64, {kernel = 1}):batch_norm(param.n):relu()\n"
+    "local z = y:global_avg_pool()\n"
+    "return network{output = {z = z}, loss = (z * z):mean()}\n";
+
 static const char infers[] = "enum { SIZE = NET_INFER_B1_WORK };\n"
                              "static int call(void *vars, void *packed, void *work)\n"
                              "{\n"
@@ -146,6 +152,14 @@ static void a_next_chunk_is_asked_for_once(void **state)
 	check(*state, "x86-64", &a);
 }
 
+/* The convolution's result and its gradient, normalised numbers and their gradient: four, which
+ * have two places. */
+static void what_maps_write_is_asked_for(void **state)
+{
+	enum { EACH = 4 * LINES_OF_Z };
+	check_all(*state, &(Ask){maps, trains, "train=4", 1, 3, 2 * EACH, 4 * EACH});
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -155,6 +169,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_residual_is_asked_for_once, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(
 	        a_next_chunk_is_asked_for_once, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(what_maps_write_is_asked_for, spawn_setup, spawn_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
