@@ -4,11 +4,11 @@
  * block of the next chunk, as their number among these says, so that every line is asked for once
  * and memory is never idle:
  *
- *   conv_dw_tile0(x, dy, dw, dw_0, dy_0, x_0, (oh == 1 ? 93184 : 1568) + 16 * (16 * oc * 98 / 64),
- * ...
+ *   tile0(x, dy, dw, dw_0, dy_0, x_0, x_next);
+ *   x_next = (oh == 1 ? 98784 : 1568) + 16 * (256 * oc * 98 / 1024)
  *
- *   for (oh = 0; oh < 7; oh++) {
- *           CNNC_PREFETCH_FAR(x, x_1 + x_next)
+ *   for (ow = 0; ow < 14; ow++) {
+ *           if (ow % 8 == 0) CNNC_PREFETCH_FAR(x, x_1 + x_next);
  *
  * Lines of a block lie side by side, pixel by pixel, or in runs: of an image or, where a window
  * steps over pixels, of a row. */
@@ -77,18 +77,16 @@ static Affine within_chunk(
 }
 
 /* Tiles that read the same lines are counted by the other operand's dim, then by what moves less
- * than a line in this one. */
+ * than a line in this one: in products of both. */
 static void find_start(
     const Scope *s, const Tile *t, int own, int across, int chunk, int64_t line, Slice *slice)
 {
 	int64_t width = t->tree->span[across] + 1, rows = t->tree->span[own] + 1, of, unused;
 	Affine other = within_chunk(s, t, across, chunk, INT64_MAX, &of);
 	Affine part = within_chunk(s, t, own, chunk, line, &unused);
-	part = affine_scale(part, width / line);
-	slice->number = affine_add(other, part);
-	slice->of = of;
-	int64_t share = rows < line ? MAX(width * rows / line, 1) : width;
-	slice->lines = MIN((slice->run * share - 1) / of + 1, slice->run);
+	slice->number = affine_add(affine_scale(other, line), affine_scale(part, width));
+	slice->of = of * line;
+	slice->lines = MIN((slice->run * width * MIN(rows, line) - 1) / slice->of + 1, slice->run);
 }
 
 /* --- which chunk --------------------------------------------------------------------------- */
