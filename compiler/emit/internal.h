@@ -292,6 +292,11 @@ void ask_slices(Scope *s, const Tile *t, const Tree *loop);
 /* Where x lies for what an instance stores; false: another instance stores for it. */
 bool stored_place(const Scope *s, const Tile *t, int instance, const Access *x, Address *a);
 
+/* --- across.c: the body of a vector's sum, or largest lane; the sum again, by shuffles -------- */
+
+void print_across(Text *out, bool sum, bool is_double, int lanes);
+void print_halves(Text *out, const char *vector, bool is_double, int lanes);
+
 /* --- unique.c: the kernels of a program, equal ones once ----------------------------------- */
 
 typedef struct UniqueKernel {

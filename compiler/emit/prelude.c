@@ -45,6 +45,11 @@ void target_attribute(const Target *t, Text *out)
 
 static const char macros[] =
     "#if defined __GNUC__ && !defined __TINYC__\n"
+    "#if defined __has_builtin\n"
+    "#if __has_builtin(__builtin_shufflevector)\n"
+    "#define CNNC_SHUFFLES\n"
+    "#endif\n"
+    "#endif\n"
     "#define CNNC_UNUSED __attribute__((unused))\n"
     "#define CNNC_TILE __attribute__((noinline, unused))\n"
     "#define CNNC_RESTRICT __restrict\n"
@@ -132,7 +137,11 @@ static const char vector_min[] = "/* x < y ? x : y, exactly */\n"
 
 static const char across[] = "@F@E sum_@N(@V x)\n"
                              "{\n"
+                             "#if defined CNNC_SHUFFLES\n"
+                             "@H"
+                             "#else\n"
                              "\treturn @+;\n"
+                             "#endif\n"
                              "}\n\n"
                              "@F@E largest_@N(@V x)\n"
                              "{\n"
@@ -368,20 +377,6 @@ typedef struct {
 	char suffix[16], scalar[16];
 } Filler;
 
-/* Halves of the lanes, then halves of these: the same tree on every machine. */
-static void print_across(const Filler *f, Text *out, bool sum, int first, int step)
-{
-	if (step == f->lanes) {
-		text_printf(out, "x[%d]", first);
-		return;
-	}
-	text_add(out, sum ? "(" : f->is_double ? "max_f64(" : "max_f32(");
-	print_across(f, out, sum, first, step * 2);
-	text_add(out, sum ? " + " : ", ");
-	print_across(f, out, sum, first + step, step * 2);
-	text_add(out, ")");
-}
-
 /* gcc's builtins: __builtin_ia32_maxps256(x, y), and with 512 bits a mask and a rounding. */
 static void print_builtin(const Filler *f, Text *out, char part)
 {
@@ -431,8 +426,9 @@ static void print_placeholder(const Filler *f, Text *out, char what)
 	case 'Q': text_add(out, f->is_double ? "sqrt" : "sqrtf"); return;
 	case 'O': text_add(out, f->is_double ? "INT64_MAX" : "INT32_MAX"); return;
 	case 'F': print_start(f, out); return;
+	case 'H': print_halves(out, f->suffix, f->is_double, f->lanes); return;
 	case '+':
-	case '>': print_across(f, out, what == '+', 0, 1); return;
+	case '>': print_across(out, what == '+', f->is_double, f->lanes); return;
 	default: print_builtin(f, out, what); return;
 	}
 }

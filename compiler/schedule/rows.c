@@ -398,9 +398,16 @@ static int64_t near_images(const Choice *c, const Share *s, int64_t lane_block)
 	return parts > 1 && parts * lane_bytes(c) < passes * bytes ? images : 0;
 }
 
+/* What lies along the lanes is larger than a part of the second-level cache; but then each block of
+ * lanes reads an image again, which should not be larger still. */
 static bool is_lanes_first(const Choice *c)
 {
-	return broadcast_load(c) >= 0 && (lane_bytes(c) > 300 * 1024) != c->departure.other_order;
+	enum { LANES = 300 * 1024, FAR = 1 << 20 };
+	int x = broadcast_load(c);
+	if (x < 0) return false;
+	const Buffer *b = c->nest->load[x].buffer;
+	bool image = 4 * b->size / b->shape[0] > FAR && lane_bytes(c) < FAR;
+	return (lane_bytes(c) > LANES && !image) != c->departure.other_order;
 }
 
 /* Outer loops: dims in order, phases where strides ask for them. The blocks of lanes come before

@@ -162,6 +162,11 @@ int tiny_update(struct tiny_train *t, const float *grads);
 #endif
 
 #if defined __GNUC__ && !defined __TINYC__
+#if defined __has_builtin
+#if __has_builtin(__builtin_shufflevector)
+#define CNNC_SHUFFLES
+#endif
+#endif
 #define CNNC_UNUSED __attribute__((unused))
 #define CNNC_TILE __attribute__((noinline, unused))
 #define CNNC_RESTRICT __restrict

@@ -101,6 +101,11 @@ int vector_infer(size_t n, const void *packed, const float *x, float *y, void *w
 #error "these kernels are for avx2: they need gcc or clang for that machine"
 #endif
 #if defined __GNUC__ && !defined __TINYC__
+#if defined __has_builtin
+#if __has_builtin(__builtin_shufflevector)
+#define CNNC_SHUFFLES
+#endif
+#endif
 #define CNNC_UNUSED __attribute__((unused))
 #define CNNC_TILE __attribute__((noinline, unused))
 #define CNNC_RESTRICT __restrict
@@ -180,7 +185,15 @@ static inline CNNC_UNUSED CNNC_AVX2 f32x8 max_f32x8(f32x8 x, f32x8 y)
 
 static inline CNNC_UNUSED CNNC_AVX2 float sum_f32x8(f32x8 x)
 {
+#if defined CNNC_SHUFFLES
+	typedef float half4 __attribute__((vector_size(16)));
+	const half4 x4 = __builtin_shufflevector(x, x, 0, 1, 2, 3) + __builtin_shufflevector(x, x, 4, 5,
+		6, 7);
+	const half4 y = x4 + __builtin_shufflevector(x4, x4, 2, 3, 0, 1);
+	return y[0] + y[1];
+#else
 	return (((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7])));
+#endif
 }
 
 static inline CNNC_UNUSED CNNC_AVX2 float largest_f32x8(f32x8 x)
