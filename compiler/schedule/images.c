@@ -85,15 +85,17 @@ static bool find_chunks(const Choice *c, int64_t lane_block, Chunking *k)
 
 /* Values of a task, whole blocks: four tasks or some more are left for threads, an even number
  * where there are few. Each task reads all of the other operand: vectors of 64 bytes would wait for
- * it with a single block. What a task stores waits in the second-level cache between chunks. */
+ * it with a single block of channels. What a task stores waits in the second-level cache between
+ * chunks. */
 static int64_t task_unit(const Choice *c, int64_t extent, int64_t block)
 {
 	enum { TASKS = 4, MANY = 8, STORED = 1 << 20 };
 	int64_t most = (extent / TASKS + block - 1) / block, best = 1;
 	int64_t stored = 4 * c->nest->store[0].to.buffer->size / extent * block;
 	if (extent % block) return block;
+	bool waits = block <= CHANNEL_BLOCK && c->target->vector_bytes >= WIDE_BLOCK;
+	if (most == 1 && waits && extent > 2 * block) most = 2;
 	most = MIN(most, MAX(STORED / MAX(stored, 1), 1));
-	if (most == 1 && extent > 2 * block && c->target->vector_bytes >= WIDE_BLOCK) most = 2;
 	for (int64_t blocks = 1; blocks <= most; blocks++) {
 		int64_t tasks = extent / (blocks * block);
 		if (extent % (blocks * block) == 0 && (tasks % 2 == 0 || tasks >= MANY)) best = blocks;

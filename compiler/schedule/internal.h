@@ -110,8 +110,6 @@ enum { LEAST_STREAM = 400 << 10 };
 
 /* images.c: the outer loops of a sum over images; false: it is none, or a small one. */
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
-/* Whether tiles of so many vectors, and of others that share them, take most of the registers. */
-bool fills_registers(const Choice *c, int64_t room, int64_t vectors);
 int64_t sums_block(const Choice *c); /* lanes of a tile that is wider than others'; 0 */
 /* product.c: those of a product with a matrix that sums up its rows; false: it is none. */
 bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
@@ -149,8 +147,10 @@ void vector_row(
 /* transform.c: a small constant matrix times vectors, and the row for it. */
 bool is_transform(const Choice *c);
 void transform_row(Choice *c, int64_t lane_block, int64_t room);
-void choice_begin(Choice *c);           /* the first lines of all rows */
-void make_parallel(Choice *c);          /* the outermost loop, when it is of a space dim */
+void choice_begin(Choice *c);  /* the first lines of all rows */
+void make_parallel(Choice *c); /* the outermost loop, when it is of a space dim */
+/* Whether tiles of so many vectors, and of others that share them, take most of the registers. */
+bool fills_registers(const Choice *c, int64_t room, int64_t vectors);
 int64_t register_room(const Choice *c); /* accumulators that fit beside the operands */
 
 #endif
