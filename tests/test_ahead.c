@@ -37,14 +37,23 @@ static const char maps[] =
     "local z = y:global_avg_pool()\n"
     "return network{output = {z = z}, loss = (z * z):mean()}\n";
 
-static const char infers[] = "enum { SIZE = NET_INFER_B1_WORK };\n"
+/* A matrix of 2 MB. */
+enum { LINES_OF_MATRIX = 512 * 1000 * 4 / 64 };
+
+static const char matrix[] = "local x = image('x', 512, 1, 1)\n"
+                             "local z = x:dense(param.a, 1000, {bias = false})\n"
+                             "return network{output = {z = z}, loss = (z * z):mean()}\n";
+
+static const char infers[] = "#define REGION work\n"
+                             "enum { SIZE = NET_INFER_B1_WORK, ROOM = SIZE / 64 * 64 + 64 };\n"
                              "static int call(void *vars, void *packed, void *work)\n"
                              "{\n"
                              "	net_pack(vars, packed);\n"
                              "	return net_infer_b1(packed, x, z, work, NULL);\n"
                              "}\n";
 static const char trains[] =
-    "enum { SIZE = NET_GRADIENTS_B4_WORK };\n"
+    "#define REGION work\n"
+    "enum { SIZE = NET_GRADIENTS_B4_WORK, ROOM = SIZE / 64 * 64 + 64 };\n"
     "static float grads[NET_WEIGHTS], loss;\n"
     "static int call(void *vars, void *packed, void *work)\n"
     "{\n"
@@ -52,20 +61,30 @@ static const char trains[] =
     "	return net_gradients_b4(vars, 0, 0, x, &loss, z, grads, work, NULL);\n"
     "}\n";
 
-/* Prints how many lines of work were asked for, and how often: for what is written, for the first
- * level of the cache, or past it. */
+static const char trains_matrix[] =
+    "#define REGION vars\n"
+    "enum { SIZE = NET_VARS * 4, ROOM = NET_GRADIENTS_B16_WORK / 64 * 64 + 64 };\n"
+    "static float grads[NET_WEIGHTS], loss;\n"
+    "static int call(void *vars, void *packed, void *work)\n"
+    "{\n"
+    "	(void)packed;\n"
+    "	return net_gradients_b16(vars, 0, 0, x, &loss, z, grads, work, NULL);\n"
+    "}\n";
+
+/* Prints how many lines of a region were asked for, and how often: for what is written, for the
+ * first level of the cache, or past it. */
 static const char program[] =
     "#include <stddef.h>\n"
     "#include <stdint.h>\n"
     "#include <stdio.h>\n"
     "#include <stdlib.h>\n"
-    "static unsigned char *work, *seen;\n"
+    "static unsigned char *region, *seen;\n"
     "static size_t size, total;\n"
     "static void note(const void *at, int store, int level)\n"
     "{\n"
     "	if (store != STORES || level != LEVEL) return;\n"
-    "	size_t place = (size_t)((uintptr_t)at - (uintptr_t)work);\n"
-    "	if (place < size) total++, seen[place / 64] = 1;\n"
+    "	size_t place = (size_t)((uintptr_t)at - (uintptr_t)region);\n"
+    "	if (region && place < size) total++, seen[place / 64] = 1;\n"
     "}\n"
     "#define asked(at, store, level) note(at, store, level)\n"
     "#include \"spied.c\"\n"
@@ -74,11 +93,12 @@ static const char program[] =
     "int main(void)\n"
     "{\n"
     "	size = SIZE;\n"
-    "	work = aligned_alloc(64, (size + 63) / 64 * 64);\n"
+    "	void *work = aligned_alloc(64, ROOM);\n"
     "	seen = calloc(size / 64 + 1, 1);\n"
     "	float *vars = aligned_alloc(64, ((size_t)NET_VARS * 4 + 63) / 64 * 64);\n"
     "	void *packed = aligned_alloc(64, 1 << 20);\n"
     "	if (!work || !seen || !vars || !packed) return 1;\n"
+    "	region = (unsigned char *)REGION;\n"
     "	net_init(vars, NULL, 1);\n"
     "	int status = call(vars, packed, work);\n"
     "	size_t lines = 0;\n"
@@ -160,6 +180,13 @@ static void what_maps_write_is_asked_for(void **state)
 	check_all(*state, &(Ask){maps, trains, "train=4", 1, 3, 2 * EACH, 4 * EACH});
 }
 
+/* Where images are the lanes, rows of a tile by the tile before it. */
+static void a_matrix_is_asked_for_once(void **state)
+{
+	check_all(
+	    *state, &(Ask){matrix, trains_matrix, "train=16", 0, 2, LINES_OF_MATRIX, LINES_OF_MATRIX});
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +197,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 	        a_next_chunk_is_asked_for_once, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(what_maps_write_is_asked_for, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(a_matrix_is_asked_for_once, spawn_setup, spawn_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

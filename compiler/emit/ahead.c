@@ -187,15 +187,41 @@ static void ask_lines(Scope *s, const Access *x, Address *list, int n, int64_t t
 	for (int i = 0; i < n && !groups && !inside; i++) print_ask(s, x, &list[i]);
 }
 
+/* Whole rows of a matrix, one after the other, each longer than a line: turns of a loop take one
+ * element of each, and what the next tile takes lies behind them. */
+static bool are_whole_rows(const Scope *s, Address *list, int n, int64_t turns, Lines *rows)
+{
+	if (turns < 2 * line_of(s->k) || n < 2 || group_lines(list, n, rows) != 1) return false;
+	return rows->apart == turns;
+}
+
+/* Of the next tile as many elements a turn as there are rows, by whole lines. */
+static void ask_next_rows(Scope *s, const Access *x, const Lines *rows)
+{
+	int64_t line = line_of(s->k), next = rows->n * rows->apart, each = 1;
+	while (2 * each * rows->n <= line) each *= 2;
+	Address a = rows->first;
+	a.key.form = affine_add(a.key.form, affine_scale(affine_var(s->depth - 1), rows->n));
+	if (each > 1) print_line(s, "if (%s %% %lld == 0)", s->loop[s->depth - 1], (long long)each);
+	s->indent += each > 1;
+	for (int64_t k = 0; k < rows->n; k += line) print_ask_at(s, x->far ? "_FAR" : "", &a, next + k);
+	s->indent -= each > 1;
+}
+
 void ask_at_loop(Scope *s, const Tile *t, const Tree *loop, bool inside)
 {
 	const Nest *n = s->k->nest;
 	Address list[MOST_LINES];
+	Lines group[MOST_GROUPS];
 	if (line_of(s->k) < 1 || loop->kid.n != 1 || loop->kid.at[0]->kind != TREE_LEAF) return;
 	for (int l = 0; l < n->nload; l++) {
-		if (!n->load[l].prefetch || s->sliced >> l & 1) continue;
-		int lines = lines_of(s, t, loop, &n->load[l], list);
-		ask_lines(s, &n->load[l], list, lines, loop->count, inside);
+		const Access *x = &n->load[l];
+		if (!x->prefetch || s->sliced >> l & 1) continue;
+		int lines = lines_of(s, t, loop, x, list);
+		if (!are_whole_rows(s, list, lines, loop->count, group))
+			ask_lines(s, x, list, lines, loop->count, inside);
+		else if (inside)
+			ask_next_rows(s, x, group);
 	}
 }
 

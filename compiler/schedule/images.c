@@ -221,12 +221,21 @@ static int pixels_ahead(const Nest *n, const Access *x, int64_t pixels)
 	return 0;
 }
 
-/* Weights that lie row by row: those further on in each row, or the next strip of it. */
-static void ask_for_rows(Access *w, const MatrixProduct *m, bool strips)
+/* Weights that lie row by row: those further on in each row, or the next strip of it, or of the
+ * next rows. Into the first-level cache, unless they come from memory: a core waits for few lines
+ * at a time itself, and what is near already has no need of the second level. Where images are
+ * lanes, a tile takes single elements of whole rows, and asks for those of the next one. */
+static void ask_for_rows(const Choice *c, const MatrixProduct *m, Nest *copy)
 {
-	enum { AHEAD_ROW = 128 };
-	w->prefetch = strips && m->images > 1 ? PRODUCT_STRIP : AHEAD_ROW;
-	w->far = !(strips && m->images > 1);
+	enum { AHEAD_ROW = 128, LEAST_BYTES = 1 << 20, NEAR = 1 << 25 };
+	Access *w = &copy->load[m->w];
+	bool is_near = bytes_of(c, m->w) <= NEAR, strips = m->x == c->nest->nload;
+	bool of_images = !access_moves(w, c->lane);
+	if (bytes_of(c, m->w) < LEAST_BYTES || (of_images && !is_near)) return;
+	w->prefetch = AHEAD_ROW;
+	if (strips && m->images > 1) w->prefetch = PRODUCT_STRIP;
+	if (strips && m->images == 1 && is_near) w->prefetch = distance(w, m->row, PRODUCT_ROWS);
+	w->far = of_images || !(is_near || (strips && m->images > 1));
 }
 
 /* A matrix that a sum over a few images moves: it, and what goes along with it, is a stream in each
@@ -264,11 +273,8 @@ static void ask_for_operands(const Choice *c, int x, Nest *copy)
 	enum { AHEAD_WEIGHTS = 512, LEAST_WEIGHTS = 1 << 20, AHEAD_PIXELS = 8 };
 	MatrixProduct m;
 	int w = other_load(c, x);
-	if (bytes_of(c, w) >= LEAST_WEIGHTS) {
-		copy->load[w].prefetch = AHEAD_WEIGHTS;
-		if (matrix_product(c->nest, &m) && m.w == w)
-			ask_for_rows(&copy->load[w], &m, m.x == c->nest->nload);
-	}
+	if (bytes_of(c, w) >= LEAST_WEIGHTS) copy->load[w].prefetch = AHEAD_WEIGHTS;
+	if (matrix_product(c->nest, &m) && m.w < c->nest->nload) ask_for_rows(c, &m, copy);
 	if (bytes_of(c, x) >= LEAST_STREAM && is_blocked(&copy->load[x]))
 		copy->load[x].prefetch = pixels_ahead(c->nest, &copy->load[x], AHEAD_PIXELS);
 	for (int l = 0; l < copy->nload; l++)

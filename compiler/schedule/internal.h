@@ -10,6 +10,7 @@ enum {
 	NARROW_BLOCK = 8,
 	WIDE_BLOCK = 64,
 	PLAIN_CHANNELS = 4,
+	PRODUCT_ROWS = 8, /* of a matrix that are gone through at a time, and columns */
 	PRODUCT_STRIP = 128
 };
 

@@ -24,16 +24,16 @@ static int64_t task_columns(int64_t extent, int64_t images)
 
 bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
 {
-	enum { ROWS = 8, LEAST_BYTES = 300 * 1024 };
+	enum { LEAST_BYTES = 300 * 1024 };
 	const Nest *n = c->nest;
 	MatrixProduct m;
 	if (!matrix_product(n, &m) || m.x != n->nload || m.columns != 1 || c->lane != m.column[0])
 		return false;
 	if (n->inplace || nest_load_of(n, n->store[0].to.buffer) >= 0) return false;
 	const Buffer *w = n->load[m.w].buffer;
-	if (n->dim[m.row].extent <= ROWS || 4 * w->size < LEAST_BYTES) return false;
+	if (n->dim[m.row].extent <= PRODUCT_ROWS || 4 * w->size < LEAST_BYTES) return false;
 	row_line(c, LINE_FOR, c->lane, task_columns(lane_extent(c), m.images));
-	row_line(c, LINE_FOR, m.row, ROWS);
+	row_line(c, LINE_FOR, m.row, PRODUCT_ROWS);
 	if (m.images > 1) row_line(c, LINE_FOR, c->lane, PRODUCT_STRIP);
 	for (int d = 0; d < n->ndim; d++)
 		if (is_space(c, d) && d != c->lane) outer_loop(c, d, is_shared(d, share, nshare));
@@ -73,11 +73,12 @@ bool moved_row(Choice *c)
 /* Some images, and rows that share them: as many as are read at once like streams. */
 int product_shares(const Choice *c, const MatrixProduct *m, int64_t room, Share *share)
 {
-	enum { IMAGES = 4, ROWS = 8 };
+	enum { IMAGES = 4 };
 	int count = 0;
 	if (m->images > 1) share[count++] = share_of(c, m->image, IMAGES);
 	if (count) room /= share[0].by;
-	int64_t rows = room >= ROWS ? ROWS : room >= ROWS / 2 ? ROWS / 2 : room;
+	int64_t rows = MIN(room, PRODUCT_ROWS);
+	if (rows < PRODUCT_ROWS) rows = MIN(rows, PRODUCT_ROWS / 2);
 	share[count++] = share_of(c, m->row, rows);
 	return count;
 }
