@@ -162,6 +162,25 @@ int64_t sums_block(const Choice *c)
 	return block;
 }
 
+/* Few channels, as those of a picture: with all of their taps, 3x3 of 3, they fill the registers
+ * beside one vector along the lanes. A tile for each channel would read all gradients again, which
+ * matters where these come from far away; and without it there would be one task alone if they are
+ * a single vector. */
+int window_shares(const Choice *c, int64_t room, Share *share)
+{
+	int n = 0, x = broadcast_load(c);
+	if (image_dim(c->nest) < 0 || x < 0 || c->nest->dim[c->lane].extent <= c->lanes) return 0;
+	if (bytes_of(c, other_load(c, x)) < LEAST_STREAM) return 0;
+	for (int d = 0; d < c->nest->ndim && room; d++) {
+		if (!shares(c, d)) continue;
+		if (n == MOST_SHARES) return 0;
+		share[n++] = share_of(c, d, c->nest->dim[d].extent);
+		room /= c->nest->dim[d].extent;
+		if (!share[n - 1].whole) return 0;
+	}
+	return room && n == MOST_SHARES ? n : 0;
+}
+
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
 {
 	Chunking k;

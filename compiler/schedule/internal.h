@@ -106,12 +106,16 @@ typedef struct {
 	int64_t extent, units; /* of the dim, or of a block of it: in so many tiles */
 } Share;
 
+enum { MOST_SHARES = 3 };
+
 /* Bytes that come from far away, not from the caches near by. */
 enum { LEAST_STREAM = 400 << 10 };
 
 /* images.c: the outer loops of a sum over images; false: it is none, or a small one. */
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
 int64_t sums_block(const Choice *c); /* lanes of a tile that is wider than others'; 0 */
+/* Its tile that has all taps of all channels, in so many registers. Returns the shares; 0: none. */
+int window_shares(const Choice *c, int64_t room, Share *share);
 /* product.c: those of a product with a matrix that sums up its rows; false: it is none. */
 bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
 /* One that moves its matrix by a sum over images; false: it is none. */
@@ -125,6 +129,7 @@ const Nest *ask_ahead(Arena *a, const Nest *n, const Target *t);
 void row_line(Choice *c, LineKind kind, int dim, int64_t by);
 void outer_loop(Choice *c, int d, bool shared); /* over d, unless tiles share all of it */
 bool is_shared(int d, const Share *share, int nshare);
+bool shares(const Choice *c, int d); /* instances over d share the vectors along the lanes */
 /* Tiles over dim d of at most `most` instances, as even as they can be. */
 Share share_of(const Choice *c, int d, int64_t most);
 bool is_space(const Choice *c, int d); /* of more than one value, and not joined */

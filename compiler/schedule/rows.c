@@ -222,7 +222,7 @@ static bool over_images(const Choice *c, int d)
 
 /* Dims whose instances share the vectors loaded along the lanes; where there are none of these, a
  * tile's instances only hide the latency of each other, and should lie side by side. */
-static bool shares(const Choice *c, int d)
+bool shares(const Choice *c, int d)
 {
 	if (!is_space(c, d) || d == c->lane || is_masked(c, d)) return false;
 	if (c->strides == STRIDES_NARROW) return false;
@@ -312,14 +312,16 @@ static int best_shares(const Choice *c, int64_t room, int64_t vectors, int but, 
 
 static int choose_shares(const Choice *c, int64_t room, int64_t vectors, Share *share)
 {
-	int n = best_shares(c, room, vectors, -1, share);
+	int n = vectors == 1 ? window_shares(c, room, share) : 0;
+	if (n) return n;
+	n = best_shares(c, room, vectors, -1, share);
 	if (!n || !c->departure.other_tile) return n;
 	return best_shares(c, room, vectors, share[0].dim, share);
 }
 
 bool fills_registers(const Choice *c, int64_t room, int64_t vectors)
 {
-	Share share[2];
+	Share share[MOST_SHARES];
 	int64_t instances = 1;
 	int n = choose_shares(c, room, vectors, share);
 	for (int k = 0; k < n; k++) instances *= share[k].by;
@@ -480,7 +482,7 @@ static void limit_unroll(Choice *c, int64_t instances, const Share *share, int n
 /* One row: `vectors` vectors along the lanes and `room` instances that share them. */
 void vector_row(Choice *c, int64_t lane_block, int64_t room)
 {
-	Share share[2];
+	Share share[MOST_SHARES];
 	if (moved_row(c)) return;
 	int nshare = choose_shares(c, room, lane_block / c->lanes, share);
 	fill_lanes(c);
