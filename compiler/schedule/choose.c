@@ -125,11 +125,16 @@ static void choose_lane(Choice *c)
 }
 
 /* Three vectors, where these are wider than a block: they should leave none alone, and do better
- * than two, which one remains of, or which rows are too short for. */
+ * than two, which one remains of, or which rows are too short for. Tiles of several rows seldom do
+ * as well as their number of instances would have it. */
 static bool suits_three(const Choice *c, int64_t all)
 {
+	int64_t room = register_room(c);
+	int of_three, of_two;
 	if (all % 2) return all % 3 != 1;
-	return (all % 3 == 0 || all > 6) && !fills_registers(c, register_room(c) / 2, 2);
+	if (all % 3 && all <= 6) return false;
+	int64_t cost = row_cost(c, room / 3, 3, &of_three), other = row_cost(c, room / 2, 2, &of_two);
+	return cost * 100 < other * (of_two > 1 ? 100 : 99);
 }
 
 /* Whether tiles of so many vectors along the lanes suit: registers are for pixels, not for padding.

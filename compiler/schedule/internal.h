@@ -155,8 +155,10 @@ bool is_transform(const Choice *c);
 void transform_row(Choice *c, int64_t lane_block, int64_t room);
 void choice_begin(Choice *c);  /* the first lines of all rows */
 void make_parallel(Choice *c); /* the outermost loop, when it is of a space dim */
-/* Whether tiles of so many vectors, and of others that share them, take most of the registers. */
-bool fills_registers(const Choice *c, int64_t room, int64_t vectors);
+/* What a product takes in tiles of so many vectors, relative to others; and the dims that share
+ * them.
+ */
+int64_t row_cost(const Choice *c, int64_t room, int64_t vectors, int *nshare);
 int64_t register_room(const Choice *c); /* accumulators that fit beside the operands */
 
 #endif

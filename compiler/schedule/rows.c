@@ -269,82 +269,6 @@ static int64_t point_cost(const Share *share, int n, int64_t vectors)
 	return shares_cost(share, n, 1, vectors) * 1000 / points;
 }
 
-/* Instances over dim d that the first-level cache holds a line of: what is read for them may lie on
- * the same few of its sets, as rows of a matrix do that are pages apart. */
-static int64_t most_lines(const Choice *c, int d)
-{
-	enum { SETS = 4096, LINE = 64, WAYS = 8 };
-	int x = broadcast_load(c);
-	int64_t bytes = x < 0 ? 0 : 4 * access_step(&c->nest->load[x], d), apart = SETS;
-	if (bytes < LINE) return INT64_MAX;
-	while (bytes % apart) apart /= 2;
-	return MAX(WAYS * (SETS / apart), 1);
-}
-
-/* Instances over one dim or two, which fill the registers. From the innermost dim outwards, unless
- * others are faster: a row of 7 pixels makes tiles of 4 and 3, which wait for additions, but 16
- * images make 6, 5, 5; three taps leave room for two, but 16 channels fill it. None of it over dim
- * `but`. */
-static int best_shares(const Choice *c, int64_t room, int64_t vectors, int but, Share *share)
-{
-	enum { MARGIN = 97 };
-	int dim[NEST_DIMS], ndim = 0, n = 0;
-	int64_t least = INT64_MAX;
-	for (int d = c->nest->ndim - 1; d >= 0; d--)
-		if (shares(c, d) && d != but) dim[ndim++] = d;
-	for (int i = 0; i < ndim && room > 1; i++)
-		for (int64_t most = MIN(room, most_lines(c, dim[i])); most > 1; most--)
-			for (int j = i; j < ndim; j++) {
-				Share pair[2] = {share_of(c, dim[i], most)};
-				int count = 1;
-				if (j > i && room / pair[0].by < 2) break;
-				if (j > i)
-					pair[count++] =
-					    share_of(c, dim[j], MIN(room / pair[0].by, most_lines(c, dim[j])));
-				int64_t cost = point_cost(pair, count, vectors);
-				if (n && cost * 100 >= least * MARGIN) continue;
-				least = cost;
-				n = count;
-				memcpy(share, pair, sizeof pair);
-			}
-	return n;
-}
-
-static int choose_shares(const Choice *c, int64_t room, int64_t vectors, Share *share)
-{
-	int n = vectors == 1 ? window_shares(c, room, share) : 0;
-	if (n) return n;
-	n = best_shares(c, room, vectors, -1, share);
-	if (!n || !c->departure.other_tile) return n;
-	return best_shares(c, room, vectors, share[0].dim, share);
-}
-
-bool fills_registers(const Choice *c, int64_t room, int64_t vectors)
-{
-	Share share[MOST_SHARES];
-	int64_t instances = 1;
-	int n = choose_shares(c, room, vectors, share);
-	for (int k = 0; k < n; k++) instances *= share[k].by;
-	return 4 * instances > 3 * room;
-}
-
-/* Sums over many points of one channel: private accumulators hide the latency of an addition. Each
- * has a quarter of the outermost dim that is long enough, and so a stream of its own: with quarters
- * of a row, processors would see none in what jumps to and fro. */
-static void private_sums(Choice *c)
-{
-	const Nest *n = c->nest;
-	if (n->ordered || n->nguard) return;
-	for (int k = 0; k < n->nacc; k++)
-		if (n->acc[k].combine != COMBINE_SUM || n->acc[k].init != 0) return;
-	for (int d = 0; d < n->ndim; d++) {
-		int64_t extent = n->dim[d].extent;
-		if (!is_reduced(c, d) || extent < 8 || blocked(c, d) > 1) continue;
-		row_line(c, LINE_REG, d, (extent - 1) / 4 + 1);
-		return;
-	}
-}
-
 /* Of a contraction, the load that moves with the lanes. */
 static const Access *lane_load(const Choice *c)
 {
@@ -368,6 +292,93 @@ static int64_t lane_bytes(const Choice *c)
 		if (is_space(c, d) && d != c->lane && access_moves(lane_load(c), d))
 			bytes /= c->nest->dim[d].extent;
 	return bytes;
+}
+
+/* Instances over dim d that the first-level cache holds a line of: what is read for them may lie on
+ * the same few of its sets, as rows of a matrix do that are pages apart. */
+static int64_t most_lines(const Choice *c, int d)
+{
+	enum { SETS = 4096, LINE = 64, WAYS = 8 };
+	int x = broadcast_load(c);
+	int64_t bytes = x < 0 ? 0 : 4 * access_step(&c->nest->load[x], d), apart = SETS;
+	if (bytes < LINE) return INT64_MAX;
+	while (bytes % apart) apart /= 2;
+	return MAX(WAYS * (SETS / apart), 1);
+}
+
+/* Whether each tile of the one image there is reads its weights from the second-level cache: what
+ * lies along so many lanes is too much for the first. Larger tiles leave fewer tasks, and there
+ * should be some without rows. */
+static bool reads_far_weights(const Choice *c, int64_t width)
+{
+	enum { NEAR = 24 << 10, TASKS = 6 };
+	if (lane_bytes(c) / lane_extent(c) * width <= NEAR || lane_extent(c) < TASKS * width)
+		return false;
+	bool images = image_dim(c->nest) >= 0;
+	for (int d = 0; d < c->nest->ndim; d++) images |= over_images(c, d) && is_space(c, d);
+	return !images;
+}
+
+/* Instances over one dim or two, which fill the registers. From the innermost dim outwards, unless
+ * others are faster: a row of 7 pixels makes tiles of 4 and 3, which wait for additions, but 16
+ * images make 6, 5, 5; three taps leave room for two, but 16 channels fill it. Weights that come
+ * from further away are worth larger tiles. None of it over dim `but`. */
+static int best_shares(const Choice *c, int64_t room, int64_t vectors, int but, Share *share)
+{
+	int64_t margin = reads_far_weights(c, vectors * c->lanes) ? 98 : 97;
+	int dim[NEST_DIMS], ndim = 0, n = 0;
+	int64_t least = INT64_MAX;
+	for (int d = c->nest->ndim - 1; d >= 0; d--)
+		if (shares(c, d) && d != but) dim[ndim++] = d;
+	for (int i = 0; i < ndim && room > 1; i++)
+		for (int64_t most = MIN(room, most_lines(c, dim[i])); most > 1; most--)
+			for (int j = i; j < ndim; j++) {
+				Share pair[2] = {share_of(c, dim[i], most)};
+				int count = 1;
+				if (j > i && room / pair[0].by < 2) break;
+				if (j > i)
+					pair[count++] =
+					    share_of(c, dim[j], MIN(room / pair[0].by, most_lines(c, dim[j])));
+				int64_t cost = point_cost(pair, count, vectors);
+				if (n && cost * 100 >= least * margin) continue;
+				least = cost;
+				n = count;
+				memcpy(share, pair, sizeof pair);
+			}
+	return n;
+}
+
+static int choose_shares(const Choice *c, int64_t room, int64_t vectors, Share *share)
+{
+	int n = vectors == 1 ? window_shares(c, room, share) : 0;
+	if (n) return n;
+	n = best_shares(c, room, vectors, -1, share);
+	if (!n || !c->departure.other_tile) return n;
+	return best_shares(c, room, vectors, share[0].dim, share);
+}
+
+int64_t row_cost(const Choice *c, int64_t room, int64_t vectors, int *nshare)
+{
+	Share share[MOST_SHARES];
+	*nshare = choose_shares(c, room, vectors, share);
+	return point_cost(share, *nshare, vectors);
+}
+
+/* Sums over many points of one channel: private accumulators hide the latency of an addition. Each
+ * has a quarter of the outermost dim that is long enough, and so a stream of its own: with quarters
+ * of a row, processors would see none in what jumps to and fro. */
+static void private_sums(Choice *c)
+{
+	const Nest *n = c->nest;
+	if (n->ordered || n->nguard) return;
+	for (int k = 0; k < n->nacc; k++)
+		if (n->acc[k].combine != COMBINE_SUM || n->acc[k].init != 0) return;
+	for (int d = 0; d < n->ndim; d++) {
+		int64_t extent = n->dim[d].extent;
+		if (!is_reduced(c, d) || extent < 8 || blocked(c, d) > 1) continue;
+		row_line(c, LINE_REG, d, (extent - 1) / 4 + 1);
+		return;
+	}
 }
 
 bool is_shared(int d, const Share *share, int nshare)
