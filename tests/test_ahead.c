@@ -44,6 +44,13 @@ static const char matrix[] = "local x = image('x', 512, 1, 1)\n"
                              "local z = x:dense(param.a, 1000, {bias = false})\n"
                              "return network{output = {z = z}, loss = (z * z):mean()}\n";
 
+/* Weights of 2.4 MB, in blocks that some tiles of 7 by 7 pixels read. */
+enum { LINES_OF_WEIGHTS = 128 * 512 * 9 * 4 / 64 };
+
+static const char weights[] = "local x = image('x', 128, 7, 7)\n"
+                              "local y = x:conv(param.a, 512, {kernel = 3, pad = 1})\n"
+                              "return network{output = {z = y}}\n";
+
 static const char infers[] = "#define REGION work\n"
                              "enum { SIZE = NET_INFER_B1_WORK, ROOM = SIZE / 64 * 64 + 64 };\n"
                              "static int call(void *vars, void *packed, void *work)\n"
@@ -51,6 +58,14 @@ static const char infers[] = "#define REGION work\n"
                              "	net_pack(vars, packed);\n"
                              "	return net_infer_b1(packed, x, z, work, NULL);\n"
                              "}\n";
+static const char infers_packed[] =
+    "#define REGION packed\n"
+    "enum { SIZE = NET_PACKED_BYTES, ROOM = NET_INFER_B1_WORK / 64 * 64 + 64 };\n"
+    "static int call(void *vars, void *packed, void *work)\n"
+    "{\n"
+    "	net_pack(vars, packed);\n"
+    "	return net_infer_b1(packed, x, z, work, NULL);\n"
+    "}\n";
 static const char trains[] =
     "#define REGION work\n"
     "enum { SIZE = NET_GRADIENTS_B4_WORK, ROOM = SIZE / 64 * 64 + 64 };\n"
@@ -96,7 +111,7 @@ static const char program[] =
     "	void *work = aligned_alloc(64, ROOM);\n"
     "	seen = calloc(size / 64 + 1, 1);\n"
     "	float *vars = aligned_alloc(64, ((size_t)NET_VARS * 4 + 63) / 64 * 64);\n"
-    "	void *packed = aligned_alloc(64, 1 << 20);\n"
+    "	void *packed = aligned_alloc(64, 1 << 22);\n"
     "	if (!work || !seen || !vars || !packed) return 1;\n"
     "	region = (unsigned char *)REGION;\n"
     "	net_init(vars, NULL, 1);\n"
@@ -187,6 +202,16 @@ static void a_matrix_is_asked_for_once(void **state)
 	    *state, &(Ask){matrix, trains_matrix, "train=16", 0, 2, LINES_OF_MATRIX, LINES_OF_MATRIX});
 }
 
+/* The first block comes as it is needed, and the tile of the last row has no third row of taps. */
+static void a_next_block_of_weights_is_asked_for_once(void **state)
+{
+	enum { WIDE = 512 / 32, BLOCKS = 512 / 16, SEVENTHS = LINES_OF_WEIGHTS / 21 * 20 };
+	Ask a = {weights, infers_packed, "infer=1", 0, 2, SEVENTHS / WIDE * (WIDE - 1), SEVENTHS};
+	check(*state, "avx512", &a);
+	a.need = SEVENTHS / BLOCKS * (BLOCKS - 1);
+	check(*state, "avx2", &a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +223,8 @@ int main(void)
 	        a_next_chunk_is_asked_for_once, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(what_maps_write_is_asked_for, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(a_matrix_is_asked_for_once, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_next_block_of_weights_is_asked_for_once, spawn_setup, spawn_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,7 @@ void ask_at_load(Point *p, const Access *x, const Address *a)
 }
 
 /* Where x lies for an instance of a leaf when the loop around it is in this turn. */
-static Address address_in_turn(
+Address address_in_turn(
     const Scope *s, const Tile *t, const Tree *loop, const Access *x, int instance, int64_t turn)
 {
 	const Tree *leaf = loop->kid.at[0];

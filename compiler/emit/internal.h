@@ -252,6 +252,8 @@ typedef struct {
 	int64_t of;
 	int turn; /* depth of the loop over chunks; its last turn, and where the next chunk is then */
 	int64_t last, far, near;
+	bool each_loop; /* of weights: each innermost loop, which reads so many, asks for `lines` */
+	int64_t turn_lines;
 } Slice;
 
 /* A tile being printed. In scalar text its lanes are instances like the others. */
@@ -280,15 +282,20 @@ void tile_print(Scope *s, const Tree *tile, bool alone);
 void accumulator_name(const Tile *t, int acc, int instance, char room[48]);
 void print_reduction(Scope *s, const Tile *t);
 /* ahead.c: before the loop begins, and first in its body */
+/* Where x lies for an instance of a leaf when the loop around it is in this turn. */
+Address address_in_turn(
+    const Scope *s, const Tile *t, const Tree *loop, const Access *x, int instance, int64_t turn);
 void ask_at_loop(Scope *s, const Tile *t, const Tree *loop, bool inside);
 /* What the sums are stored with, which comes from far away while they are made: at the start of a
  * tile (NULL), or in its outermost loop. */
 void ask_early(Scope *s, const Tile *t, const Tree *loop);
 /* slices.c: the tile's, the parameters that say where they are, and the asking, as above */
 void slices_find(Scope *s, Tile *t);
+void slices_of_weights(Scope *s, Tile *t);
 void print_slice_parameters(const Tile *t, Text *out);
 void print_slice_arguments(Scope *s, const Tile *t);
 void ask_slices(Scope *s, const Tile *t, const Tree *loop);
+void ask_slices_of_loop(Scope *s, const Tile *t, const Tree *loop); /* before it */
 /* Where x lies for what an instance stores; false: another instance stores for it. */
 bool stored_place(const Scope *s, const Tile *t, int instance, const Access *x, Address *a);
 

@@ -437,6 +437,7 @@ static void print_node(
 		return;
 	}
 	ask_at_loop(s, t, node, false);
+	ask_slices_of_loop(s, t, node);
 	LoopText loop = loop_begin(s, node, NULL);
 	ask_at_loop(s, t, node, true);
 	ask_early(s, t, node);

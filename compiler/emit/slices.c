@@ -1,4 +1,4 @@
-/* slices: what the next chunk of a sum over images will read.
+/* slices: what the next chunk of a sum over images will read, and the next block of weights.
  *
  * In a chunk many tiles read the same block of an operand. Each of them asks for a part of the same
  * block of the next chunk, as their number among these says, so that every line is asked for once
@@ -11,7 +11,10 @@
  *           if (ow % 8 == 0) CNNC_PREFETCH_FAR(x, x_1 + x_next);
  *
  * Lines of a block lie side by side, pixel by pixel, or in runs: of an image or, where a window
- * steps over pixels, of a row. */
+ * steps over pixels, of a row.
+ *
+ * So it is with weights that tiles over pixels read block by block: each has its slice of the next.
+ */
 #include "internal.h"
 
 /* The one dim of space that moves both or, of two operands, this one alone. */
@@ -144,6 +147,123 @@ void slices_find(Scope *s, Tile *t)
 	for (int i = 0; i < 2; i++) find_slice(s, t, p.load[i], p.load[1 - i]);
 }
 
+/* --- the next block of weights ------------------------------------------------------------- */
+
+/* What a turn of the loop over this var adds to the tile's place in x, which `loop` goes through.
+ */
+static int64_t moved_by(const Scope *s, const Tile *t, const Tree *loop, const Access *x, int var)
+{
+	const Tree *leaf = loop->kid.at[0];
+	int ndim = t->k->nest->ndim;
+	Affine of_copy[NEST_DIMS], sub[NEST_DIMS], turn[NEST_DIMS];
+	Address a[2];
+	instance_fix(leaf->reg, leaf->nreg, 0, leaf->sub, ndim, of_copy);
+	instance_fix(t->reg, t->nreg, 0, of_copy, ndim, sub);
+	for (int k = 0; k < 2; k++) {
+		for (int d = 0; d < ndim; d++) turn[d] = affine_fix(&sub[d], var, k);
+		a[k] = address_of(s, x, turn, t->lane_var);
+	}
+	return key_same(&a[0].key, &a[1].key) ? a[1].c - a[0].c : 0;
+}
+
+static bool is_innermost(const Tree *loop)
+{
+	return loop->kind == TREE_LOOP && loop->kid.n == 1 && loop->kid.at[0]->kind == TREE_LEAF;
+}
+
+/* Counts the innermost loops, if all have as many turns as *first. false: they have not. */
+static bool count_loops(const Tree *at, const Tree **first, int *count)
+{
+	if (is_innermost(at)) {
+		if (!*first) *first = at;
+		++*count;
+		return at->count == (*first)->count;
+	}
+	for (int i = 0; i < at->kid.n; i++)
+		if (at->kind == TREE_LEAF || !count_loops(at->kid.at[i], first, count)) return false;
+	return at->kind != TREE_LEAF;
+}
+
+/* The first of a tile's innermost loops, where all are alike, and few: each is to ask for lines.
+ * NULL: there is more to it, as where a table links some channels. */
+static const Tree *innermost(const Tile *t)
+{
+	enum { FEW = 32 };
+	const Tree *first = NULL;
+	int count = 0;
+	return count_loops(t->tree, &first, &count) && count <= FEW ? first : NULL;
+}
+
+/* The loop over blocks of lanes around the tile, and how far it is from one to the next. */
+static bool find_block(const Scope *s, const Tile *t, const Tree *loop, const Access *x, int lanes,
+    int *block, Slice *slice)
+{
+	Affine sub[NEST_DIMS];
+	instance_fix(t->reg, t->nreg, 0, t->tree->sub, t->k->nest->ndim, sub);
+	Affine base = affine_fix(&sub[lanes], t->lane_var, 0);
+	*block = -1;
+	for (int i = 0; i < s->depth; i++)
+		if (s->dim[i] == lanes && s->turns[i] > 1) *block = i;
+	for (int i = 0; i < base.n && *block >= 0; i++)
+		if (s->k->depth[base.t[i].var] == *block)
+			slice->near = slice->far = moved_by(s, t, loop, x, base.t[i].var);
+	return slice->near > 0;
+}
+
+/* The dim along the lanes, if it alone moves the weights, and no other operand. -1: there is more.
+ */
+static int weights_dim(const Tile *t, const Access *x, const Access *other)
+{
+	const Nest *n = t->k->nest;
+	int lanes = -1;
+	for (int d = 0; d < n->ndim; d++) {
+		if (n->dim[d].reduce || n->dim[d].extent == 1 || !access_moves(x, d)) continue;
+		if (lanes >= 0 || access_moves(other, d)) return -1;
+		lanes = d;
+	}
+	return lanes;
+}
+
+/* Tiles over pixels read the same block of weights, and each has its slice of the next one, as
+ * large as its part of the pixels: these are counted tile by tile, along the rows of each. Every
+ * innermost loop asks for some lines, one after the other, a stream that processors see: what a
+ * core asks for itself fills its few buffers for as long as memory takes. */
+static void find_weights(Scope *s, Tile *t, int l, int other)
+{
+	const Nest *n = t->k->nest;
+	const Access *x = &n->load[l];
+	const Tree *loop = innermost(t);
+	int64_t line = line_of(t->k), tile = 1;
+	int lanes = weights_dim(t, x, &n->load[other]), block;
+	Slice slice = {.load = l, .step = line, .of = 1, .each_loop = true};
+	if (!x->prefetch || x->far || x->early || !loop || lanes < 0) return;
+	if (!find_block(s, t, loop, x, lanes, &block, &slice)) return;
+	slice.turn_lines = loop->count * moved_by(s, t, loop, x, loop->var) / line;
+	slice.run = 1;
+	slice.number = affine_number(0);
+	for (int d = 0; d < n->ndim; d++) {
+		int64_t of;
+		if (n->dim[d].reduce) slice.run *= n->dim[d].extent;
+		if (n->dim[d].reduce || n->dim[d].extent == 1 || d == lanes) continue;
+		Affine part = within_chunk(s, t, d, block, INT64_MAX, &of);
+		slice.number = affine_add(affine_scale(slice.number, of), affine_scale(part, tile));
+		slice.of *= of;
+		tile *= t->tree->span[d] + 1;
+	}
+	slice.lines = (slice.turn_lines * tile - 1) / slice.of + 1;
+	if (tile < slice.of && 2 * tile * slice.turn_lines >= slice.of) t->slice[t->nslice++] = slice;
+}
+
+void slices_of_weights(Scope *s, Tile *t)
+{
+	const Nest *n = t->k->nest;
+	Product p = nest_product(n);
+	if (!p.is || n->join || line_of(t->k) < 1 || t->lane_var < 0 || t->lane_reduces) return;
+	for (int g = 0; g < n->nguard; g++)
+		if (n->guard[g].kind != GUARD_RANGE) return;
+	for (int i = 0; i < 2; i++) find_weights(s, t, p.load[i], p.load[1 - i]);
+}
+
 /* --- text ---------------------------------------------------------------------------------- */
 
 static const char *slice_array(const Kernel *k, const Slice *s)
@@ -246,18 +366,67 @@ static void ask_in_turns(Scope *s, const Access *x, const Slice *slice, const Ad
 	print_line(s, "}");
 }
 
+/* Of what a tile reads of weights where a loop begins, the same part of its slice. */
+static Address place_in_slice(const Scope *s, const Slice *slice, Address start, const Address *at)
+{
+	start.c += (at->c - start.c) / slice->turn_lines * slice->lines;
+	for (int i = 0; i < at->key.form.n; i++) {
+		const Term *term = &at->key.form.t[i];
+		if (term->var < s->outer) continue;
+		Affine more =
+		    affine_scale(affine_var(term->var), term->k / slice->turn_lines * slice->lines);
+		start.key.form = affine_add(start.key.form, more);
+	}
+	return start;
+}
+
+/* The lines that a loop's first turn begins with, of each block once: where the next block's are.
+ */
+static int places_of_loop(
+    const Scope *s, const Tile *t, const Tree *loop, const Slice *slice, Address *list)
+{
+	const Nest *n = t->k->nest;
+	const Access *x = &n->load[slice->load];
+	Affine sub[NEST_DIMS];
+	int count = 0;
+	for (int i = 0; i < t->instances && count < MOST_BLOCKS; i++) {
+		instance_fix(t->reg, t->nreg, i, t->tree->sub, n->ndim, sub);
+		for (int d = 0; d < n->ndim; d++)
+			if (n->dim[d].reduce) sub[d] = affine_number(0);
+		Address start = address_of(s, x, sub, t->lane_var), at;
+		at = address_in_turn(s, t, loop, x, i, 0);
+		Address place = place_in_slice(s, slice, start, &at);
+		bool known = false;
+		for (int k = 0; k < count; k++)
+			known |= floor_div(list[k].c, slice->step) == floor_div(place.c, slice->step);
+		if (!known) list[count++] = place;
+	}
+	return count;
+}
+
+void ask_slices_of_loop(Scope *s, const Tile *t, const Tree *loop)
+{
+	for (int i = 0; i < t->nslice && is_innermost(loop); i++) {
+		Address list[MOST_BLOCKS];
+		const Access *x = &s->k->nest->load[t->slice[i].load];
+		if (!t->slice[i].each_loop) continue;
+		int n = places_of_loop(s, t, loop, &t->slice[i], list);
+		ask_at_start(s, x, &t->slice[i], list, n);
+	}
+}
+
 void ask_slices(Scope *s, const Tile *t, const Tree *loop)
 {
 	enum { FEW = 16 };
-	bool innermost = loop && loop->kid.n == 1 && loop->kid.at[0]->kind == TREE_LEAF;
-	if (loop && !innermost) return;
+	if (loop && !is_innermost(loop)) return;
 	for (int i = 0; i < t->nslice; i++) {
 		const Slice *slice = &t->slice[i];
 		const Access *x = &s->k->nest->load[slice->load];
 		Address block[MOST_BLOCKS];
+		if (slice->each_loop) continue;
 		int n = blocks_of(s, t, x, block);
 		bool at_start = !slice->outside && slice->lines * n <= FEW;
 		if (at_start && !loop) ask_at_start(s, x, slice, block, n);
-		if (!at_start && innermost) ask_in_turns(s, x, slice, block, n);
+		if (!at_start && loop) ask_in_turns(s, x, slice, block, n);
 	}
 }

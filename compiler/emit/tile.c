@@ -446,11 +446,13 @@ void tile_print(Scope *s, const Tree *tree, bool alone)
 	t.asks_loads = nchunk == 0;
 	t.asks_stores = nchunk == 0 || (adds_up(k->nest) && stores_raw(k->nest));
 	if (nchunk && t.asks_stores) slices_find(s, &t);
+	if (!nchunk) slices_of_weights(s, &t);
 	Text *body = &k->pool->body, *text = &k->pool->text;
 	body->len = text->len = 0;
 	Scope f = {.k = k, .is_tile = true, .outer = s->depth, .depth = s->depth, .indent = 1};
 	f.out = body;
-	for (int i = 0; i < t.nslice; i++) f.sliced |= UINT32_C(1) << t.slice[i].load;
+	for (int i = 0; i < t.nslice; i++)
+		if (!t.slice[i].each_loop) f.sliced |= UINT32_C(1) << t.slice[i].load;
 	print_body(&f, &t, nchunk > 0);
 	print_parameters(&f, &t, nchunk > 0, text);
 	text_add(text, "{\n");
