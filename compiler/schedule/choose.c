@@ -146,6 +146,7 @@ static bool suits(const Choice *c, int64_t vectors, int64_t sums)
 	int64_t all = (extent - 1) / c->lanes + 1;
 	Share share[MOST_SHARES];
 	if (vectors > 1 && window_shares(c, register_room(c), share)) return false;
+	if (vectors > 1 && width > CHANNEL_BLOCK && is_one_task(c, width)) return false;
 	if (width - c->lanes >= extent || (width > c->block && c->block < CHANNEL_BLOCK)) return false;
 	if (width > CHANNEL_BLOCK && !c->contraction.is) return false;
 	if (width == sums) return true;

@@ -181,6 +181,18 @@ int window_shares(const Choice *c, int64_t room, Share *share)
 	return room && n == MOST_SHARES ? n : 0;
 }
 
+/* Whether a tile of so many lanes would leave one task: a block of each operand's channels is all.
+ */
+bool is_one_task(const Choice *c, int64_t lane_block)
+{
+	Chunking k;
+	if (c->whole || lane_extent(c) > lane_block || !find_chunks(c, lane_block, &k)) return false;
+	int across = across_dim(c, broadcast_load(c));
+	for (int d = 0; d < c->nest->ndim; d++)
+		if (is_space(c, d) && moves_both(c, d)) return false;
+	return across >= 0 && c->nest->dim[across].extent <= blocked(c, across);
+}
+
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
 {
 	Chunking k;

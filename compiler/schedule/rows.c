@@ -118,55 +118,6 @@ void choice_begin(Choice *c)
 		if (c->nest->dim[d].extent > 1) row_line(c, LINE_PAR, d, 1);
 }
 
-/* Fewer tasks than these, and threads wait for each other. */
-enum { FEW_TASKS = 8 };
-
-static int64_t iterations(const Choice *c, const Line *l)
-{
-	return (c->nest->dim[l->dim].extent - 1) / MAX(l->by, 1) + 1;
-}
-
-/* The leading lines whose iterations may be tasks: two of a contraction, else one. */
-static int task_lines(const Choice *c, int64_t *tasks)
-{
-	int lines = 0, most = MIN(c->s.n, c->contraction.is ? 2 : 1);
-	*tasks = 1;
-	for (; lines < most && *tasks < FEW_TASKS; lines++) {
-		const Line *l = &c->s.line[lines];
-		if (l->kind != LINE_FOR || !is_space(c, l->dim)) break;
-		*tasks *= iterations(c, l);
-	}
-	return lines;
-}
-
-/* Blocks of lanes inside other loops of a contraction, as tiles or phases of one image are, come
- * first where these make few tasks. That was measured to cost one thread nothing. */
-static void bring_blocks_out(Choice *c)
-{
-	int at = 0;
-	int64_t tasks;
-	task_lines(c, &tasks);
-	if (!c->contraction.is || c->lane < 0 || !is_space(c, c->lane) || tasks >= FEW_TASKS) return;
-	for (; at < c->s.n; at++) {
-		const Line *l = &c->s.line[at];
-		if (l->kind == LINE_FOR && l->dim == c->lane) break;
-		if (!is_space(c, l->dim) || l->dim == c->lane) return;
-	}
-	if (at == c->s.n) return;
-	Line blocks = c->s.line[at];
-	memmove(&c->s.line[1], &c->s.line[0], (size_t)at * sizeof blocks);
-	c->s.line[0] = blocks;
-}
-
-/* The outermost space dims may run their iterations at once. */
-void make_parallel(Choice *c)
-{
-	int64_t tasks;
-	if (c->nest->join) return;
-	bring_blocks_out(c);
-	for (int i = task_lines(c, &tasks); i > 0; i--) c->s.line[i - 1].kind = LINE_PAR;
-}
-
 /* --- vectors ------------------------------------------------------------------------------- */
 
 /* Taps of a window stand in straight text, from dim d inwards, where they are few. */
