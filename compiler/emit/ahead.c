@@ -68,16 +68,14 @@ void ask_at_load(Point *p, const Access *x, const Address *a)
 	print_ask(p->s, x, a);
 }
 
-/* Where x lies for an instance of a leaf when the loop around it is in this turn. */
-Address address_in_turn(
-    const Scope *s, const Tile *t, const Tree *loop, const Access *x, int instance, int64_t turn)
+Address address_in_turn(const Scope *s, const Tile *t, const Tree *leaf, const Access *x,
+    int instance, int var, int64_t turn)
 {
-	const Tree *leaf = loop->kid.at[0];
 	Affine of_copy[NEST_DIMS], sub[NEST_DIMS];
 	int ndim = s->k->nest->ndim;
 	instance_fix(leaf->reg, leaf->nreg, 0, leaf->sub, ndim, of_copy);
 	instance_fix(t->reg, t->nreg, instance, of_copy, ndim, sub);
-	for (int d = 0; d < ndim; d++) sub[d] = affine_fix(&sub[d], loop->var, turn);
+	for (int d = 0; d < ndim; d++) sub[d] = affine_fix(&sub[d], var, turn);
 	return address_of(s, x, sub, t->lane_var);
 }
 
@@ -86,14 +84,15 @@ enum { MOST_LINES = 64 };
 
 static int lines_of(const Scope *s, const Tile *t, const Tree *loop, const Access *x, Address *list)
 {
+	const Tree *leaf = loop->kid.at[0];
 	int64_t line = line_of(s->k);
 	int n = 0;
 	for (int i = 0; i < t->instances && n < MOST_LINES; i++) {
-		Address a = address_in_turn(s, t, loop, x, i, 0);
+		Address a = address_in_turn(s, t, leaf, x, i, loop->var, 0);
 		bool known = false;
 		for (int k = 0; k < n; k++) known |= floor_div(list[k].c, line) == floor_div(a.c, line);
 		if (known) continue;
-		Address next = address_in_turn(s, t, loop, x, i, 1);
+		Address next = address_in_turn(s, t, leaf, x, i, loop->var, 1);
 		int64_t step = next.c - a.c;
 		if (key_same(&a.key, &next.key) && step > 0 && step < line) list[n++] = a;
 	}

@@ -282,9 +282,9 @@ void tile_print(Scope *s, const Tree *tile, bool alone);
 void accumulator_name(const Tile *t, int acc, int instance, char room[48]);
 void print_reduction(Scope *s, const Tile *t);
 /* ahead.c: before the loop begins, and first in its body */
-/* Where x lies for an instance of a leaf when the loop around it is in this turn. */
-Address address_in_turn(
-    const Scope *s, const Tile *t, const Tree *loop, const Access *x, int instance, int64_t turn);
+/* Where x lies for an instance of a leaf when the loop over var, around it, is in this turn. */
+Address address_in_turn(const Scope *s, const Tile *t, const Tree *leaf, const Access *x,
+    int instance, int var, int64_t turn);
 void ask_at_loop(Scope *s, const Tile *t, const Tree *loop, bool inside);
 /* What the sums are stored with, which comes from far away while they are made: at the start of a
  * tile (NULL), or in its outermost loop. */

@@ -149,21 +149,12 @@ void slices_find(Scope *s, Tile *t)
 
 /* --- the next block of weights ------------------------------------------------------------- */
 
-/* What a turn of the loop over this var adds to the tile's place in x, which `loop` goes through.
- */
-static int64_t moved_by(const Scope *s, const Tile *t, const Tree *loop, const Access *x, int var)
+/* What a turn of the loop over this var adds to a leaf's place in x. */
+static int64_t moved_by(const Scope *s, const Tile *t, const Tree *leaf, const Access *x, int var)
 {
-	const Tree *leaf = loop->kid.at[0];
-	int ndim = t->k->nest->ndim;
-	Affine of_copy[NEST_DIMS], sub[NEST_DIMS], turn[NEST_DIMS];
-	Address a[2];
-	instance_fix(leaf->reg, leaf->nreg, 0, leaf->sub, ndim, of_copy);
-	instance_fix(t->reg, t->nreg, 0, of_copy, ndim, sub);
-	for (int k = 0; k < 2; k++) {
-		for (int d = 0; d < ndim; d++) turn[d] = affine_fix(&sub[d], var, k);
-		a[k] = address_of(s, x, turn, t->lane_var);
-	}
-	return key_same(&a[0].key, &a[1].key) ? a[1].c - a[0].c : 0;
+	Address from = address_in_turn(s, t, leaf, x, 0, var, 0);
+	Address to = address_in_turn(s, t, leaf, x, 0, var, 1);
+	return key_same(&from.key, &to.key) ? to.c - from.c : 0;
 }
 
 static bool is_innermost(const Tree *loop)
@@ -195,7 +186,7 @@ static const Tree *innermost(const Tile *t)
 }
 
 /* The loop over blocks of lanes around the tile, and how far it is from one to the next. */
-static bool find_block(const Scope *s, const Tile *t, const Tree *loop, const Access *x, int lanes,
+static bool find_block(const Scope *s, const Tile *t, const Tree *leaf, const Access *x, int lanes,
     int *block, Slice *slice)
 {
 	Affine sub[NEST_DIMS];
@@ -206,7 +197,7 @@ static bool find_block(const Scope *s, const Tile *t, const Tree *loop, const Ac
 		if (s->dim[i] == lanes && s->turns[i] > 1) *block = i;
 	for (int i = 0; i < base.n && *block >= 0; i++)
 		if (s->k->depth[base.t[i].var] == *block)
-			slice->near = slice->far = moved_by(s, t, loop, x, base.t[i].var);
+			slice->near = slice->far = moved_by(s, t, leaf, x, base.t[i].var);
 	return slice->near > 0;
 }
 
@@ -237,8 +228,8 @@ static void find_weights(Scope *s, Tile *t, int l, int other)
 	int lanes = weights_dim(t, x, &n->load[other]), block;
 	Slice slice = {.load = l, .step = line, .of = 1, .each_loop = true};
 	if (!x->prefetch || x->far || x->early || !loop || lanes < 0) return;
-	if (!find_block(s, t, loop, x, lanes, &block, &slice)) return;
-	slice.turn_lines = loop->count * moved_by(s, t, loop, x, loop->var) / line;
+	if (!find_block(s, t, loop->kid.at[0], x, lanes, &block, &slice)) return;
+	slice.turn_lines = loop->count * moved_by(s, t, loop->kid.at[0], x, loop->var) / line;
 	slice.run = 1;
 	slice.number = affine_number(0);
 	for (int d = 0; d < n->ndim; d++) {
@@ -394,7 +385,7 @@ static int places_of_loop(
 		for (int d = 0; d < n->ndim; d++)
 			if (n->dim[d].reduce) sub[d] = affine_number(0);
 		Address start = address_of(s, x, sub, t->lane_var), at;
-		at = address_in_turn(s, t, loop, x, i, 0);
+		at = address_in_turn(s, t, loop->kid.at[0], x, i, loop->var, 0);
 		Address place = place_in_slice(s, slice, start, &at);
 		bool known = false;
 		for (int k = 0; k < count; k++)

@@ -113,7 +113,7 @@ enum { LEAST_STREAM = 400 << 10 };
 
 /* images.c: the outer loops of a sum over images; false: it is none, or a small one. */
 bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare);
-bool is_one_task(const Choice *c, int64_t lane_block);
+bool is_one_task(const Choice *c, int64_t lane_block); /* with tiles of so many lanes */
 int64_t sums_block(const Choice *c); /* lanes of a tile that is wider than others'; 0 */
 /* Its tile that has all taps of all channels, in so many registers. Returns the shares; 0: none. */
 int window_shares(const Choice *c, int64_t room, Share *share);
@@ -156,9 +156,7 @@ bool is_transform(const Choice *c);
 void transform_row(Choice *c, int64_t lane_block, int64_t room);
 void choice_begin(Choice *c);  /* the first lines of all rows */
 void make_parallel(Choice *c); /* tasks.c: the outermost loops that are of space dims */
-/* What a product takes in tiles of so many vectors, relative to others; and the dims that share
- * them.
- */
+/* What a product takes in tiles of so many vectors, and the dims that share them. */
 int64_t row_cost(const Choice *c, int64_t room, int64_t vectors, int *nshare);
 int64_t register_room(const Choice *c); /* accumulators that fit beside the operands */
 
