@@ -17,14 +17,16 @@
  */
 #include "internal.h"
 
-/* The one dim of space that moves both or, of two operands, this one alone. */
+/* The one dim of space that moves this operand alone, and that of the other one; what moves both,
+ * as parts and groups do, is a task's. */
 static bool find_space(const Nest *n, const Access *x, const Access *other, int *own, int *across)
 {
 	*own = *across = -1;
 	for (int d = 0; d < n->ndim; d++) {
 		if (n->dim[d].reduce || n->dim[d].extent == 1) continue;
-		bool moves = access_moves(x, d);
+		bool moves = access_moves(x, d), both = moves && access_moves(other, d);
 		int *found = moves ? own : across;
+		if (both) continue;
 		if (*found >= 0 || moves == access_moves(other, d)) return false;
 		*found = d;
 	}

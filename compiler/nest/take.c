@@ -57,3 +57,17 @@ void nest_take_stores(Nest *to, const Nest *from, const Affine *of, Expr *const 
 		    to, x->as, x->buffer, at, expr_rewrite(t.arena, from->store[k].value, taken_leaf, &t));
 	}
 }
+
+void nest_take_guards(Nest *to, const Nest *from, const Affine *of)
+{
+	for (int k = 0; k < from->nguard; k++) {
+		const Guard *g = &from->guard[k];
+		Affine e0 = affine_subst(&g->e[0].a, of);
+		if (g->kind == GUARD_RANGE)
+			nest_guard_range(to, (Index){e0, g->e[0].q}, g->lo, g->hi);
+		else if (g->kind == GUARD_DIVIDES)
+			nest_guard_divides(to, e0, g->q);
+		else
+			nest_guard_mask(to, e0, affine_subst(&g->e[1].a, of), g->table, g->cols);
+	}
+}

@@ -75,11 +75,25 @@ static void gather_in_order(Choice *c, int64_t block)
 		if (is_space(c, d)) row_line(c, LINE_FOR, d, d == c->lane ? block : 1);
 }
 
+/* A load, or a sum of some. */
+static bool adds_loads(const Expr *e)
+{
+	return e->kind == E_LOAD ||
+	       (e->kind == E_ADD && adds_loads(e->arg[0]) && adds_loads(e->arg[1]));
+}
+
+static bool reads_one_buffer(const Nest *n)
+{
+	for (int k = 1; k < n->nload; k++)
+		if (n->load[k].buffer != n->load[0].buffer) return false;
+	return n->nload > 0;
+}
+
 bool gather_row(Choice *c)
 {
 	const Nest *n = c->nest;
 	int lane = n->ndim - 1;
-	if (!is_copy(c) || n->nstore != 1 || n->nload != 1 || n->store[0].value->kind != E_LOAD)
+	if (!is_copy(c) || n->nstore != 1 || !reads_one_buffer(n) || !adds_loads(n->store[0].value))
 		return false;
 	while (lane >= 0 && !stores_vectors(c, lane)) lane--;
 	if (lane < 0) return false;

@@ -151,13 +151,12 @@ static bool is_blocked_at(const Buffer *b, int position)
 	return c && c->mod && c->dim == position;
 }
 
-/* Blocks of the dim lie side by side where the user wants them: no copy brings them there. */
-static bool stores_blocks(const Nest *n, int d)
+bool stores_blocks(const Nest *n, int d)
 {
 	const Access *to = &n->store[0].to;
 	int at = access_position(to, d);
-	return at >= 0 && to->buffer->fixed && n->dim[d].extent >= CHANNEL_BLOCK &&
-	       buffer_run(to->buffer, at) >= CHANNEL_BLOCK;
+	return at >= 0 && (to->buffer->fixed || to->buffer->laid) &&
+	       n->dim[d].extent >= CHANNEL_BLOCK && buffer_run(to->buffer, at) >= CHANNEL_BLOCK;
 }
 
 /* Channels are dim 1 of what leads with a batch. In a gradient by weights two dims are channels:

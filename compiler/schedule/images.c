@@ -83,21 +83,36 @@ static bool find_chunks(const Choice *c, int64_t lane_block, Chunking *k)
 
 /* --- tasks --------------------------------------------------------------------------------- */
 
-/* Values of a task, whole blocks: four tasks or some more are left for threads, an even number
- * where there are few. Each task reads all of the other operand: vectors of 64 bytes would wait for
- * it with a single block of channels. What a task stores waits in the second-level cache between
- * chunks. */
-static int64_t task_unit(const Choice *c, int64_t extent, int64_t block)
+static bool moves_both(const Choice *c, int d)
+{
+	return access_moves(&c->nest->load[c->contraction.load[0]], d) &&
+	       access_moves(&c->nest->load[c->contraction.load[1]], d);
+}
+
+/* Parts of the images, and groups: each has its own tasks. */
+static int64_t count_parts(const Choice *c)
+{
+	int64_t parts = 1;
+	for (int d = 0; d < c->nest->ndim; d++)
+		if (is_space(c, d) && moves_both(c, d)) parts *= c->nest->dim[d].extent;
+	return parts;
+}
+
+/* Values of a task, whole blocks: four tasks or some more are left for threads in all parts
+ * together, an even number where there are few. Each task reads all of the other operand: vectors
+ * of 64 bytes would wait for it with a single block of channels. What a task stores waits in the
+ * second-level cache between chunks. */
+static int64_t task_unit(const Choice *c, int64_t extent, int64_t block, int64_t parts)
 {
 	enum { TASKS = 4, MANY = 8, STORED = 1 << 20 };
-	int64_t most = (extent / TASKS + block - 1) / block, best = 1;
-	int64_t stored = 4 * c->nest->store[0].to.buffer->size / extent * block;
+	int64_t most = (extent / MAX(TASKS / parts, 1) + block - 1) / block, best = 1;
+	int64_t stored = 4 * c->nest->store[0].to.buffer->size / (parts * extent) * block;
 	if (extent % block) return block;
 	bool waits = block <= CHANNEL_BLOCK && c->target->vector_bytes >= WIDE_BLOCK;
 	if (most == 1 && waits && extent > 2 * block) most = 2;
 	most = MIN(most, MAX(STORED / MAX(stored, 1), 1));
 	for (int64_t blocks = 1; blocks <= most; blocks++) {
-		int64_t tasks = extent / (blocks * block);
+		int64_t tasks = extent / (blocks * block) * parts;
 		if (extent % (blocks * block) == 0 && (tasks % 2 == 0 || tasks >= MANY)) best = blocks;
 	}
 	return best * block;
@@ -114,12 +129,6 @@ static int across_dim(const Choice *c, int x)
 	return best;
 }
 
-static bool moves_both(const Choice *c, int d)
-{
-	return access_moves(&c->nest->load[c->contraction.load[0]], d) &&
-	       access_moves(&c->nest->load[c->contraction.load[1]], d);
-}
-
 /* The loop over tasks: parts of the larger operand's channels; where there is but one block of
  * these, what comes first of channels and taps. Returns that dim, if its loop is over and done; -1.
  */
@@ -130,12 +139,13 @@ static int task_loop(Choice *c, int64_t lane_block, const Share *share, int nsha
 	if (across >= 0 && (!lanes || bytes_of(c, x) > bytes_of(c, other_load(c, x)))) {
 		int64_t extent = c->nest->dim[across].extent, block = blocked(c, across);
 		if (extent > block) {
-			row_line(c, LINE_FOR, across, task_unit(c, extent, block));
+			int64_t unit = task_unit(c, extent, block, count_parts(c));
+			if (unit < extent) row_line(c, LINE_FOR, across, unit);
 			return -1;
 		}
 	}
 	if (lanes) {
-		row_line(c, LINE_FOR, c->lane, task_unit(c, lane_extent(c), lane_block));
+		row_line(c, LINE_FOR, c->lane, task_unit(c, lane_extent(c), lane_block, 1));
 		return -1;
 	}
 	for (int d = 0; d < c->nest->ndim; d++) {

@@ -59,6 +59,9 @@ int refined_position(const Refined *r, int d);
 /* The dim that should run along the lanes: channels of what is stored; where these are few, the
  * channels that a contraction sums over. -1: none. */
 int lane_dim(const Nest *n);
+/* Blocks of the dim lie side by side where it is stored, by whoever decides that: no copy brings
+ * them there. */
+bool stores_blocks(const Nest *n, int d);
 /* A summed dim that both factors of a contraction have side by side, or could: -1: none. */
 int summed_lanes(const Nest *n);
 /* Whether every access that moves with d is at d alone in one position, and no guard asks for d. */

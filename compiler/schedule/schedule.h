@@ -48,6 +48,8 @@ void early_part(Arena *a, Part *p);
 void sums_part(Arena *a, Part *p);
 /* winograd.c: convolutions of stride 1 by fewer multiplications, where that pays. For floats. */
 void winograd_part(Arena *a, Part *p);
+/* sums_images.c: sums over images in parts, where results are few beside what is read. */
+void sums_of_images_part(Arena *a, Part *p);
 /* matrix.c: products of few images with weights that training changes read these as they lie. */
 void matrix_part(Arena *a, Part *p);
 /* layout.c: a layout for every buffer that is ours, and copies where a fixed buffer must be read or

@@ -14,6 +14,7 @@ void form_part(
 {
 	sums_part(a, p);
 	if (winograd) winograd_part(a, p);
+	sums_of_images_part(a, p);
 	matrix_part(a, p);
 	layout_part(a, p, target, ntarget, is_double);
 }

@@ -150,11 +150,11 @@ static Result measure(const Bench *of)
 	enum { BLOCKS_LIMIT = 101 };
 	double rate[BLOCKS_LIMIT], share[BLOCKS_LIMIT], time[BLOCKS_LIMIT];
 	int n = MIN(of->set->blocks, BLOCKS_LIMIT);
-	long calls = calls_for(j, j->step, j->step, 3e-3);
+	long calls = calls_for(j, j->step, j->last, 3e-3);
 	const long rounds = 600000; /* about a millisecond */
 	for (int b = 0; b < n; b++) {
 		double before = peak_rate(of->peak, rounds);
-		time[b] = time_steps(j, j->step, j->step, calls);
+		time[b] = time_steps(j, j->step, j->last, calls);
 		double after = peak_rate(of->peak, rounds);
 		rate[b] = layer_flop(j->layer, j->batch) / time[b];
 		share[b] = rate[b] / ((before + after) / 2);

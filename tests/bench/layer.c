@@ -87,12 +87,13 @@ static const Buffer *result_of(const Peer *p, int s)
 	return p->job.part->step.at[s].nest->store[0].to.buffer;
 }
 
-/* Steps that make the layer's result, with the zeros where no sum is. */
+/* Steps that make the layer's result, with the zeros where no sum is, and what becomes of parts. */
 static void call(void *self)
 {
 	Peer *p = self;
 	for (int s = 0; s < p->job.part->step.n; s++)
-		if (result_of(p, s) == result_of(p, p->job.step)) run_step(p, s);
+		if (job_is_layer(&p->job, s) || result_of(p, s) == result_of(p, p->job.step))
+			run_step(p, s);
 }
 
 static void load_layer(Peer *p)

@@ -135,9 +135,12 @@ void job_compile(Job *j)
 	inplace_part(j->arena, j->part);
 	plan_memory(j->arena, j->part, sizeof(float));
 	schedule_part(j->arena, j->part, &j->target, 1, false, &decisions);
-	j->step = -1;
-	for (int s = 0; s < j->part->step.n; s++)
-		if (job_is_layer(j, s)) j->step = s;
+	j->step = j->last = -1;
+	for (int s = 0; s < j->part->step.n; s++) {
+		if (!job_is_layer(j, s)) continue;
+		if (strcmp(j->part->step.at[s].nest->name, "parts") != 0) j->step = s;
+		j->last = s;
+	}
 	if (j->step < 0) job_fail(j, "no step is the layer's own");
 	if (j->schedule) override_schedule(j);
 	wrong = verify_part(j->arena, j->part);

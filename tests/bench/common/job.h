@@ -23,7 +23,7 @@ typedef struct {
 	State weight;
 	Diag diag;
 	Part *part;
-	int step;          /* the contraction's */
+	int step, last;    /* the contraction's, and the last of the layer's own */
 	StepCode *code;    /* by step */
 	const void ***arg; /* by step */
 	void **own;        /* memory by buffer; WORK: NULL */

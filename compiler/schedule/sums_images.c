@@ -1,0 +1,157 @@
+/* sums_images: a sum over images, of results that are much smaller than what it reads, is made in
+ * parts; each has some of the images.
+ *
+ *   dw[oc][ic] = sum n oh ow: dy[n][oc]... * x[n][ic]...
+ *
+ *   becomes   sum[oc + p*room][ic] = sum n' oh ow: dy[n' + p*by][oc]... * x[n' + p*by][ic]...
+ *             dw[oc][ic]           = sum[oc][ic] + sum[oc + room][ic] + ...
+ *
+ * Tasks that have a part of the channels each would all read the other operand, whole and from far
+ * away. Parts of the images read nothing twice. How many there are follows from the form alone.
+ *
+ * needs: fused maps; Winograd's groups, which are left alone.
+ * checked by: verify_part; test_ops. */
+#include "internal.h"
+
+typedef struct {
+	Arena *arena;
+	const Nest *nest;
+	int dim;           /* one that is summed */
+	int64_t parts, by; /* of its values */
+	int64_t room;      /* of the results' first dim */
+} Parts;
+
+static int64_t bytes_read(const Nest *n)
+{
+	Product c = contraction_of(n);
+	return 4 * (n->load[c.load[0]].buffer->size + n->load[c.load[1]].buffer->size);
+}
+
+/* Of one image rows are parted, unless a guard asks where they are. */
+static bool may_part(const Nest *n, int d)
+{
+	for (int g = 0; g < n->nguard; g++)
+		if (affine_k(&n->guard[g].e[0].a, d) || affine_k(&n->guard[g].e[1].a, d)) return false;
+	return n->dim[d].reduce;
+}
+
+/* Channels of the larger operand, cut into the widest tiles, leave threads nearly the same: an even
+ * number of tasks. */
+static bool tasks_are_even(const Nest *n)
+{
+	Product c = contraction_of(n);
+	const Buffer *x = n->load[c.load[0]].buffer, *dy = n->load[c.load[1]].buffer;
+	const Buffer *larger = x->size > dy->size ? x : dy;
+	return larger->shape[1] / WIDE_BLOCK % 2 == 0;
+}
+
+/* As many parts as divide a dim evenly, if their results are few beside what is read. One image is
+ * in the second-level cache, where tasks read it again for little. */
+static bool find_parts(Parts *s)
+{
+	enum { FEW = 4, LEAST_BYTES = 1 << 18 };
+	static const int8_t parts[] = {4, 2, 3, 5, 7};
+	const Nest *n = s->nest;
+	const Buffer *to = n->store[0].to.buffer;
+	int image = image_dim(n);
+	int64_t read = image < 0 ? 0 : bytes_read(n);
+	if (read < LEAST_BYTES || n->nstore != 1 || n->nacc != 1 || n->inplace || n->join ||
+	    to->rank < 3 || to->shape[0] % NARROW_BLOCK || nest_load_of(n, to) >= 0)
+		return false;
+	if (n->dim[image].extent == 1 && tasks_are_even(n)) return false;
+	for (int k = 0; k < COUNT(parts); k++) {
+		s->parts = parts[k];
+		for (s->dim = image; s->dim < n->ndim; s->dim++)
+			if (n->dim[s->dim].extent % s->parts == 0 && may_part(n, s->dim)) break;
+		if (s->dim == n->ndim || 4 * FEW * s->parts * to->size > read) continue;
+		s->by = n->dim[s->dim].extent / s->parts;
+		s->room = to->shape[0];
+		return true;
+	}
+	return false;
+}
+
+/* Rows of weights as the user has them, if a kernel writes these without a copy. */
+static bool keeps_rows(const Nest *n)
+{
+	int lane = lane_dim(n);
+	return lane >= 0 && stores_blocks(n, lane) && n->dim[lane].extent % CHANNEL_BLOCK == 0;
+}
+
+static Nest *begin(const Parts *s, const char *name)
+{
+	Nest *n = nest_new(s->arena, name);
+	n->layer = s->nest->layer;
+	n->where = s->nest->where;
+	return n;
+}
+
+/* The dims of s that are summed, or those that are not, in `to`. */
+static void take_dims(const Parts *s, Nest *to, bool reduce, Affine *of)
+{
+	for (int d = 0; d < s->nest->ndim; d++) {
+		const Dim *dim = &s->nest->dim[d];
+		if (dim->reduce != reduce) continue;
+		int64_t extent = d == s->dim ? s->by : dim->extent;
+		of[d] = affine_var(nest_dim(to, dim->name, extent, reduce));
+	}
+}
+
+/* Where the results of a part are. */
+static void place_of(const Parts *s, const Affine *of, Affine part, Affine *at)
+{
+	const Access *x = &s->nest->store[0].to;
+	for (int i = 0; i < x->buffer->rank; i++) at[i] = affine_subst(&x->at[i].a, of);
+	at[0] = affine_add(at[0], affine_scale(part, s->room));
+}
+
+static Nest *part_sums(const Parts *s, Buffer *sum)
+{
+	Nest *to = begin(s, s->nest->name);
+	Affine of[NEST_DIMS], at[BUFFER_RANK];
+	Affine part = affine_var(nest_dim(to, "part", s->parts, false));
+	take_dims(s, to, false, of);
+	take_dims(s, to, true, of);
+	of[s->dim] = affine_add(of[s->dim], affine_scale(part, s->by));
+	nest_take_guards(to, s->nest, of);
+	nest_take_sums(to, s->nest, of);
+	place_of(s, of, part, at);
+	nest_store(to, "sum", sum, at, e_acc(s->arena, 0));
+	return to;
+}
+
+/* A map: it is a copy between layouts as well. */
+static Nest *whole_sums(const Parts *s, Buffer *sum)
+{
+	Nest *to = begin(s, "parts");
+	Affine of[NEST_DIMS], at[BUFFER_RANK];
+	Index from[BUFFER_RANK];
+	Expr *whole = NULL;
+	take_dims(s, to, false, of);
+	for (int64_t part = 0; part < s->parts; part++) {
+		place_of(s, of, affine_number(part), at);
+		for (int i = 0; i < sum->rank; i++) from[i] = index_of(at[i]);
+		Expr *x = e_load(s->arena, nest_load(to, "sum", sum, from));
+		whole = whole ? e_op(s->arena, E_ADD, whole, x) : x;
+	}
+	nest_take_stores(to, s->nest, of, &whole);
+	return to;
+}
+
+void sums_of_images_part(Arena *a, Part *p)
+{
+	for (int i = 0; i < p->step.n; i++) {
+		Step *step = &p->step.at[i];
+		Parts s = {.arena = a, .nest = step->nest};
+		if (step->group || !find_parts(&s)) continue;
+		const Buffer *to = s.nest->store[0].to.buffer;
+		int64_t shape[BUFFER_RANK];
+		for (int d = 0; d < to->rank; d++) shape[d] = d ? to->shape[d] : s.parts * s.room;
+		Buffer *sum = part_buffer(a, p, "sum", TYPE_REAL, to->rank, shape, PLACE_WORK);
+		sum->laid = keeps_rows(s.nest);
+		const Nest *parts = part_sums(&s, sum);
+		step->nest = whole_sums(&s, sum);
+		part_insert(
+		    a, p, i++, parts, arena_printf(a, "%s, %lld parts", step->comment, (long long)s.parts));
+	}
+}
