@@ -11,13 +11,11 @@
  * What is summed waits in the result meanwhile. */
 #include "internal.h"
 
-/* A task's columns: as many as lie well in memory, but for two tasks, of less if images share them.
- */
-static int64_t task_columns(int64_t extent, int64_t images)
+/* A task's columns: half of them, or as many as lie well in memory. */
+static int64_t task_columns(int64_t extent)
 {
-	enum { TASKS = 4, LEAST = 1024, LEAST_SHARED = 512, MOST = 2048 };
-	int64_t columns = MIN((extent + 1) / 2, MOST);
-	columns = MAX(columns, images > 1 ? LEAST_SHARED : LEAST);
+	enum { TASKS = 4, LEAST = 256, MOST = 2048 };
+	int64_t columns = MAX(MIN((extent + 1) / 2, MOST), LEAST);
 	columns = MAX(columns, (extent - 1) / TASKS + 1);
 	return (columns - 1) / PRODUCT_STRIP * PRODUCT_STRIP + PRODUCT_STRIP;
 }
@@ -32,7 +30,7 @@ bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare
 	if (n->inplace || nest_load_of(n, n->store[0].to.buffer) >= 0) return false;
 	const Buffer *w = n->load[m.w].buffer;
 	if (n->dim[m.row].extent <= PRODUCT_ROWS || 4 * w->size < LEAST_BYTES) return false;
-	row_line(c, LINE_FOR, c->lane, task_columns(lane_extent(c), m.images));
+	row_line(c, LINE_FOR, c->lane, task_columns(lane_extent(c)));
 	row_line(c, LINE_FOR, m.row, PRODUCT_ROWS);
 	if (m.images > 1) row_line(c, LINE_FOR, c->lane, PRODUCT_STRIP);
 	for (int d = 0; d < n->ndim; d++)
