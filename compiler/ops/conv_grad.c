@@ -298,7 +298,10 @@ const OpDesc op_conv_dw = {
                "x=2x3x20 dy=2x16x10 | kernel=5 stride=2 pad=2\n"
                "x=1x17x9 dy=1x4x8 | kernel=3 pad=1+2 dilation=2 flip=true\n"
                "x=2x4x7x7 dy=2x3x3x3 | kernel=3 stride=2 links=0,1/1,2,3/0,3\n"
-               "x=1x3x6x6 dy=1x6x4x4 | kernel=5 pad=1 links=0/1/2/0,1/1,2/0,1,2",
+               "x=1x3x6x6 dy=1x6x4x4 | kernel=5 pad=1 links=0/1/2/0,1/1,2/0,1,2\n"
+               "x=4x16x32x28 dy=4x16x32x28 | kernel=1\n"
+               "x=2x8x48x50 dy=2x8x48x50 | kernel=3 pad=1\n"
+               "x=1x64x32x33 dy=1x8x32x33 | kernel=1",
 };
 
 /* --- by bias ------------------------------------------------------------------------------- */
