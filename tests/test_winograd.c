@@ -16,7 +16,7 @@ static const double float_gate = 1e-5; /* of the largest output */
 
 /* Forward: whole and ragged tiles, channels that fill no block, many images, few rows at a time, a
  * last row of tiles apart, channels in turns, all tiles at once as the filters are large, both
- * sizes of taps, both ways round, and pads of all kinds. */
+ * sizes of taps, both ways round, pads of all kinds; and tiles of four points. */
 static const char *const forward[] = {
     "x=1x16x12x12 w=16x16x3x3 b=16 | out=16 kernel=3 pad=1",
     "x=2x24x13x11 w=40x24x3x3 b=40 | out=40 kernel=3 pad=1",
@@ -26,11 +26,13 @@ static const char *const forward[] = {
     "x=12x20x8x9 w=33x20x3x3 b=33 | out=33 kernel=3 pad=1",
     "x=1x16x64x32 w=16x16x3x3 b=16 | out=16 kernel=3 pad=1 flip=true",
     "x=3x16x10x14 w=16x16x3x3 b=16 | out=16 kernel=3 pad=full",
-    "x=2x18x19x21 w=16x18x5x5 b=16 | out=16 kernel=5 pad=2",
+    "x=2x26x19x21 w=32x26x5x5 b=32 | out=32 kernel=5 pad=2",
     "x=4x16x10x10 w=32x16x5x5 b=32 | out=32 kernel=5 flip=true",
     "x=1x20x14x13 w=64x20x3x3 b=64 | out=64 kernel=3 pad=1",
     "x=2x32x6x8 w=96x32x5x5 b=96 | out=96 kernel=5 pad=2",
     "x=4x88x13x14 w=88x88x3x3 b=88 | out=88 kernel=3 pad=1",
+    "x=2x64x6x6 w=64x64x3x3 b=64 | out=64 kernel=3 pad=1",
+    "x=2x96x10x10 w=100x96x3x3 b=100 | out=100 kernel=3 pad=1 flip=true",
 };
 
 static const char *const by_data[] = {
@@ -39,6 +41,7 @@ static const char *const by_data[] = {
     "dy=5x16x12x10 w=16x16x5x5 | size=16x14",
     "dy=2x16x15x15 w=16x20x3x3 | size=15 pad=1 flip=true",
     "dy=3x18x9x10 w=18x64x3x3 | size=9x10 pad=1",
+    "dy=2x72x6x6 w=72x64x3x3 | size=6 pad=1",
 };
 
 /* Few tiles and parts of the channels, or all at once; many: bands of one image, images, both; both
@@ -196,6 +199,22 @@ static void turns_are_as_large_as_what_they_fetch(void **state)
 	assert_int_equal(extent_of(step[1]->nest, "t"), 64);
 	assert_int_not_equal(step[2]->group, 0);
 	assert_int_equal(extent_of(step[2]->nest, "oc"), 32);
+}
+
+/* Where larger tiles would hang over the edge, or weights are many, tiles have four points a side;
+ * 36 products of large ones are less where these are whole. */
+static void tiles_have_as_many_points_as_pay(void **state)
+{
+	static const char small[] = "x=2x64x6x6 w=64x64x3x3 b=64 | out=64 kernel=3 pad=1";
+	static const char many[] = "x=1x512x14x14 w=512x512x3x3 b=512 | out=512 kernel=3 pad=1";
+	static const char large[] = "x=1x64x28x28 w=64x64x3x3 b=64 | out=64 kernel=3 pad=1";
+	Fixture *f = *state;
+	const char *line[] = {small, many, large};
+	for (int i = 0; i < COUNT(line); i++) {
+		const OpCase *c = case_of(f->arena, "conv", line[i]);
+		const Part *p = part_of(f->arena, c, FORM_FUSED, "case", f->target, TARGETS);
+		assert_int_equal(extent_of(step_named(p, "wino")->nest, "e"), i < 2 ? 16 : 36);
+	}
 }
 
 /* --- by the interpreter --------------------------------------------------------------------- */
@@ -400,6 +419,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(those_that_gain_are_chosen),
 	    cmocka_unit_test(turns_are_as_large_as_what_they_fetch),
+	    cmocka_unit_test(tiles_have_as_many_points_as_pay),
 	    cmocka_unit_test(numbers_are_the_same_in_double),
 	    cmocka_unit_test(numbers_are_the_same_by_tcc),
 	    cmocka_unit_test(numbers_are_the_same_by_compilers),

@@ -4,7 +4,7 @@
 
 #include "internal.h"
 
-enum { POINTS = 6, SIDES = 2 };
+enum { MOST_POINTS = 6, FEW_POINTS = 4, SIDES = 2 };
 
 /* winograd_matrix.c: a matrix, and where it is not 0. */
 typedef struct {
@@ -13,7 +13,7 @@ typedef struct {
 	int rows, cols;
 } Matrix;
 
-/* For so many taps, `turned`: from the last to the first. */
+/* For so many points, infinity among them, and taps; `turned`: these from the last to the first. */
 typedef enum {
 	MATRIX_INPUT,  /* points x points */
 	MATRIX_FILTER, /* points x taps */
@@ -22,7 +22,7 @@ typedef enum {
 	MATRIX_OUTPUT_BACK /* the transposed ones */
 } MatrixKind;
 
-Matrix winograd_make_matrix(Arena *a, MatrixKind kind, int taps, bool turned);
+Matrix winograd_make_matrix(Arena *a, MatrixKind kind, int points, int taps, bool turned);
 
 /* winograd_find.c: a convolution of stride 1, forward, by data or by weights. x is what the window
  * moves over; it meets the weights or, by weights, the outputs' gradient. */
@@ -37,6 +37,7 @@ typedef struct {
 	int64_t lo[SIDES], hi[SIDES];     /* where x is there */
 	bool turned[SIDES];
 	int64_t taps;
+	int64_t points; /* a tile has so many a side, MOST_POINTS or FEW_POINTS */
 } Found;
 
 bool winograd_find(const Nest *n, Found *f);
@@ -69,8 +70,9 @@ typedef struct {
 typedef struct {
 	Arena *arena;
 	Part *part;
-	Map *matrices; /* by what they are: layers of one form share kernels if they share these */
-	int at;        /* where the next step goes */
+	Map *matrices;    /* by what they are: layers of one form share kernels if they share these */
+	bool from_memory; /* weights are not in a cache when they are read first */
+	int at;           /* where the next step goes */
 	Step *step;
 	Found f;
 	Tiling t;

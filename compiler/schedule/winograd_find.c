@@ -109,7 +109,7 @@ static bool find_with(Found *f, int x, int other)
 bool winograd_find(const Nest *n, Found *f)
 {
 	Product c = contraction_of(n);
-	*f = (Found){.nest = n};
+	*f = (Found){.nest = n, .points = MOST_POINTS};
 	if (!c.is || n->acc[0].init != 0 || n->ordered || n->inplace) return false;
 	return find_with(f, c.load[0], c.load[1]) || find_with(f, c.load[1], c.load[0]);
 }

@@ -4,11 +4,12 @@
 
 Matrix winograd_matrix(Winograd *w, MatrixKind kind, bool turned)
 {
-	int taps = (int)w->f.taps, key[] = {(int)kind, taps, turned};
+	int points = (int)w->f.points, taps = (int)w->f.taps;
+	int key[] = {(int)kind, points, taps, turned};
 	Matrix *m = map_get(w->matrices, key, sizeof key);
 	if (m) return *m;
 	m = NEW(w->arena, Matrix);
-	*m = winograd_make_matrix(w->arena, kind, taps, turned);
+	*m = winograd_make_matrix(w->arena, kind, points, taps, turned);
 	map_put(w->matrices, key, sizeof key, m);
 	return *m;
 }
@@ -27,8 +28,8 @@ int64_t winograd_bytes(const Found *f, const Tiling *t)
 {
 	int64_t in = f->nest->dim[f->in].extent, out = f->nest->dim[f->out].extent;
 	int64_t rows = t->images * t->rows;
-	return 4 * POINTS * rows *
-	       (in * f->hi[1] + out * t->wide * t->m + POINTS * t->wide * (in + out));
+	return 4 * f->points * rows *
+	       (in * f->hi[1] + out * t->wide * t->m + f->points * t->wide * (in + out));
 }
 
 Tiling winograd_tiling(
@@ -36,7 +37,7 @@ Tiling winograd_tiling(
 {
 	enum { TASKS = 8 };
 	const Nest *n = f->nest;
-	int64_t images = n->dim[f->image].extent, m = POINTS + 1 - f->taps;
+	int64_t images = n->dim[f->image].extent, m = f->points + 1 - f->taps;
 	int64_t height = n->dim[f->side[0]].extent, width = n->dim[f->side[1]].extent;
 	Tiling t = {.m = m, .first = first, .high = high, .wide = (width + m - 1) / m};
 	if ((first + high) * m > height) t.rest = height % m;
@@ -176,7 +177,7 @@ Expr *winograd_transform(Winograd *w, Nest *n, const Matrix *m, int row, int col
 static void put_rows(Winograd *w, const Source *s)
 {
 	Nest *n = winograd_begin_turn(w, "wino_rows");
-	int a = nest_dim(n, "a", POINTS, false), i = nest_dim(n, "n", w->t.images, false);
+	int a = nest_dim(n, "a", w->f.points, false), i = nest_dim(n, "n", w->t.images, false);
 	int t = nest_dim(n, "th", w->t.rows, false), iw = nest_dim(n, "iw", s->hi[1], false);
 	int c = nest_dim(n, "c", s->channels, false), r = nest_dim(n, "r", s->matrix.cols, true);
 	Affine ih = affine_scale(winograd_row(w, affine_var(t)), w->t.m);
@@ -194,7 +195,7 @@ static void put_rows(Winograd *w, const Source *s)
 static void put_columns(Winograd *w, const Source *s)
 {
 	Nest *n = winograd_begin_turn(w, "wino_columns");
-	int a = nest_dim(n, "a", POINTS, false), b = nest_dim(n, "b", POINTS, false);
+	int a = nest_dim(n, "a", w->f.points, false), b = nest_dim(n, "b", w->f.points, false);
 	int row = nest_dim(n, "row", w->t.images * w->t.rows, false);
 	int tw = nest_dim(n, "tw", w->t.wide, false);
 	int c = nest_dim(n, "c", s->channels, false), k = nest_dim(n, "s", s->matrix.cols, true);
@@ -202,7 +203,7 @@ static void put_columns(Winograd *w, const Source *s)
 	Index at[] = {VAR(TASK), index_of(winograd_turn(w)), VAR(a), VAR(row), index_of(iw), VAR(c)};
 	int x = nest_load(n, "r", s->rows, at);
 	nest_guard_range(n, index_of(iw), s->lo[1], s->hi[1]);
-	Affine to[] = {affine_var(TASK), winograd_turn(w), winograd_mixed(a, POINTS, b),
+	Affine to[] = {affine_var(TASK), winograd_turn(w), winograd_mixed(a, w->f.points, b),
 	    winograd_mixed(row, w->t.wide, tw), affine_var(c)};
 	nest_store(n, "v", s->tiles, to, winograd_transform(w, n, &s->matrix, b, k, x));
 	winograd_put(w, n, arena_printf(w->arena, "%s, columns", s->what));
@@ -217,8 +218,8 @@ void winograd_put_source(Winograd *w, const Source *s)
 void winograd_source(Winograd *w, Source *s)
 {
 	int64_t rows = w->t.images * w->t.rows;
-	int64_t lines[] = {POINTS, rows, s->hi[1], s->channels};
-	int64_t tiles[] = {POINTS * POINTS, rows * w->t.wide, s->channels};
+	int64_t lines[] = {w->f.points, rows, s->hi[1], s->channels};
+	int64_t tiles[] = {w->f.points * w->f.points, rows * w->t.wide, s->channels};
 	s->rows = winograd_turned(w, "f/16 d e c f%16", COUNT(lines), lines);
 	s->tiles = winograd_turned(w, "c e/16 d e%16", COUNT(tiles), tiles);
 }

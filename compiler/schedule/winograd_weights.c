@@ -41,7 +41,8 @@ static bool pays(const Found *f, const Tiling *t)
 	double in = (double)n->dim[f->in].extent, out = (double)n->dim[f->out].extent;
 	double pixels = (double)n->dim[f->image].extent * (double)n->dim[f->side[0]].extent *
 	                (double)n->dim[f->side[1]].extent;
-	double turns = (double)(t->tasks * t->turns * t->bands), points = POINTS * POINTS;
+	double turns = (double)(t->tasks * t->turns * t->bands),
+	       points = (double)(f->points * f->points);
 	double tiles = (double)tiles_of(f, t);
 	if (in < LEAST || out < LEAST) return false;
 	double plain = pixels * (double)(f->taps * f->taps) * in * out;
@@ -67,7 +68,7 @@ static Source gradients(Winograd *w)
 static void put_products(Winograd *w, const Source *dy, bool over_tiles)
 {
 	Arena *a = w->arena;
-	int64_t part = winograd_channels(w), all = POINTS * POINTS;
+	int64_t part = winograd_channels(w), all = w->f.points * w->f.points;
 	Nest *n = winograd_begin_turn(w, "wino_sums");
 	int e = nest_dim(n, "e", all, false), oc = nest_dim(n, "oc", part, false);
 	int ic = nest_dim(n, "ic", w->x.channels, false);
@@ -106,13 +107,13 @@ static void put_sum(Winograd *w, Buffer *m)
 static void put_columns(Winograd *w)
 {
 	int64_t part = winograd_channels(w), in = w->x.channels, taps = w->f.taps;
-	w->columns = winograd_turned(w, "c d e/16 f e%16", 4, (int64_t[]){POINTS, part, in, taps});
+	w->columns = winograd_turned(w, "c d e/16 f e%16", 4, (int64_t[]){w->f.points, part, in, taps});
 	Nest *n = winograd_begin_turn(w, "wino_columns");
-	int a = nest_dim(n, "a", POINTS, false), oc = nest_dim(n, "oc", part, false);
+	int a = nest_dim(n, "a", w->f.points, false), oc = nest_dim(n, "oc", part, false);
 	int ic = nest_dim(n, "ic", in, false), kw = nest_dim(n, "kw", taps, false);
-	int b = nest_dim(n, "b", POINTS, true);
-	Index at[] = {VAR(TASK), index_of(winograd_turn(w)), index_of(winograd_mixed(a, POINTS, b)),
-	    VAR(oc), VAR(ic)};
+	int b = nest_dim(n, "b", w->f.points, true);
+	Index at[] = {VAR(TASK), index_of(winograd_turn(w)),
+	    index_of(winograd_mixed(a, w->f.points, b)), VAR(oc), VAR(ic)};
 	int x = nest_load(n, "m", w->products, at);
 	Affine to[] = {affine_var(TASK), winograd_turn(w), affine_var(a), affine_var(oc),
 	    affine_var(ic), affine_var(kw)};
@@ -126,7 +127,7 @@ static void put_rows(Winograd *w)
 	Nest *n = winograd_begin_turn(w, "wino_rows");
 	int oc = nest_dim(n, "oc", winograd_channels(w), false);
 	int ic = nest_dim(n, "ic", w->x.channels, false), kh = nest_dim(n, "kh", f->taps, false);
-	int kw = nest_dim(n, "kw", f->taps, false), a = nest_dim(n, "a", POINTS, true);
+	int kw = nest_dim(n, "kw", f->taps, false), a = nest_dim(n, "a", f->points, true);
 	Index at[] = {VAR(TASK), index_of(winograd_turn(w)), VAR(a), VAR(oc), VAR(ic), VAR(kw)};
 	int x = nest_load(n, "z", w->columns, at);
 	Affine of[NEST_DIMS] = {0};
@@ -144,7 +145,7 @@ static void put_rows(Winograd *w)
  */
 static Buffer *left_products(Winograd *w)
 {
-	int64_t shape[] = {w->t.tasks, w->t.turns * w->t.bands, POINTS * POINTS,
+	int64_t shape[] = {w->t.tasks, w->t.turns * w->t.bands, w->f.points * w->f.points,
 	    winograd_extent(w, w->f.out), w->x.channels};
 	return winograd_buffer(w, "a b c d e/16 e%16", COUNT(shape), shape, 0);
 }
@@ -170,12 +171,12 @@ static void put_few(Winograd *w, int *groups)
 	Source dy = gradients(w);
 	winograd_put_source(w, &w->x);
 	winograd_put_source(w, &dy);
-	int64_t block = 4 * CHANNEL_BLOCK * POINTS * (POINTS + w->f.taps) * w->x.channels;
-	int64_t read = 4 * POINTS * POINTS * w->x.channels * tiles_of(&w->f, &w->t);
+	int64_t block = 4 * CHANNEL_BLOCK * w->f.points * (w->f.points + w->f.taps) * w->x.channels;
+	int64_t read = 4 * w->f.points * w->f.points * w->x.channels * tiles_of(&w->f, &w->t);
 	w->t = (Tiling){.tasks = 1, .turns = 1, .bands = 1};
 	winograd_channel_turns(w, block, read, &w->t);
 	winograd_begin_group(w, w->t, groups);
-	int64_t shape[] = {POINTS * POINTS, winograd_channels(w), w->x.channels};
+	int64_t shape[] = {w->f.points * w->f.points, winograd_channels(w), w->x.channels};
 	w->products = winograd_turned(w, "c d e/16 e%16", COUNT(shape), shape);
 	put_products(w, &dy, false);
 }
@@ -185,7 +186,7 @@ static void put_few(Winograd *w, int *groups)
 static Tiling tile_turns(const Found *f, int64_t tiles)
 {
 	enum { MEMORY = 16 << 20, LEAST = 4 };
-	int64_t m = POINTS + 1 - f->taps, best = 0, least = INT64_MAX;
+	int64_t m = f->points + 1 - f->taps, best = 0, least = INT64_MAX;
 	int64_t high = (f->nest->dim[f->side[0]].extent + m - 1) / m;
 	int64_t wide = (f->nest->dim[f->side[1]].extent + m - 1) / m;
 	for (int64_t rows = 1; rows <= high && (rows == 1 || rows * wide <= tiles * 5 / 4); rows++) {
