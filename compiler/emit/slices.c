@@ -203,15 +203,16 @@ static bool find_block(const Scope *s, const Tile *t, const Tree *leaf, const Ac
 	return slice->near > 0;
 }
 
-/* The dim along the lanes, if it alone moves the weights, and no other operand. -1: there is more.
- */
+/* The dim along the lanes, if it alone moves the weights, and no other operand, but for dims that
+ * move both, as each of Winograd's products. -1: there is more. */
 static int weights_dim(const Tile *t, const Access *x, const Access *other)
 {
 	const Nest *n = t->k->nest;
 	int lanes = -1;
 	for (int d = 0; d < n->ndim; d++) {
 		if (n->dim[d].reduce || n->dim[d].extent == 1 || !access_moves(x, d)) continue;
-		if (lanes >= 0 || access_moves(other, d)) return -1;
+		if (access_moves(other, d)) continue;
+		if (lanes >= 0) return -1;
 		lanes = d;
 	}
 	return lanes;

@@ -363,15 +363,18 @@ static int64_t near_images(const Choice *c, const Share *s, int64_t lane_block)
 }
 
 /* What lies along the lanes is larger than a part of the second-level cache; but then each block of
- * lanes reads an image again, which should not be larger still. */
+ * lanes reads an image again, which should not be larger still. Of many products, as Winograd's,
+ * each has weights of its own, which come from far away if they all are many. */
 static bool is_lanes_first(const Choice *c)
 {
 	enum { LANES = 300 * 1024, FAR = 1 << 20 };
 	int x = broadcast_load(c);
 	if (x < 0) return false;
 	const Buffer *b = c->nest->load[x].buffer;
-	bool image = 4 * b->size / b->shape[0] > FAR && lane_bytes(c) < FAR;
-	return (lane_bytes(c) > LANES && !image) != c->departure.other_order;
+	int64_t lanes = lane_bytes(c), weights = 4 * lane_load(c)->buffer->size;
+	bool image = 4 * b->size / b->shape[0] > FAR && lanes < FAR;
+	bool products = weights > FAR && weights > lanes;
+	return (products || (lanes > LANES && !image)) != c->departure.other_order;
 }
 
 /* Outer loops: dims in order, phases where strides ask for them. The blocks of lanes come before
