@@ -291,6 +291,7 @@ Product nest_product(const Nest *n);
  * acc: what is stored for each of from's accumulators; NULL: to's of the same number. */
 void nest_take_sums(Nest *to, const Nest *from, const Affine *of);
 void nest_take_stores(Nest *to, const Nest *from, const Affine *of, Expr *const *acc);
+/* Adds from's guards, which say where its sums are made. */
 void nest_take_guards(Nest *to, const Nest *from, const Affine *of);
 
 /* --- fuse.c -------------------------------------------------------------------------------- */

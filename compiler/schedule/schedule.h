@@ -32,7 +32,8 @@ void decisions_check(
     const Decisions *d, Diag *diag, const Target *const *target, int ntarget, bool shared);
 void decisions_print(const Decisions *d, Text *out);
 
-/* stages.c: prune, fuse if it is to, and early; then sums, winograd if it is to, matrix and layout.
+/* stages.c: prune, fuse if it is to, and early; then sums, winograd if it is to, sums of images,
+ * matrix and layout.
  * Left are order and inplace, which see whole parts, and schedule_part(). */
 void simplify_part(Arena *a, Part *p, bool fuses);
 void form_part(

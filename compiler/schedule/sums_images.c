@@ -3,8 +3,8 @@
  *
  *   dw[oc][ic] = sum n oh ow: dy[n][oc]... * x[n][ic]...
  *
- *   becomes   sum[oc + p*room][ic] = sum n' oh ow: dy[n' + p*by][oc]... * x[n' + p*by][ic]...
- *             dw[oc][ic]           = sum[oc][ic] + sum[oc + room][ic] + ...
+ *   becomes   sum[oc + p*apart][ic] = sum n' oh ow: dy[n' + p*by][oc]... * x[n' + p*by][ic]...
+ *             dw[oc][ic]           = sum[oc][ic] + sum[oc + apart][ic] + ...
  *
  * Tasks that have a part of the channels each would all read the other operand, whole and from far
  * away. Parts of the images read nothing twice. How many there are follows from the form alone.
@@ -18,7 +18,7 @@ typedef struct {
 	const Nest *nest;
 	int dim;           /* one that is summed */
 	int64_t parts, by; /* of its values */
-	int64_t room;      /* of the results' first dim */
+	int64_t apart;     /* results of one part from the next's, in their first dim */
 } Parts;
 
 static int64_t bytes_read(const Nest *n)
@@ -65,7 +65,7 @@ static bool find_parts(Parts *s)
 			if (n->dim[s->dim].extent % s->parts == 0 && may_part(n, s->dim)) break;
 		if (s->dim == n->ndim || 4 * FEW * s->parts * to->size > read) continue;
 		s->by = n->dim[s->dim].extent / s->parts;
-		s->room = to->shape[0];
+		s->apart = to->shape[0];
 		return true;
 	}
 	return false;
@@ -102,7 +102,7 @@ static void place_of(const Parts *s, const Affine *of, Affine part, Affine *at)
 {
 	const Access *x = &s->nest->store[0].to;
 	for (int i = 0; i < x->buffer->rank; i++) at[i] = affine_subst(&x->at[i].a, of);
-	at[0] = affine_add(at[0], affine_scale(part, s->room));
+	at[0] = affine_add(at[0], affine_scale(part, s->apart));
 }
 
 static Nest *part_sums(const Parts *s, Buffer *sum)
@@ -146,7 +146,7 @@ void sums_of_images_part(Arena *a, Part *p)
 		if (step->group || !find_parts(&s)) continue;
 		const Buffer *to = s.nest->store[0].to.buffer;
 		int64_t shape[BUFFER_RANK];
-		for (int d = 0; d < to->rank; d++) shape[d] = d ? to->shape[d] : s.parts * s.room;
+		for (int d = 0; d < to->rank; d++) shape[d] = d ? to->shape[d] : s.parts * s.apart;
 		Buffer *sum = part_buffer(a, p, "sum", TYPE_REAL, to->rank, shape, PLACE_WORK);
 		sum->laid = keeps_rows(s.nest);
 		const Nest *parts = part_sums(&s, sum);

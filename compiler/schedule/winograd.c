@@ -29,8 +29,8 @@
  * Rounding. The rows of B, G and A (m = 4) add up, by absolute values, to at most 5.3, 1.4 and 8.2
  * a side; a rounding of V or M may so grow by some 10^2 in the worst case. Over many products the
  * errors average: outputs have twice the error of the plain sums' (128 channels, 8.5e-7 against
- * 4.3e-7 in L2). With four points the rows add up to at most 2, 1.5 and 3. So it
- * is for float alone.
+ * 4.3e-7 in L2). With four points the rows add up to at most 2, 1.5 and 3. So it is for float
+ * alone.
  *
  * needs: maps are fused, nothing is laid out.  effect: steps of the above in place of a step whose
  * nest has that form and gains by it.  checked by: verify_groups and all that holds for nests. */
