@@ -43,11 +43,13 @@ void ask_at_store(Scope *s, const Access *x, const Address *a)
 /* Another turn of the innermost loop asks for the same line: a window's taps pass over it. Or it is
  * that of another block of channels, which no turn comes to. That was measured to pay where turns
  * go from line to line; not where they step over lines, nor with windows, whose taps and channels
- * pass over the same pixels again and again: there the first block is all that is asked for. */
-static bool asked_by_turns(const Point *p, const Address *a, int64_t step)
+ * pass over the same pixels again and again: there the first block is all that is asked for, but
+ * of weights that come from memory. */
+static bool asked_by_turns(const Point *p, const Access *x, const Address *a, int64_t step)
 {
 	const Scope *s = p->s;
-	bool all = step == line_of(s->k) && !s->k->nest->nguard;
+	bool once = !s->k->nest->nguard || s->streamed >> (x - s->k->nest->load) & 1;
+	bool all = step == line_of(s->k) && once;
 	for (int i = 0; i < p->loads->n && step; i++) {
 		const Address *before = &p->loads->at[i].address;
 		int64_t way = before->c - a->c, turns = way / step;
@@ -64,7 +66,7 @@ void ask_at_load(Point *p, const Access *x, const Address *a)
 	if (!x->prefetch || x->early || line < 1 || a->c % line) return;
 	if (s->sliced >> (x - s->k->nest->load) & 1) return;
 	int64_t step = s->depth > s->outer ? affine_k(&a->key.form, s->depth - 1) : 0;
-	if ((step > 0 && step < line) || asked_by_turns(p, a, step)) return;
+	if ((step > 0 && step < line) || asked_by_turns(p, x, a, step)) return;
 	print_ask(p->s, x, a);
 }
 

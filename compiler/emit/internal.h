@@ -143,8 +143,9 @@ typedef struct {
 	Offsets local, root; /* carried by loops; parameters */
 	Keys need;           /* what the text since the last loop began stands on */
 	int named[KERNEL_BUFFERS + 1];
-	uint32_t arrays; /* bits: arrays mentioned */
-	uint32_t sliced; /* bits: loads that others ask for */
+	uint32_t arrays;   /* bits: arrays mentioned */
+	uint32_t sliced;   /* bits: loads that others ask for */
+	uint32_t streamed; /* bits: weights, of whose next block each tile asks for a slice */
 	Text *out;
 } Scope;
 
@@ -295,7 +296,7 @@ void slices_of_weights(Scope *s, Tile *t);
 void print_slice_parameters(const Tile *t, Text *out);
 void print_slice_arguments(Scope *s, const Tile *t);
 void ask_slices(Scope *s, const Tile *t, const Tree *loop);
-void ask_slices_of_loop(Scope *s, const Tile *t, const Tree *loop); /* before it */
+void ask_slices_of_loop(Scope *s, const Tile *t, const Tree *loop, bool inside);
 /* Where x lies for what an instance stores; false: another instance stores for it. */
 bool stored_place(const Scope *s, const Tile *t, int instance, const Access *x, Address *a);
 
