@@ -220,7 +220,8 @@ static int weights_dim(const Tile *t, const Access *x, const Access *other)
 
 /* Tiles over pixels read the same block of weights, and each has its slice of the next one, as
  * large as its part of the pixels: these are counted tile by tile, along the rows of each. Every
- * innermost loop asks for some lines, one after the other, a stream that processors see. */
+ * innermost loop asks for some lines, one after the other, a stream that processors see: a line at
+ * least, which where tiles are small is up to four times what they need. */
 static void find_weights(Scope *s, Tile *t, int l, int other)
 {
 	const Nest *n = t->k->nest;
@@ -244,7 +245,7 @@ static void find_weights(Scope *s, Tile *t, int l, int other)
 		tile *= t->tree->span[d] + 1;
 	}
 	slice.lines = (slice.turn_lines * tile - 1) / slice.of + 1;
-	if (tile < slice.of && 2 * tile * slice.turn_lines >= slice.of) t->slice[t->nslice++] = slice;
+	if (tile < slice.of && 4 * tile * slice.turn_lines >= slice.of) t->slice[t->nslice++] = slice;
 }
 
 void slices_of_weights(Scope *s, Tile *t)
