@@ -3,7 +3,7 @@
 
     python3 tests/bench/bench.py [--network resnet50,lenet] [--batch 1,16] [--threads 1,2] [--what infer,train]
                                  [--peers ort,eager] [--compile] [--rounds N] [--seconds S] [--cc COMMAND]
-                                 [--missing] [--realtime] [--write] [--report]
+                                 [--missing] [--realtime] [--large-pages] [--write] [--report]
 
 Peers are processes that answer one at a time, in turn, on the same processors; so a clock that wanders is the
 same for all of them. All begin with the same weights and images. Before anything is timed, outputs are compared
@@ -15,13 +15,15 @@ multiply-adds is one more peer: it says what there was to be had, and what part 
 
 Two threads wait for each other hundreds of times a call; where anything else runs on the machine, that
 multiplies, most of all for PyTorch. --realtime, as root, lets peers run before all other work. --missing measures
-only rows that have not been kept, or that had less than 90 % of the processors when they were.
+only rows that have not been kept, or that had less than 90 % of the processors when they were. --large-pages has the
+malloc of all processes ask for large pages; such rows are kept apart, and no table in docs/ has them.
 
 Rows are kept in BUILD/bench/results-VECTORS.json, in the place of older ones, and all that were kept are printed.
 Without a filter, or with --write, the tables and the figure in docs/ are made of them. --report measures nothing.
 BUILD is the build folder. PYTHON_BENCH names a Python with the peers' packages; without it one is made there.
 """
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -165,18 +167,21 @@ def main():
     parser.add_argument("--what", type=session.words, help="infer,train")
     parser.add_argument("--peers", type=session.words, help=",".join(cases.PEERS))
     parser.add_argument("--compile", action="store_true", help="torch.compile, too, where it may be the fastest")
+    parser.add_argument("--large-pages", action="store_true", help="all take memory in large pages")
     args = parser.parse_args()
     rows = cases.rows(args.what, args.network, args.batch, args.threads)
     if not rows:
         parser.error("no row is left of the filter")
     filtered = args.what or args.network or args.batch or args.threads or args.peers or args.missing
-    store = session.Store(BENCH / session.named("results.json"))
+    if args.large_pages:
+        os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+    store = session.Store(BENCH / session.named("large-pages.json" if args.large_pages else "results.json"))
     if args.missing:
         rows = [r for r in rows if not settled(r, store.rows.get(r.key))]
     good = args.report or measure(rows, store, args)
     results = {r: store.rows[r.key] for r in cases.rows() if r.key in store.rows}
     print(report.text(results))
-    if args.write or not (filtered or args.report):
+    if (args.write or not (filtered or args.report)) and not args.large_pages:
         report.write(ROOT / "docs", results)
     return 0 if good else 1
 
