@@ -212,6 +212,15 @@ static void a_next_block_of_weights_is_asked_for_once(void **state)
 	check(*state, "avx2", &a);
 }
 
+/* By each of four tiles, the last of which has two of three rows of taps; of both blocks of lanes.
+ */
+static void weights_from_memory_are_asked_for_by_each_tile(void **state)
+{
+	enum { ASKS = LINES_OF_WEIGHTS / 3 * 11 };
+	Ask a = {weights, infers_packed, "infer=1", 0, 3, LINES_OF_WEIGHTS, ASKS};
+	check(*state, "avx512", &a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +234,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_matrix_is_asked_for_once, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(
 	        a_next_block_of_weights_is_asked_for_once, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(
+	        weights_from_memory_are_asked_for_by_each_tile, spawn_setup, spawn_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
