@@ -141,12 +141,14 @@ class Session:
         return others
 
     def measure(self, pause, among=None):
-        """Repetitions by peer, as pairs of wall clock and processor time; and the others' share."""
+        """Repetitions by peer, as pairs of wall clock and processor time; and the others' share. Each round begins
+        with another peer: whoever comes behind the machine's peak was measured as slower by a tenth."""
         among = list(among or self.peers)
         times, others = {p.name: [] for p in among}, [0.0]
-        for _ in range(self.args.rounds + 1):
+        for r in range(self.args.rounds + 1):
             self.shared = self.shared if len(times["cnnc"]) > 1 else 0  # not of the first round
-            for p in list(among):
+            first = r % len(among)
+            for p in (among[first:] + among[:first])[::1 if r % 2 else -1]:
                 try:
                     others.append(self.turn(p, times[p.name], pause))
                 except peers.Lost:
