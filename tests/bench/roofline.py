@@ -23,7 +23,7 @@ LEFT, TOP, WIDTH, HEIGHT, RIGHT, GAP = 56, 40, 620, 300, 24, 84
 AREA = 2000  # of all points of a function together
 SMALLEST, LARGEST = 2.0, 14.0  # radius
 COLOURS = (*plot.COLOURS, "#c9a227", "#c4524f", "#3fa7a3", "#8c6d52")
-TITLES = {"infer": "Inference", "gradients": "Gradients"}  # the functions that are shown
+TITLES = {"infer": "Inference", "step": "A training step"}  # the functions that are shown
 
 
 class Step(typing.NamedTuple):
