@@ -399,8 +399,8 @@ static int places_of_loop(
 }
 
 /* Turns of a loop ask for the lines one after the other: what is asked for all at once fills a
- * core's few buffers, and what it multiplies with has to wait for one, a tenth of the time of 7x7
- * layers of one image. Turns that asked for most lines again cost other layers 5 percent. */
+ * core's few buffers, and what it multiplies with has to wait for one, a twentieth of the time of
+ * 7x7 layers of one image. Turns that asked for most lines again cost other layers as much. */
 static void ask_by_turns(
     Scope *s, const Access *x, const Slice *slice, const Address *block, int n, int64_t turns)
 {

@@ -142,7 +142,7 @@ class Session:
 
     def measure(self, pause, among=None):
         """Repetitions by peer, as pairs of wall clock and processor time; and the others' share. Each round begins
-        with another peer: whoever comes behind the machine's peak was measured as slower by a tenth."""
+        with another peer: always first among ten, behind the peak, cnnc looked slower by a tenth than in turn."""
         among = list(among or self.peers)
         times, others = {p.name: [] for p in among}, [0.0]
         for r in range(self.args.rounds + 1):
