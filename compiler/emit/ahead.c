@@ -64,7 +64,7 @@ void ask_at_load(Point *p, const Access *x, const Address *a)
 	const Scope *s = p->s;
 	int64_t line = line_of(s->k);
 	if (!x->prefetch || x->early || line < 1 || a->c % line) return;
-	if (s->sliced >> (x - s->k->nest->load) & 1) return;
+	if (s->unasked >> (x - s->k->nest->load) & 1) return;
 	int64_t step = s->depth > s->outer ? affine_k(&a->key.form, s->depth - 1) : 0;
 	if ((step > 0 && step < line) || asked_by_turns(p, x, a, step)) return;
 	print_ask(p->s, x, a);
@@ -217,7 +217,7 @@ void ask_at_loop(Scope *s, const Tile *t, const Tree *loop, bool inside)
 	if (line_of(s->k) < 1 || loop->kid.n != 1 || loop->kid.at[0]->kind != TREE_LEAF) return;
 	for (int l = 0; l < n->nload; l++) {
 		const Access *x = &n->load[l];
-		if (!x->prefetch || s->sliced >> l & 1) continue;
+		if (!x->prefetch || s->unasked >> l & 1) continue;
 		int lines = lines_of(s, t, loop, x, list);
 		if (!are_whole_rows(s, list, lines, loop->count, group))
 			ask_lines(s, x, list, lines, loop->count, inside);

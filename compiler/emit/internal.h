@@ -143,9 +143,8 @@ typedef struct {
 	Offsets local, root; /* carried by loops; parameters */
 	Keys need;           /* what the text since the last loop began stands on */
 	int named[KERNEL_BUFFERS + 1];
-	uint32_t arrays;   /* bits: arrays mentioned */
-	uint32_t sliced;   /* bits: loads that others ask for */
-	uint32_t streamed; /* bits: weights, of whose next block each tile asks for a slice */
+	uint32_t arrays;            /* bits: arrays mentioned */
+	uint32_t unasked, streamed; /* as the tile's */
 	Text *out;
 } Scope;
 
@@ -269,6 +268,8 @@ typedef struct {
 	bool asks_stores;  /* or go where they are added up, which is */
 	Slice slice[2];
 	int nslice;
+	uint32_t unasked;  /* bits: loads that are asked for in slices, or that nothing comes after */
+	uint32_t streamed; /* bits: weights, of whose next block each tile asks for a slice */
 	Vec(const Tree *) partial; /* loops each turn of which is a sum of its own: partial.c */
 } Tile;
 

@@ -138,6 +138,15 @@ static void find_slice(Scope *s, Tile *t, int l, int other)
 	if (!find_next(s, t, x, &chunk, &slice) || !find_run(t, x, line, &slice)) return;
 	find_start(s, t, own, across, chunk, line, &slice);
 	t->slice[t->nslice++] = slice;
+	t->unasked |= UINT32_C(1) << l;
+}
+
+/* A chunk that no loop goes to, as the last rows of an image: nothing is known to come after it. */
+static bool is_last_chunk(const Scope *s)
+{
+	for (int i = 0; i < s->depth; i++)
+		if (s->k->nest->dim[s->dim[i]].reduce && s->turns[i] > 1) return false;
+	return true;
 }
 
 void slices_find(Scope *s, Tile *t)
@@ -145,6 +154,8 @@ void slices_find(Scope *s, Tile *t)
 	const Nest *n = t->k->nest;
 	Product p = nest_product(n);
 	if (!p.is || n->nguard || n->join) return;
+	for (int i = 0; i < 2 && is_last_chunk(s); i++)
+		if (n->load[p.load[i]].far) t->unasked |= UINT32_C(1) << p.load[i];
 	if (n->load[p.load[0]].buffer == n->load[p.load[1]].buffer) return;
 	for (int i = 0; i < 2; i++) find_slice(s, t, p.load[i], p.load[1 - i]);
 }
@@ -245,7 +256,9 @@ static void find_weights(Scope *s, Tile *t, int l, int other)
 		tile *= t->tree->span[d] + 1;
 	}
 	slice.lines = (slice.turn_lines * tile - 1) / slice.of + 1;
-	if (tile < slice.of && 4 * tile * slice.turn_lines >= slice.of) t->slice[t->nslice++] = slice;
+	if (tile >= slice.of || 4 * tile * slice.turn_lines < slice.of) return;
+	t->slice[t->nslice++] = slice;
+	t->streamed |= UINT32_C(1) << l;
 }
 
 void slices_of_weights(Scope *s, Tile *t)

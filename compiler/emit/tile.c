@@ -451,8 +451,8 @@ void tile_print(Scope *s, const Tree *tree, bool alone)
 	body->len = text->len = 0;
 	Scope f = {.k = k, .is_tile = true, .outer = s->depth, .depth = s->depth, .indent = 1};
 	f.out = body;
-	for (int i = 0; i < t.nslice; i++)
-		*(t.slice[i].each_loop ? &f.streamed : &f.sliced) |= UINT32_C(1) << t.slice[i].load;
+	f.unasked = t.unasked;
+	f.streamed = t.streamed;
 	print_body(&f, &t, nchunk > 0);
 	print_parameters(&f, &t, nchunk > 0, text);
 	text_add(text, "{\n");
