@@ -31,6 +31,18 @@ static const char chunks[] =
     "local z = y:conv(param.b, 64, {kernel = 1})\n"
     "return network{output = {z = z:global_avg_pool()}, loss = (z * z):mean()}\n";
 
+/* Of a part of the batch what all tasks read has 0.4 MB. */
+enum { LINES_OF_NEAR = 64 * 40 * 40 * 4 / 64 };
+
+#define NEAR_CHUNKS(kernel)                                                                        \
+	"local x = image('x', 4, 40, 40)\n"                                                            \
+	"local y = x:conv(param.a, 64, {kernel = 1}):relu()\n"                                         \
+	"local z = y:conv(param.b, 64, {" kernel "})\n"                                                \
+	"return network{output = {z = z:global_avg_pool()}, loss = (z * z):mean()}\n"
+
+static const char near_chunks[] = NEAR_CHUNKS("kernel = 1");
+static const char windows[] = NEAR_CHUNKS("kernel = 3, pad = 1");
+
 static const char maps[] =
     "local x = image('x', 4, 56, 56)\n"
     "local y = x:conv(param.a, 64, {kernel = 1}):batch_norm(param.n):relu()\n"
@@ -187,6 +199,20 @@ static void a_next_chunk_is_asked_for_once(void **state)
 	check(*state, "x86-64", &a);
 }
 
+/* Of the first layer dy is asked for, of the second what each task has for itself. */
+static void what_all_tasks_read_is_near(void **state)
+{
+	enum { BOTH = 2 * 4 * LINES_OF_NEAR };
+	check_all(*state, &(Ask){near_chunks, trains, "train=4", 0, 2, BOTH, BOTH});
+}
+
+/* Each channel of the second layer has a tile for its taps, and all pass over the same rows. */
+static void rows_that_all_tiles_pass_over_are_not_asked_for(void **state)
+{
+	enum { FIRST = 4 * LINES_OF_NEAR };
+	check_all(*state, &(Ask){windows, trains, "train=4", 0, 2, FIRST, FIRST});
+}
+
 /* The convolution's result and its gradient, normalised numbers and their gradient: four, which
  * have two places. */
 static void what_maps_write_is_asked_for(void **state)
@@ -230,6 +256,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_residual_is_asked_for_once, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(
 	        a_next_chunk_is_asked_for_once, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(what_all_tasks_read_is_near, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(
+	        rows_that_all_tiles_pass_over_are_not_asked_for, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(what_maps_write_is_asked_for, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(a_matrix_is_asked_for_once, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(

@@ -291,7 +291,7 @@ static void large_images_are_asked_for_ahead(void **state)
 {
 	Spawn *s = *state;
 	spawn_write(s, "net.lua",
-	    "local x, label = image('x', 64, 40, 40), class('label', 64)\n"
+	    "local x, label = image('x', 64, 56, 56), class('label', 64)\n"
 	    "local y = x:conv(param.a, 64, {kernel = 1}):relu()\n"
 	    "local z = y:conv(param.b, 64, {kernel = 1}):relu():global_avg_pool():flatten()\n"
 	    "return network{output = {z = z}, loss = z:cross_entropy(label), "

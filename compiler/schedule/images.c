@@ -50,6 +50,19 @@ static int64_t room_of_pixel(const Choice *c)
 	return MIN(room, MOST);
 }
 
+/* Windows reach into rows beyond a chunk's, which the next chunk reads again. */
+static bool rows_overlap(const Choice *c, int row)
+{
+	for (int k = 0; k < 2; k++) {
+		const Access *x = &c->nest->load[c->contraction.load[k]];
+		for (int i = 0; i < x->buffer->rank; i++)
+			for (int d = 0; d < c->nest->ndim; d++)
+				if (is_space(c, d) && affine_k(&x->at[i].a, row) && affine_k(&x->at[i].a, d))
+					return true;
+	}
+	return false;
+}
+
 /* A block of channels of each operand fits the first-level cache, of lanes so many; windows that
  * step pass over more pixels of one than there are of the other. What is summed must be stored as
  * it is. false: one chunk is all, or the second-level cache holds it anyway. */
@@ -74,7 +87,7 @@ static bool find_chunks(const Choice *c, int64_t lane_block, Chunking *k)
 	most = most * LANES / MAX(lane_block, LANES);
 	most = MAX(c->departure.chunks < 0 ? most / 2 : most << c->departure.chunks, 1);
 	k->images = MIN(MAX(1, (most + points / 4) / points), n->dim[k->image].extent);
-	if (k->row >= 0 && 2 * points > 3 * most) {
+	if (k->row >= 0 && 4 * points > (rows_overlap(c, k->row) ? 6 : 5) * most) {
 		int64_t rows = n->dim[k->row].extent, parts = (rows - 1) / MAX(1, most / row_points) + 1;
 		k->rows = (rows - 1) / parts + 1;
 	}
@@ -98,13 +111,20 @@ static int64_t count_parts(const Choice *c)
 	return parts;
 }
 
+/* Threads get nearly the same of so many tasks. */
+static bool shares_evenly(int64_t tasks)
+{
+	enum { MANY = 8 };
+	return tasks % 2 == 0 || tasks >= MANY;
+}
+
 /* Values of a task, whole blocks: four tasks or some more are left for threads in all parts
  * together, an even number where there are few. Each task reads all of the other operand: vectors
  * of 64 bytes would wait for it with a single block of channels. What a task stores waits in the
  * second-level cache between chunks. */
 static int64_t task_unit(const Choice *c, int64_t extent, int64_t block, int64_t parts)
 {
-	enum { TASKS = 4, MANY = 8, STORED = 1 << 20 };
+	enum { TASKS = 4, STORED = 1 << 20 };
 	int64_t most = (extent / MAX(TASKS / parts, 1) + block - 1) / block, best = 1;
 	int64_t stored = 4 * c->nest->store[0].to.buffer->size / (parts * extent) * block;
 	if (extent % block) return block;
@@ -113,7 +133,7 @@ static int64_t task_unit(const Choice *c, int64_t extent, int64_t block, int64_t
 	most = MIN(most, MAX(STORED / MAX(stored, 1), 1));
 	for (int64_t blocks = 1; blocks <= most; blocks++) {
 		int64_t tasks = extent / (blocks * block) * parts;
-		if (extent % (blocks * block) == 0 && (tasks % 2 == 0 || tasks >= MANY)) best = blocks;
+		if (extent % (blocks * block) == 0 && shares_evenly(tasks)) best = blocks;
 	}
 	return best * block;
 }
@@ -129,26 +149,35 @@ static int across_dim(const Choice *c, int x)
 	return best;
 }
 
+/* The channels that each task has a part of, those of the larger operand unless threads share the
+ * other one's alone evenly; -1: both have but one block. */
+static int task_channels(const Choice *c, int64_t lane_block)
+{
+	int x = broadcast_load(c), across = across_dim(c, x);
+	int64_t lanes = (lane_extent(c) - 1) / lane_block + 1, blocks = 1, parts = count_parts(c);
+	bool larger = bytes_of(c, x) > bytes_of(c, other_load(c, x));
+	if (across >= 0) blocks = c->nest->dim[across].extent / blocked(c, across);
+	if (shares_evenly(blocks * parts) != shares_evenly(lanes * parts))
+		larger = shares_evenly(blocks * parts);
+	if (blocks > 1 && (larger || lanes == 1)) return across;
+	return lanes > 1 ? c->lane : -1;
+}
+
 /* The loop over tasks: parts of the larger operand's channels; where there is but one block of
  * these, what comes first of channels and taps. Returns that dim, if its loop is over and done; -1.
  */
 static int task_loop(Choice *c, int64_t lane_block, const Share *share, int nshare)
 {
-	int x = broadcast_load(c), across = across_dim(c, x);
-	bool lanes = lane_extent(c) > lane_block;
-	if (across >= 0 && (!lanes || bytes_of(c, x) > bytes_of(c, other_load(c, x)))) {
-		int64_t extent = c->nest->dim[across].extent, block = blocked(c, across);
-		if (extent > block) {
-			int64_t unit = task_unit(c, extent, block, count_parts(c));
-			if (unit < extent) row_line(c, LINE_FOR, across, unit);
-			return -1;
-		}
-	}
-	if (lanes) {
-		row_line(c, LINE_FOR, c->lane, task_unit(c, lane_extent(c), lane_block, 1));
+	int d = task_channels(c, lane_block);
+	if (d >= 0) {
+		bool lanes = d == c->lane;
+		int64_t extent = lanes ? lane_extent(c) : c->nest->dim[d].extent;
+		int64_t block = lanes ? lane_block : blocked(c, d);
+		int64_t unit = task_unit(c, extent, block, lanes ? 1 : count_parts(c));
+		if (lanes || unit < extent) row_line(c, LINE_FOR, d, unit);
 		return -1;
 	}
-	for (int d = 0; d < c->nest->ndim; d++) {
+	for (d = 0; d < c->nest->ndim; d++) {
 		if (!is_space(c, d) || d == c->lane || moves_both(c, d) || blocked(c, d) > 1) continue;
 		if (is_shared(d, share, nshare)) continue;
 		outer_loop(c, d, false);
@@ -157,19 +186,36 @@ static int task_loop(Choice *c, int64_t lane_block, const Share *share, int nsha
 	return -1;
 }
 
-/* Vectors of 64 bytes: four of them, else three, for a few values of the other operand's channels,
- * if these alone share them. Returns lanes of a tile; 0: as elsewhere. */
-int64_t sums_block(const Choice *c)
+/* What moves one operand alone beside its channels, of which `across` are one's. */
+static bool has_taps(const Choice *c, int across)
+{
+	for (int d = 0; d < c->nest->ndim; d++)
+		if (is_space(c, d) && d != c->lane && d != across && !moves_both(c, d)) return true;
+	return false;
+}
+
+/* Lanes of a tile: four vectors, else three; of one image three as well where four would leave an
+ * odd number of tasks. */
+static int64_t wide_block(const Choice *c)
 {
 	enum { THREE = 3 * CHANNEL_BLOCK };
+	int64_t lanes = lane_extent(c);
+	int image = image_dim(c->nest);
+	bool one = image >= 0 && c->nest->dim[image].extent == 1;
+	if (lanes % WIDE_BLOCK) return THREE;
+	return one && lanes / WIDE_BLOCK % 2 && lanes % (2 * THREE) == 0 ? THREE : WIDE_BLOCK;
+}
+
+/* Vectors of 64 bytes: as many for a few values of the other operand's channels, if these alone
+ * share them. Returns lanes of a tile; 0: as elsewhere. */
+int64_t sums_block(const Choice *c)
+{
 	Chunking k;
 	if (c->target->vector_bytes < WIDE_BLOCK) return 0;
 	int x = broadcast_load(c), across = x < 0 ? -1 : across_dim(c, x);
-	int64_t block = lane_extent(c) % WIDE_BLOCK ? THREE : WIDE_BLOCK;
+	int64_t block = wide_block(c);
 	if (c->whole || across < 0 || lane_extent(c) % block || !find_chunks(c, block, &k)) return 0;
-	for (int d = 0; d < c->nest->ndim; d++)
-		if (is_space(c, d) && d != c->lane && d != across && !moves_both(c, d)) return 0;
-	return block;
+	return has_taps(c, across) ? 0 : block;
 }
 
 /* Few channels, as those of a picture: with all of their taps, 3x3 of 3, they fill the registers
@@ -297,11 +343,29 @@ static const Nest *ask_for_moved(Arena *a, const Nest *n, const Choice *c)
 	return copy;
 }
 
-/* Of a sum over images the next chunk, which the second-level cache holds until it is due. */
-static void ask_for_chunks(const Choice *c, const Chunking *k, Nest *copy)
+/* One vector along the lanes reads a pixel for all that is summed of it. */
+static bool is_one_tile(const Choice *c)
 {
+	int64_t sums = 1, room = register_room(c);
+	for (int d = 0; d < c->nest->ndim && sums <= room; d++)
+		if (is_space(c, d) && d != c->lane && !moves_both(c, d)) sums *= c->nest->dim[d].extent;
+	return sums <= room;
+}
+
+/* Of a sum over images the next chunk, which the second-level cache holds until it is due. What all
+ * tasks read is there already, if it is small: asking for it again costs 1x1 convolutions 3
+ * percent. So it does where each channel's taps have a tile, and all of these would ask for the
+ * same lines: rows are streams that a processor sees, without a word of ours. */
+static void ask_for_chunks(const Choice *c, int64_t lane_block, const Chunking *k, Nest *copy)
+{
+	enum { NEAR = 1 << 19 };
+	int d = task_channels(c, lane_block), across = across_dim(c, broadcast_load(c));
+	if (has_taps(c, across) && !is_one_tile(c)) return;
 	for (int i = 0; i < 2; i++) {
-		Access *x = &copy->load[c->contraction.load[i]];
+		int load = c->contraction.load[i];
+		Access *x = &copy->load[load];
+		bool again = d >= 0 && !access_moves(x, d);
+		if (again && bytes_of(c, load) / count_parts(c) <= NEAR) continue;
 		x->prefetch = distance(x, k->rows ? k->row : k->image, k->rows ? k->rows : k->images);
 		x->far = true;
 	}
@@ -349,11 +413,12 @@ const Nest *ask_ahead(Arena *a, const Nest *n, const Target *t)
 	int x = c.lane < 0 ? -1 : broadcast_load(&c);
 	if (x < 0) return ask_for_stores(a, n);
 	Chunking k;
-	bool chunks = find_chunks(&c, MAX(sums_block(&c), CHANNEL_BLOCK), &k);
+	int64_t lane_block = MAX(sums_block(&c), CHANNEL_BLOCK);
+	bool chunks = find_chunks(&c, lane_block, &k);
 	if (!chunks && image_dim(n) >= 0) return ask_for_moved(a, n, &c);
 	Nest *copy = nest_copy(a, n);
 	if (chunks)
-		ask_for_chunks(&c, &k, copy);
+		ask_for_chunks(&c, lane_block, &k, copy);
 	else
 		ask_for_operands(&c, x, copy);
 	for (int i = 0; i < n->nstore; i++)
