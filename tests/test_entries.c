@@ -21,6 +21,7 @@ static const struct {
     {"strides", "tests/networks/strides.lua", NULL},
     {"heads", "tests/networks/heads.lua", NULL},
     {"packs", "tests/networks/packs.lua", NULL},
+    {"matrix", "tests/networks/matrix.lua", NULL},
     {"cheap", "tests/networks/cheap.lua", NULL},
     {"winograd", "tests/networks/winograd.lua", NULL},
     {"lenet", "networks/lenet.lua", "variant=paper"},

@@ -32,6 +32,7 @@ typedef struct {
  * its accesses are the matrix, what moves with columns, and what moves with rows. */
 typedef struct {
 	int w, x, y; /* as nest_access() counts */
+	int part;    /* of the rows; -1: they have none */
 	int row, image, columns, column[NEST_DIMS];
 	int64_t images;
 } MatrixProduct;

@@ -37,6 +37,33 @@ static int plain_dim(const Nest *n, const Index *at)
 	return found;
 }
 
+/* Rows that come in parts, as sums of some of them do, are row + part * (rows of a part): the dim
+ * of parts; NO_DIM: there are none. */
+static int part_dim(const Nest *n, const Index *at)
+{
+	int part = NO_DIM, count = 0;
+	for (int t = 0; t < at->a.n; t++) {
+		if (n->dim[at->a.t[t].var].extent == 1) continue;
+		count++;
+		if (at->a.t[t].k > 1) part = at->a.t[t].var;
+	}
+	return count == 2 ? part : NO_DIM;
+}
+
+/* Parts aside, in which rows and results may come: as plain_dim(), and how many there are of all
+ * values. */
+static int dim_at(const Nest *n, const MatrixProduct *m, const Index *at, int64_t *extent)
+{
+	Index own = *at;
+	int64_t apart = m->part < 0 ? 0 : affine_k(&at->a, m->part);
+	if (apart) own.a = affine_fix(&at->a, m->part, 0);
+	int d = plain_dim(n, &own);
+	*extent = d < 0 ? 1 : n->dim[d].extent;
+	if (apart && apart != *extent) return NOT_PLAIN;
+	if (apart) *extent *= n->dim[m->part].extent;
+	return d;
+}
+
 /* The columns' dims, the slowest first, and how many there are: those that make up the number of a
  * column like digits. 0: there is more to it. */
 static int columns_of(const Nest *n, const Access *w, int *column)
@@ -74,9 +101,11 @@ static bool is_operand(const Nest *n, const MatrixProduct *m, const Access *x, b
 {
 	bool seen[NEST_DIMS] = {false};
 	for (int p = 0; p < x->buffer->rank; p++) {
-		int d = plain_dim(n, &x->at[p]);
-		if (d == NO_DIM && x->buffer->shape[p] == 1) continue;
-		if (d < 0 || seen[d] || x->buffer->shape[p] != n->dim[d].extent) return false;
+		int64_t extent;
+		int d = dim_at(n, m, &x->at[p], &extent);
+		if (x->buffer->shape[p] != extent) return false;
+		if (d == NO_DIM) continue;
+		if (d < 0 || seen[d]) return false;
 		if (d != m->image && (of_rows ? d != m->row : !is_column(m, d))) return false;
 		seen[d] = true;
 	}
@@ -91,7 +120,7 @@ static bool find_images(const Nest *n, MatrixProduct *m)
 {
 	m->image = -1;
 	for (int d = 0; d < n->ndim; d++) {
-		if (n->dim[d].extent == 1 || d == m->row || is_column(m, d)) continue;
+		if (n->dim[d].extent == 1 || d == m->row || d == m->part || is_column(m, d)) continue;
 		if (m->image >= 0) return false;
 		m->image = d;
 	}
@@ -111,7 +140,9 @@ static bool is_product(const Nest *n, const int access[3], int w, MatrixProduct 
 	const Access *x = nest_access(n, access[w]);
 	if (!is_of_weights(x->buffer)) return false;
 	*m = (MatrixProduct){.w = access[w]};
-	m->row = plain_dim(n, &x->at[0]);
+	int64_t rows;
+	m->part = part_dim(n, &x->at[0]);
+	m->row = dim_at(n, m, &x->at[0], &rows);
 	m->columns = columns_of(n, x, m->column);
 	if (m->row < 0 || !m->columns || is_column(m, m->row) || !find_images(n, m)) return false;
 	m->x = access[(w + 1) % 3];

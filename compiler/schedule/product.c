@@ -11,11 +11,11 @@
  * What is summed waits in the result meanwhile. */
 #include "internal.h"
 
-/* A task's columns: half of them, or as many as lie well in memory. */
-static int64_t task_columns(int64_t extent)
+/* A task's columns: half of them, if its rows are not a part, or as many as lie well in memory. */
+static int64_t task_columns(int64_t extent, bool parts)
 {
 	enum { TASKS = 4, LEAST = 256, MOST = 2048 };
-	int64_t columns = MAX(MIN((extent + 1) / 2, MOST), LEAST);
+	int64_t columns = MAX(MIN(parts ? extent : (extent + 1) / 2, MOST), LEAST);
 	columns = MAX(columns, (extent - 1) / TASKS + 1);
 	return (columns - 1) / PRODUCT_STRIP * PRODUCT_STRIP + PRODUCT_STRIP;
 }
@@ -28,13 +28,15 @@ bool product_loops(Choice *c, int64_t lane_block, const Share *share, int nshare
 	if (!matrix_product(n, &m) || m.x != n->nload || m.columns != 1 || c->lane != m.column[0])
 		return false;
 	if (n->inplace || nest_load_of(n, n->store[0].to.buffer) >= 0) return false;
-	const Buffer *w = n->load[m.w].buffer;
-	if (n->dim[m.row].extent <= PRODUCT_ROWS || 4 * w->size < LEAST_BYTES) return false;
-	row_line(c, LINE_FOR, c->lane, task_columns(lane_extent(c)));
+	if (n->dim[m.row].extent <= PRODUCT_ROWS || 4 * n->load[m.w].buffer->size < LEAST_BYTES)
+		return false;
+	if (m.part >= 0) outer_loop(c, m.part, false);
+	row_line(c, LINE_FOR, c->lane, task_columns(lane_extent(c), m.part >= 0));
 	row_line(c, LINE_FOR, m.row, PRODUCT_ROWS);
 	if (m.images > 1) row_line(c, LINE_FOR, c->lane, PRODUCT_STRIP);
 	for (int d = 0; d < n->ndim; d++)
-		if (is_space(c, d) && d != c->lane) outer_loop(c, d, is_shared(d, share, nshare));
+		if (is_space(c, d) && d != c->lane && d != m.part)
+			outer_loop(c, d, is_shared(d, share, nshare));
 	for (int k = nshare - 1; k >= 0; k--)
 		if (!share[k].whole) row_line(c, LINE_TILE, share[k].dim, share[k].by);
 	row_line(c, LINE_FOR, c->lane, lane_block);

@@ -53,6 +53,8 @@ void winograd_part(Arena *a, Part *p);
 void sums_of_images_part(Arena *a, Part *p);
 /* matrix.c: products of few images with weights that training changes read these as they lie. */
 void matrix_part(Arena *a, Part *p);
+/* sums_images.c: of those with many rows the sums over these, likewise. */
+void sums_of_rows_part(Arena *a, Part *p);
 /* layout.c: a layout for every buffer that is ours, and copies where a fixed buffer must be read or
  * written in another form (weights packed for the kernels, gradients brought back to canonical). */
 void layout_part(Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double);
