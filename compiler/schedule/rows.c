@@ -350,7 +350,8 @@ void outer_loop(Choice *c, int d, bool shared)
 
 /* Where tiles share images, so many of these go through all lanes before others come, as the
  * second-level cache holds; else each block of lanes would fetch all of them again. What lies along
- * the lanes is then fetched for each such part. 0: in one part. */
+ * the lanes is then fetched for each such part. 0: in one part, as rows of a matrix that one block
+ * of lanes reads once. */
 static int64_t near_images(const Choice *c, const Share *s, int64_t lane_block)
 {
 	enum { BYTES = 800 * 1024 };
@@ -359,7 +360,9 @@ static int64_t near_images(const Choice *c, const Share *s, int64_t lane_block)
 	int64_t extent = c->nest->dim[s->dim].extent, bytes = 4 * c->nest->load[x].buffer->size;
 	int64_t images = MAX(BYTES / (bytes / extent + 1) / s->by, 1) * s->by;
 	int64_t parts = (extent - 1) / images + 1, passes = lane_extent(c) / lane_block;
-	return parts > 1 && parts * lane_bytes(c) < passes * bytes ? images : 0;
+	MatrixProduct m;
+	bool once = passes == 1 && matrix_product(c->nest, &m) && m.row == s->dim;
+	return parts > 1 && !once && parts * lane_bytes(c) < passes * bytes ? images : 0;
 }
 
 /* What lies along the lanes is larger than a part of the second-level cache; but then each block of

@@ -41,21 +41,24 @@ static void bring_blocks_out(Choice *c)
 	c->s.line[0] = blocks;
 }
 
-/* Where tiles over a dim are the outermost loop there is, some of them are a task. */
+/* Where tiles over a dim are the outermost loop there is, some of them are a task: of little work a
+ * few, since threads that take each other's find nothing in their own caches. */
 static void bring_tiles_out(Choice *c)
 {
-	enum { SOME = 1 << 20 };
+	enum { SOME = 1 << 19, MUCH = 1 << 22, LEAST_TASKS = 4 };
 	int64_t points = 1;
 	Line l = c->s.line[0];
 	if (!c->contraction.is || c->s.n < 1 || l.kind != LINE_TILE || !is_space(c, l.dim)) return;
 	for (int d = 0; d < c->nest->ndim; d++)
 		if (!mul_fits(points, c->nest->dim[d].extent, &points)) points = INT64_MAX;
-	int64_t tiles = iterations(c, &l), each = (tiles - 1) / FEW_TASKS + 1;
+	int64_t tasks = LEAST_TASKS;
+	while (tasks < FEW_TASKS && points / tasks > MUCH) tasks *= 2;
+	int64_t tiles = iterations(c, &l), each = (tiles - 1) / tasks + 1;
 	if (points < SOME || each == tiles) return;
 	row_line(c, LINE_FOR, l.dim, each * l.by);
-	Line tasks = c->s.line[c->s.n - 1];
-	memmove(&c->s.line[1], &c->s.line[0], (size_t)(c->s.n - 1) * sizeof tasks);
-	c->s.line[0] = tasks;
+	Line task = c->s.line[c->s.n - 1];
+	memmove(&c->s.line[1], &c->s.line[0], (size_t)(c->s.n - 1) * sizeof task);
+	c->s.line[0] = task;
 }
 
 /* The outermost space dims may run their iterations at once. */
