@@ -50,7 +50,7 @@ static int64_t room_of_pixel(const Choice *c)
 	return MIN(room, MOST);
 }
 
-/* Windows reach into rows beyond a chunk's, which the next chunk reads again. */
+/* Whether windows reach into rows beyond a chunk's, which the next one reads again. */
 static bool rows_overlap(const Choice *c, int row)
 {
 	for (int k = 0; k < 2; k++) {
@@ -156,7 +156,7 @@ static int task_channels(const Choice *c, int64_t lane_block)
 	int x = broadcast_load(c), across = across_dim(c, x);
 	int64_t lanes = (lane_extent(c) - 1) / lane_block + 1, blocks = 1, parts = count_parts(c);
 	bool larger = bytes_of(c, x) > bytes_of(c, other_load(c, x));
-	if (across >= 0) blocks = c->nest->dim[across].extent / blocked(c, across);
+	if (across >= 0) blocks = (c->nest->dim[across].extent - 1) / blocked(c, across) + 1;
 	if (shares_evenly(blocks * parts) != shares_evenly(lanes * parts))
 		larger = shares_evenly(blocks * parts);
 	if (blocks > 1 && (larger || lanes == 1)) return across;
@@ -186,7 +186,7 @@ static int task_loop(Choice *c, int64_t lane_block, const Share *share, int nsha
 	return -1;
 }
 
-/* What moves one operand alone beside its channels, of which `across` are one's. */
+/* Whether something else than channels moves one operand alone, as taps do. */
 static bool has_taps(const Choice *c, int across)
 {
 	for (int d = 0; d < c->nest->ndim; d++)
@@ -343,7 +343,7 @@ static const Nest *ask_for_moved(Arena *a, const Nest *n, const Choice *c)
 	return copy;
 }
 
-/* One vector along the lanes reads a pixel for all that is summed of it. */
+/* Whether a tile of one vector has all sums of a pixel, and reads it once. */
 static bool is_one_tile(const Choice *c)
 {
 	int64_t sums = 1, room = register_room(c);
