@@ -5,9 +5,10 @@
  *   par oc 64 | n 1 | oh 4 | oc 16 | ic 16 | tile ic 6 | ...
  *   task        chunk        both blocks of a chunk stay in the first-level cache
  *
- * A task has a part of the channels of the larger operand and reads all of the smaller one. It goes
- * through a chunk of pixels once for all its blocks of channels, and asks for the next chunk in the
- * meantime. The accumulators wait in the result between chunks. */
+ * A task has a part of the channels of one operand, the larger one if that leaves threads an even
+ * number of tasks, and reads all of the other. It goes through a chunk of pixels once for all its
+ * blocks of channels, and asks meanwhile for what comes from far away of the next chunk. The
+ * accumulators wait in the result between chunks. */
 #include "internal.h"
 
 /* Which pixels a chunk has: `images` or, of one image, `rows`. */
@@ -353,9 +354,9 @@ static bool is_one_tile(const Choice *c)
 }
 
 /* Of a sum over images the next chunk, which the second-level cache holds until it is due. What all
- * tasks read is there already, if it is small: asking for it again costs 1x1 convolutions 3
- * percent. So it does where each channel's taps have a tile, and all of these would ask for the
- * same lines: rows are streams that a processor sees, without a word of ours. */
+ * tasks read is there already, if it is small: asking for it again costs 1x1 convolutions up
+ * to 5 percent. So it does where each channel's taps have a tile, and all of these would ask for
+ * the same lines: rows are streams that a processor sees, without a word of ours. */
 static void ask_for_chunks(const Choice *c, int64_t lane_block, const Chunking *k, Nest *copy)
 {
 	enum { NEAR = 1 << 19 };
