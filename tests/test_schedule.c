@@ -267,6 +267,30 @@ static int check_parts(const char *file, const Program *program, const Part *p)
 	return found;
 }
 
+/* Threads get nearly the same of convolutions' gradients by the weights of one image. */
+static int check_even(const char *file, const Program *program, const Part *p)
+{
+	int found = 0;
+	(void)program;
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		if (strcmp(n->name, "conv_dw") != 0) continue;
+		int64_t tasks = tree_blocks(p->step.at[s].tree[0]);
+		if (tasks % 2 && tasks > 1 && tasks < 8)
+			fail_msg("%s: %s has %lld tasks", file, n->layer, (long long)tasks);
+		found++;
+	}
+	return found;
+}
+
+static void gradients_of_one_image_have_even_tasks(void **state)
+{
+	(void)state;
+	assert_true(
+	    check_network("networks/googlenet.lua", "avx512", WINOGRAD_NONE, 1, check_even) > 50);
+	assert_true(check_network("networks/googlenet.lua", "avx2", WINOGRAD_NONE, 1, check_even) > 50);
+}
+
 static void sums_of_much_have_parts(void **state)
 {
 	(void)state;
@@ -354,6 +378,7 @@ int main(void)
 	    cmocka_unit_test(images_lie_one_after_the_other),
 	    cmocka_unit_test(gradients_of_pictures_are_read_once),
 	    cmocka_unit_test(threads_share_whatever_takes_time),
+	    cmocka_unit_test(gradients_of_one_image_have_even_tasks),
 	    cmocka_unit_test(sums_of_much_have_parts), cmocka_unit_test(matrices_stay_where_they_are),
 	    cmocka_unit_test(rows_of_any_length_are_copied),
 	    cmocka_unit_test(a_nest_past_the_limits_is_reported_at_its_line)};
