@@ -136,6 +136,23 @@ static int check_shared(const char *file, const Program *program, const Part *p)
 	return seen;
 }
 
+/* Another thread takes longer to begin than these take. */
+static int check_little(const char *file, const Program *program, const Part *p)
+{
+	enum { LITTLE = 1 << 14 };
+	int seen = 0;
+	for (int s = 0; s < p->step.n; s++) {
+		const Step *step = &p->step.at[s];
+		if (step->macs == 0 || step->macs >= LITTLE) continue;
+		for (int t = 0; t < program->ntarget; t++)
+			if (tree_blocks(step->tree[t]) > 1)
+				fail_msg("%s, %s: %s is several tasks for %s", file, p->name, step->comment,
+				    program->target[t]->name);
+		seen++;
+	}
+	return seen;
+}
+
 /* The gradients behind a picture's 3x3 taps are large, and read once: a tile has all channels. */
 static int check_pictures(const char *file, const Program *program, const Part *p)
 {
@@ -190,11 +207,14 @@ static void contractions_run_in_vectors(void **state)
 	int seen = 0;
 	(void)state;
 	assert_int_equal(glob("networks/*.lua", 0, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		seen += check_network(found.gl_pathv[i], "auto", WINOGRAD_NONE, 64, check_part);
 	assert_int_equal(glob("tests/networks/*.lua", GLOB_APPEND, NULL, &found), 0);
 	for (size_t i = 0; i < found.gl_pathc; i++)
 		for (int none = 0; none < 2; none++)
 			seen += check_network(
 			    found.gl_pathv[i], "auto", none ? WINOGRAD_NONE : WINOGRAD_ALL, 2, check_part);
+	seen += check_network("tests/networks/cheap.lua", "auto", WINOGRAD_NONE, 64, check_part);
 	globfree(&found);
 	assert_true(seen > 20);
 }
@@ -281,6 +301,13 @@ static int check_even(const char *file, const Program *program, const Part *p)
 		found++;
 	}
 	return found;
+}
+
+static void little_is_one_task(void **state)
+{
+	(void)state;
+	assert_true(
+	    check_network("tests/networks/packs.lua", "auto", WINOGRAD_NONE, 2, check_little) > 4);
 }
 
 static void gradients_of_one_image_have_even_tasks(void **state)
@@ -379,7 +406,8 @@ int main(void)
 	    cmocka_unit_test(gradients_of_pictures_are_read_once),
 	    cmocka_unit_test(threads_share_whatever_takes_time),
 	    cmocka_unit_test(gradients_of_one_image_have_even_tasks),
-	    cmocka_unit_test(sums_of_much_have_parts), cmocka_unit_test(matrices_stay_where_they_are),
+	    cmocka_unit_test(little_is_one_task), cmocka_unit_test(sums_of_much_have_parts),
+	    cmocka_unit_test(matrices_stay_where_they_are),
 	    cmocka_unit_test(rows_of_any_length_are_copied),
 	    cmocka_unit_test(a_nest_past_the_limits_is_reported_at_its_line)};
 	return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);

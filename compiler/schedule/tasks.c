@@ -4,6 +4,15 @@
 /* Fewer tasks than these, and threads wait for each other. */
 enum { FEW_TASKS = 8 };
 
+/* Points of the nest. */
+static int64_t points_of(const Nest *n)
+{
+	int64_t points = 1;
+	for (int d = 0; d < n->ndim; d++)
+		if (!mul_fits(points, n->dim[d].extent, &points)) return INT64_MAX;
+	return points;
+}
+
 static int64_t iterations(const Choice *c, const Line *l)
 {
 	return (c->nest->dim[l->dim].extent - 1) / MAX(l->by, 1) + 1;
@@ -46,11 +55,9 @@ static void bring_blocks_out(Choice *c)
 static void bring_tiles_out(Choice *c)
 {
 	enum { SOME = 1 << 19, MUCH = 1 << 22, LEAST_TASKS = 4 };
-	int64_t points = 1;
+	int64_t points = points_of(c->nest);
 	Line l = c->s.line[0];
 	if (!c->contraction.is || c->s.n < 1 || l.kind != LINE_TILE || !is_space(c, l.dim)) return;
-	for (int d = 0; d < c->nest->ndim; d++)
-		if (!mul_fits(points, c->nest->dim[d].extent, &points)) points = INT64_MAX;
 	int64_t tasks = LEAST_TASKS;
 	while (tasks < FEW_TASKS && points / tasks > MUCH) tasks *= 2;
 	int64_t tiles = iterations(c, &l), each = (tiles - 1) / tasks + 1;
@@ -61,11 +68,18 @@ static void bring_tiles_out(Choice *c)
 	c->s.line[0] = task;
 }
 
+/* What is done before another thread has begun: in half a microsecond or so. */
+static bool is_little(const Nest *n)
+{
+	enum { LITTLE = 1 << 14, CALL = 16 };
+	return points_of(n) < LITTLE / (stores_use(n, E_CALL) ? CALL : 1);
+}
+
 /* The outermost space dims may run their iterations at once. */
 void make_parallel(Choice *c)
 {
 	int64_t tasks;
-	if (c->nest->join) return;
+	if (c->nest->join || is_little(c->nest)) return;
 	bring_blocks_out(c);
 	bring_tiles_out(c);
 	for (int i = task_lines(c, &tasks); i > 0; i--) c->s.line[i - 1].kind = LINE_PAR;

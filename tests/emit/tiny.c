@@ -448,28 +448,30 @@ static CNNC_TILE void conv_tile0_generic(const float *x, const float *w, const f
 	y[y_0] = max_f32(0.0f, a + b0);
 }
 
-/* conv_2x4x4_3x3_9fd0: 288 multiply-adds a call, called 4 times:
+/* conv_2x4x4_3x3_75f2: 288 multiply-adds a call, called 4 times:
  *   conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4
- * par oc 1 | par oh 1 | ow 1 | kh 1 | kw 1
- * tiles 1, functions 1, blocks 8, text 1,243 bytes */
-static CNNC_UNUSED void conv_2x4x4_3x3_9fd0_generic(const void *const *arg, size_t block)
+ * oc 1 | oh 1 | ow 1 | kh 1 | kw 1
+ * tiles 1, functions 1, blocks 1, text 1,241 bytes */
+static CNNC_UNUSED void conv_2x4x4_3x3_75f2_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	const float *w = (const float *)arg[1];
 	const float *b = (const float *)arg[2];
 	float *y = (float *)arg[3];
-	const ptrdiff_t oc = (ptrdiff_t)(block / 4);
-	ptrdiff_t y_2 = 16 * oc;
-	ptrdiff_t w_0 = 9 * oc;
-	ptrdiff_t b_0 = oc;
-	const size_t rest_1 = block % 4;
-	const ptrdiff_t oh = (ptrdiff_t)rest_1;
-	ptrdiff_t x_1 = 4 * oh;
-	ptrdiff_t y_1 = y_2 + 4 * oh;
-	for (ptrdiff_t ow = 0; ow < 4; ow++) {
-		ptrdiff_t x_0 = x_1 + ow;
-		ptrdiff_t y_0 = y_1 + ow;
-		conv_tile0_generic(x, w, b, y, oh - 1, ow - 1, w_0, x_0 - 5, b_0, y_0);
+	(void)block;
+	for (ptrdiff_t oc = 0; oc < 2; oc++) {
+		ptrdiff_t y_2 = 16 * oc;
+		ptrdiff_t w_0 = 9 * oc;
+		ptrdiff_t b_0 = oc;
+		for (ptrdiff_t oh = 0; oh < 4; oh++) {
+			ptrdiff_t x_1 = 4 * oh;
+			ptrdiff_t y_1 = y_2 + 4 * oh;
+			for (ptrdiff_t ow = 0; ow < 4; ow++) {
+				ptrdiff_t x_0 = x_1 + ow;
+				ptrdiff_t y_0 = y_1 + ow;
+				conv_tile0_generic(x, w, b, y, oh - 1, ow - 1, w_0, x_0 - 5, b_0, y_0);
+			}
+		}
 	}
 }
 
@@ -488,24 +490,26 @@ static CNNC_TILE void max_pool_tile1_generic(const float *x, float *CNNC_RESTRIC
 	y[y_0] = a;
 }
 
-/* max_pool_2x2x2_2x2_bdc7: 0 multiply-adds a call, called 2 times:
+/* max_pool_2x2x2_2x2_a0dc: 0 multiply-adds a call, called 2 times:
  *   max_pool 1x2x4x4 -> 1x2x2x2
- * par c 1 | oh 1 | ow 1 | kh 1 | kw 1
- * tiles 1, functions 1, blocks 2, text 791 bytes */
-static CNNC_UNUSED void max_pool_2x2x2_2x2_bdc7_generic(const void *const *arg, size_t block)
+ * c 1 | oh 1 | ow 1 | kh 1 | kw 1
+ * tiles 1, functions 1, blocks 1, text 817 bytes */
+static CNNC_UNUSED void max_pool_2x2x2_2x2_a0dc_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	float *y = (float *)arg[1];
-	const ptrdiff_t c = (ptrdiff_t)block;
-	ptrdiff_t x_2 = 16 * c;
-	ptrdiff_t y_2 = 4 * c;
-	for (ptrdiff_t oh = 0; oh < 2; oh++) {
-		ptrdiff_t x_1 = x_2 + 8 * oh;
-		ptrdiff_t y_1 = y_2 + 2 * oh;
-		for (ptrdiff_t ow = 0; ow < 2; ow++) {
-			ptrdiff_t x_0 = x_1 + 2 * ow;
-			ptrdiff_t y_0 = y_1 + ow;
-			max_pool_tile1_generic(x, y, x_0, y_0);
+	(void)block;
+	for (ptrdiff_t c = 0; c < 2; c++) {
+		ptrdiff_t x_2 = 16 * c;
+		ptrdiff_t y_2 = 4 * c;
+		for (ptrdiff_t oh = 0; oh < 2; oh++) {
+			ptrdiff_t x_1 = x_2 + 8 * oh;
+			ptrdiff_t y_1 = y_2 + 2 * oh;
+			for (ptrdiff_t ow = 0; ow < 2; ow++) {
+				ptrdiff_t x_0 = x_1 + 2 * ow;
+				ptrdiff_t y_0 = y_1 + ow;
+				max_pool_tile1_generic(x, y, x_0, y_0);
+			}
 		}
 	}
 }
@@ -533,21 +537,23 @@ static CNNC_TILE void dense_tile2_generic(const float *x, const float *w, const 
 	y[y_0] = a + b0;
 }
 
-/* dense_2_2x2x2_ae26: 16 multiply-adds a call, called 4 times:
+/* dense_2_2x2x2_f463: 16 multiply-adds a call, called 4 times:
  *   fc: dense 1x2x2x2 -> 1x2
- * par oc 1 | ic 1 | ih 1 | iw 1
- * tiles 1, functions 1, blocks 2, text 953 bytes */
-static CNNC_UNUSED void dense_2_2x2x2_ae26_generic(const void *const *arg, size_t block)
+ * oc 1 | ic 1 | ih 1 | iw 1
+ * tiles 1, functions 1, blocks 1, text 974 bytes */
+static CNNC_UNUSED void dense_2_2x2x2_f463_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	const float *w = (const float *)arg[1];
 	const float *b = (const float *)arg[2];
 	float *y = (float *)arg[3];
-	const ptrdiff_t oc = (ptrdiff_t)block;
-	ptrdiff_t w_0 = 8 * oc;
-	ptrdiff_t b_0 = oc;
-	ptrdiff_t y_0 = oc;
-	dense_tile2_generic(x, w, b, y, w_0, 0, b_0, y_0);
+	(void)block;
+	for (ptrdiff_t oc = 0; oc < 2; oc++) {
+		ptrdiff_t w_0 = 8 * oc;
+		ptrdiff_t b_0 = oc;
+		ptrdiff_t y_0 = oc;
+		dense_tile2_generic(x, w, b, y, w_0, 0, b_0, y_0);
+	}
 }
 
 static CNNC_TILE void row_max_tile3_generic(const float *x, float *CNNC_RESTRICT peak,
@@ -646,28 +652,30 @@ static CNNC_TILE void max_pool_tile5_generic(const float *x, float *CNNC_RESTRIC
 	arg_b[arg_b_0] = e1;
 }
 
-/* max_pool_2x2x2_2x2_ff55: 0 multiply-adds a call, called 2 times:
+/* max_pool_2x2x2_2x2_99a4: 0 multiply-adds a call, called 2 times:
  *   max_pool 1x2x4x4 -> 1x2x2x2
- * par c 1 | oh 1 | ow 1 | kh 1 | kw 1
- * tiles 1, functions 1, blocks 2, text 1,211 bytes */
-static CNNC_UNUSED void max_pool_2x2x2_2x2_ff55_generic(const void *const *arg, size_t block)
+ * c 1 | oh 1 | ow 1 | kh 1 | kw 1
+ * tiles 1, functions 1, blocks 1, text 1,240 bytes */
+static CNNC_UNUSED void max_pool_2x2x2_2x2_99a4_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	float *y = (float *)arg[1];
 	float *arg_b = (float *)arg[2];
-	const ptrdiff_t c = (ptrdiff_t)block;
-	ptrdiff_t x_2 = 16 * c;
-	ptrdiff_t y_2 = 4 * c;
-	ptrdiff_t arg_b_2 = 4 * c;
-	for (ptrdiff_t oh = 0; oh < 2; oh++) {
-		ptrdiff_t x_1 = x_2 + 8 * oh;
-		ptrdiff_t y_1 = y_2 + 2 * oh;
-		ptrdiff_t arg_b_1 = arg_b_2 + 2 * oh;
-		for (ptrdiff_t ow = 0; ow < 2; ow++) {
-			ptrdiff_t x_0 = x_1 + 2 * ow;
-			ptrdiff_t y_0 = y_1 + ow;
-			ptrdiff_t arg_b_0 = arg_b_1 + ow;
-			max_pool_tile5_generic(x, y, arg_b, x_0, y_0, arg_b_0);
+	(void)block;
+	for (ptrdiff_t c = 0; c < 2; c++) {
+		ptrdiff_t x_2 = 16 * c;
+		ptrdiff_t y_2 = 4 * c;
+		ptrdiff_t arg_b_2 = 4 * c;
+		for (ptrdiff_t oh = 0; oh < 2; oh++) {
+			ptrdiff_t x_1 = x_2 + 8 * oh;
+			ptrdiff_t y_1 = y_2 + 2 * oh;
+			ptrdiff_t arg_b_1 = arg_b_2 + 2 * oh;
+			for (ptrdiff_t ow = 0; ow < 2; ow++) {
+				ptrdiff_t x_0 = x_1 + 2 * ow;
+				ptrdiff_t y_0 = y_1 + ow;
+				ptrdiff_t arg_b_0 = arg_b_1 + ow;
+				max_pool_tile5_generic(x, y, arg_b, x_0, y_0, arg_b_0);
+			}
 		}
 	}
 }
@@ -746,120 +754,128 @@ static CNNC_TILE void dense_dx_tile7_generic(const float *dy, const float *w,
 	dx[dx_0] = a;
 }
 
-/* dense_dx_2x2x2_2_7dfb: 16 multiply-adds a call, called 2 times:
+/* dense_dx_2x2x2_2_ba68: 16 multiply-adds a call, called 2 times:
  *   fc: dense_dx 1x2 -> 1x2x2x2
- * par ic 1 | par ih 1 | iw 1 | oc 1
- * tiles 1, functions 1, blocks 4, text 865 bytes */
-static CNNC_UNUSED void dense_dx_2x2x2_2_7dfb_generic(const void *const *arg, size_t block)
+ * ic 1 | ih 1 | iw 1 | oc 1
+ * tiles 1, functions 1, blocks 1, text 862 bytes */
+static CNNC_UNUSED void dense_dx_2x2x2_2_ba68_generic(const void *const *arg, size_t block)
 {
 	const float *dy = (const float *)arg[0];
 	const float *w = (const float *)arg[1];
 	float *dx = (float *)arg[2];
-	const ptrdiff_t ic = (ptrdiff_t)(block / 2);
-	ptrdiff_t w_2 = 4 * ic;
-	ptrdiff_t dx_2 = 4 * ic;
-	const size_t rest_1 = block % 2;
-	const ptrdiff_t ih = (ptrdiff_t)rest_1;
-	ptrdiff_t w_1 = w_2 + 2 * ih;
-	ptrdiff_t dx_1 = dx_2 + 2 * ih;
-	for (ptrdiff_t iw = 0; iw < 2; iw++) {
-		ptrdiff_t w_0 = w_1 + iw;
-		ptrdiff_t dx_0 = dx_1 + iw;
-		dense_dx_tile7_generic(dy, w, dx, w_0, 0, dx_0);
-	}
-}
-
-/* dense_dw_2x2x2x2_1b7f: 0 multiply-adds a call, called 2 times:
- *   fc: dense_dw 1x2x2x2 -> 2x8
- * par oc 1 | ic 1 | ih 1 | iw 1
- * tiles 1, functions 0, blocks 2, text 702 bytes */
-static CNNC_UNUSED void dense_dw_2x2x2x2_1b7f_generic(const void *const *arg, size_t block)
-{
-	const float *x = (const float *)arg[0];
-	const float *dy = (const float *)arg[1];
-	float *dw = (float *)arg[2];
-	const ptrdiff_t oc = (ptrdiff_t)block;
-	ptrdiff_t dw_3 = 8 * oc;
-	ptrdiff_t dy_0 = oc;
+	(void)block;
 	for (ptrdiff_t ic = 0; ic < 2; ic++) {
-		ptrdiff_t x_2 = 4 * ic;
-		ptrdiff_t dw_2 = dw_3 + 4 * ic;
+		ptrdiff_t w_2 = 4 * ic;
+		ptrdiff_t dx_2 = 4 * ic;
 		for (ptrdiff_t ih = 0; ih < 2; ih++) {
-			ptrdiff_t x_1 = x_2 + 2 * ih;
-			ptrdiff_t dw_1 = dw_2 + 2 * ih;
+			ptrdiff_t w_1 = w_2 + 2 * ih;
+			ptrdiff_t dx_1 = dx_2 + 2 * ih;
 			for (ptrdiff_t iw = 0; iw < 2; iw++) {
-				ptrdiff_t x_0 = x_1 + iw;
-				ptrdiff_t dw_0 = dw_1 + iw;
-				float a = 0.0f;
-				{
-					const float dy0 = dy[dy_0];
-					const float x0 = x[x_0];
-					a += dy0 * x0;
-				}
-				dw[dw_0] = a;
+				ptrdiff_t w_0 = w_1 + iw;
+				ptrdiff_t dx_0 = dx_1 + iw;
+				dense_dx_tile7_generic(dy, w, dx, w_0, 0, dx_0);
 			}
 		}
 	}
 }
 
-/* channel_sum_2_9661: 0 multiply-adds a call, called 2 times:
+/* dense_dw_2x2x2x2_1e06: 0 multiply-adds a call, called 2 times:
+ *   fc: dense_dw 1x2x2x2 -> 2x8
+ * oc 1 | ic 1 | ih 1 | iw 1
+ * tiles 1, functions 0, blocks 1, text 740 bytes */
+static CNNC_UNUSED void dense_dw_2x2x2x2_1e06_generic(const void *const *arg, size_t block)
+{
+	const float *x = (const float *)arg[0];
+	const float *dy = (const float *)arg[1];
+	float *dw = (float *)arg[2];
+	(void)block;
+	for (ptrdiff_t oc = 0; oc < 2; oc++) {
+		ptrdiff_t dw_3 = 8 * oc;
+		ptrdiff_t dy_0 = oc;
+		for (ptrdiff_t ic = 0; ic < 2; ic++) {
+			ptrdiff_t x_2 = 4 * ic;
+			ptrdiff_t dw_2 = dw_3 + 4 * ic;
+			for (ptrdiff_t ih = 0; ih < 2; ih++) {
+				ptrdiff_t x_1 = x_2 + 2 * ih;
+				ptrdiff_t dw_1 = dw_2 + 2 * ih;
+				for (ptrdiff_t iw = 0; iw < 2; iw++) {
+					ptrdiff_t x_0 = x_1 + iw;
+					ptrdiff_t dw_0 = dw_1 + iw;
+					float a = 0.0f;
+					{
+						const float dy0 = dy[dy_0];
+						const float x0 = x[x_0];
+						a += dy0 * x0;
+					}
+					dw[dw_0] = a;
+				}
+			}
+		}
+	}
+}
+
+/* channel_sum_2_c46f: 0 multiply-adds a call, called 2 times:
  *   fc: channel_sum 1x2 -> 2
- * par c 1
- * tiles 1, functions 0, blocks 2, text 266 bytes */
-static CNNC_UNUSED void channel_sum_2_9661_generic(const void *const *arg, size_t block)
+ * c 1
+ * tiles 1, functions 0, blocks 1, text 289 bytes */
+static CNNC_UNUSED void channel_sum_2_c46f_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	float *y = (float *)arg[1];
-	const ptrdiff_t c = (ptrdiff_t)block;
-	ptrdiff_t x_0 = c;
-	ptrdiff_t y_0 = c;
-	float a = 0.0f;
-	{
-		const float x0 = x[x_0];
-		a += x0;
+	(void)block;
+	for (ptrdiff_t c = 0; c < 2; c++) {
+		ptrdiff_t x_0 = c;
+		ptrdiff_t y_0 = c;
+		float a = 0.0f;
+		{
+			const float x0 = x[x_0];
+			a += x0;
+		}
+		y[y_0] = a;
 	}
-	y[y_0] = a;
 }
 
-/* max_pool_dx_2x2x2x2x2_66c1: 0 multiply-adds a call, called 2 times:
+/* max_pool_dx_2x2x2x2x2_dd1b: 0 multiply-adds a call, called 2 times:
  *   max_pool_dx 1x2x2x2 -> 1x2x4x4 + map_grad 1x2x4x4 -> 1x2x4x4
- * par c 1 | oh 1 | kh 1 | ow 1 | kw 1
- * tiles 1, functions 0, blocks 2, text 1,184 bytes */
-static CNNC_UNUSED void max_pool_dx_2x2x2x2x2_66c1_generic(const void *const *arg, size_t block)
+ * c 1 | oh 1 | kh 1 | ow 1 | kw 1
+ * tiles 1, functions 0, blocks 1, text 1,231 bytes */
+static CNNC_UNUSED void max_pool_dx_2x2x2x2x2_dd1b_generic(const void *const *arg, size_t block)
 {
 	const float *dy = (const float *)arg[0];
 	const float *arg_b = (const float *)arg[1];
 	const float *y = (const float *)arg[2];
 	float *dx = (float *)arg[3];
-	const ptrdiff_t c = (ptrdiff_t)block;
-	ptrdiff_t y_4 = 16 * c;
-	ptrdiff_t dx_4 = 16 * c;
-	ptrdiff_t arg_b_2 = 4 * c;
-	ptrdiff_t dy_2 = 4 * c;
-	for (ptrdiff_t oh = 0; oh < 2; oh++) {
-		ptrdiff_t y_3 = y_4 + 8 * oh;
-		ptrdiff_t dx_3 = dx_4 + 8 * oh;
-		ptrdiff_t arg_b_1 = arg_b_2 + 2 * oh;
-		ptrdiff_t dy_1 = dy_2 + 2 * oh;
-		for (ptrdiff_t kh = 0; kh < 2; kh++) {
-			ptrdiff_t y_2 = y_3 + 4 * kh;
-			ptrdiff_t dx_2 = dx_3 + 4 * kh;
-			for (ptrdiff_t ow = 0; ow < 2; ow++) {
-				ptrdiff_t y_1 = y_2 + 2 * ow;
-				ptrdiff_t dx_1 = dx_2 + 2 * ow;
-				ptrdiff_t arg_b_0 = arg_b_1 + ow;
-				ptrdiff_t dy_0 = dy_1 + ow;
-				for (ptrdiff_t kw = 0; kw < 2; kw++) {
-					ptrdiff_t y_0 = y_1 + kw;
-					ptrdiff_t dx_0 = dx_1 + kw;
-					float a = 0.0f;
-					{
-						const float arg_b0 = arg_b[arg_b_0];
-						const float dy0 = dy[dy_0];
-						a += ((arg_b0 == (float)(2 * kh + kw)) ? dy0 : 0.0f);
+	(void)block;
+	for (ptrdiff_t c = 0; c < 2; c++) {
+		ptrdiff_t y_4 = 16 * c;
+		ptrdiff_t dx_4 = 16 * c;
+		ptrdiff_t arg_b_2 = 4 * c;
+		ptrdiff_t dy_2 = 4 * c;
+		for (ptrdiff_t oh = 0; oh < 2; oh++) {
+			ptrdiff_t y_3 = y_4 + 8 * oh;
+			ptrdiff_t dx_3 = dx_4 + 8 * oh;
+			ptrdiff_t arg_b_1 = arg_b_2 + 2 * oh;
+			ptrdiff_t dy_1 = dy_2 + 2 * oh;
+			for (ptrdiff_t kh = 0; kh < 2; kh++) {
+				ptrdiff_t y_2 = y_3 + 4 * kh;
+				ptrdiff_t dx_2 = dx_3 + 4 * kh;
+				for (ptrdiff_t ow = 0; ow < 2; ow++) {
+					ptrdiff_t y_1 = y_2 + 2 * ow;
+					ptrdiff_t dx_1 = dx_2 + 2 * ow;
+					ptrdiff_t arg_b_0 = arg_b_1 + ow;
+					ptrdiff_t dy_0 = dy_1 + ow;
+					for (ptrdiff_t kw = 0; kw < 2; kw++) {
+						ptrdiff_t y_0 = y_1 + kw;
+						ptrdiff_t dx_0 = dx_1 + kw;
+						float a = 0.0f;
+						{
+							const float arg_b0 = arg_b[arg_b_0];
+							const float dy0 = dy[dy_0];
+							a += ((arg_b0 == (float)(2 * kh + kw)) ? dy0 : 0.0f);
+						}
+						const float y0 = y[y_0];
+						dx[dx_0] = ((y0 > 0.0f) ? a : 0.0f);
 					}
-					const float y0 = y[y_0];
-					dx[dx_0] = ((y0 > 0.0f) ? a : 0.0f);
 				}
 			}
 		}
@@ -889,26 +905,28 @@ static CNNC_TILE void conv_dw_tile8_generic(const float *x, const float *dy,
 	dw[dw_0] = a;
 }
 
-/* conv_dw_2x3x3_4x4_7aca: 288 multiply-adds a call, called 2 times:
+/* conv_dw_2x3x3_4x4_9221: 288 multiply-adds a call, called 2 times:
  *   conv: conv_dw 1x1x4x4 -> 2x1x3x3
- * par oc 1 | par kh 1 | kw 1 | oh 1 | ow 1
- * tiles 1, functions 1, blocks 6, text 1,125 bytes */
-static CNNC_UNUSED void conv_dw_2x3x3_4x4_7aca_generic(const void *const *arg, size_t block)
+ * oc 1 | kh 1 | kw 1 | oh 1 | ow 1
+ * tiles 1, functions 1, blocks 1, text 1,122 bytes */
+static CNNC_UNUSED void conv_dw_2x3x3_4x4_9221_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	const float *dy = (const float *)arg[1];
 	float *dw = (float *)arg[2];
-	const ptrdiff_t oc = (ptrdiff_t)(block / 3);
-	ptrdiff_t dw_2 = 9 * oc;
-	ptrdiff_t dy_0 = 16 * oc;
-	const size_t rest_1 = block % 3;
-	const ptrdiff_t kh = (ptrdiff_t)rest_1;
-	ptrdiff_t x_1 = 4 * kh;
-	ptrdiff_t dw_1 = dw_2 + 3 * kh;
-	for (ptrdiff_t kw = 0; kw < 3; kw++) {
-		ptrdiff_t x_0 = x_1 + kw;
-		ptrdiff_t dw_0 = dw_1 + kw;
-		conv_dw_tile8_generic(x, dy, dw, kh - 1, kw - 1, dy_0, x_0 - 5, dw_0);
+	(void)block;
+	for (ptrdiff_t oc = 0; oc < 2; oc++) {
+		ptrdiff_t dw_2 = 9 * oc;
+		ptrdiff_t dy_0 = 16 * oc;
+		for (ptrdiff_t kh = 0; kh < 3; kh++) {
+			ptrdiff_t x_1 = 4 * kh;
+			ptrdiff_t dw_1 = dw_2 + 3 * kh;
+			for (ptrdiff_t kw = 0; kw < 3; kw++) {
+				ptrdiff_t x_0 = x_1 + kw;
+				ptrdiff_t dw_0 = dw_1 + kw;
+				conv_dw_tile8_generic(x, dy, dw, kh - 1, kw - 1, dy_0, x_0 - 5, dw_0);
+			}
+		}
 	}
 }
 
@@ -927,18 +945,20 @@ static CNNC_TILE void channel_sum_tile9_generic(const float *x, float *CNNC_REST
 	y[y_0] = a;
 }
 
-/* channel_sum_2_4x4_a9af: 0 multiply-adds a call, called 2 times:
+/* channel_sum_2_4x4_2aff: 0 multiply-adds a call, called 2 times:
  *   conv: channel_sum 1x2x4x4 -> 2
- * par c 1 | h 1 | w 1
- * tiles 1, functions 1, blocks 2, text 531 bytes */
-static CNNC_UNUSED void channel_sum_2_4x4_a9af_generic(const void *const *arg, size_t block)
+ * c 1 | h 1 | w 1
+ * tiles 1, functions 1, blocks 1, text 549 bytes */
+static CNNC_UNUSED void channel_sum_2_4x4_2aff_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	float *y = (float *)arg[1];
-	const ptrdiff_t c = (ptrdiff_t)block;
-	ptrdiff_t x_0 = 16 * c;
-	ptrdiff_t y_0 = c;
-	channel_sum_tile9_generic(x, y, x_0, y_0);
+	(void)block;
+	for (ptrdiff_t c = 0; c < 2; c++) {
+		ptrdiff_t x_0 = 16 * c;
+		ptrdiff_t y_0 = c;
+		channel_sum_tile9_generic(x, y, x_0, y_0);
+	}
 }
 
 /* sgd_16_88a6: 0 multiply-adds a call, called 1 times:
@@ -1075,21 +1095,21 @@ struct kernels {
 	struct kernel copy_18_7016;
 	struct kernel copy_2_4eef;
 	struct kernel copy_16_b5c4;
-	struct kernel conv_2x4x4_3x3_9fd0;
-	struct kernel max_pool_2x2x2_2x2_bdc7;
-	struct kernel dense_2_2x2x2_ae26;
+	struct kernel conv_2x4x4_3x3_75f2;
+	struct kernel max_pool_2x2x2_2x2_a0dc;
+	struct kernel dense_2_2x2x2_f463;
 	struct kernel row_max_2_7ca5;
 	struct kernel row_loss_2_83db;
 	struct kernel loss_mean_7ee1;
-	struct kernel max_pool_2x2x2_2x2_ff55;
+	struct kernel max_pool_2x2x2_2x2_99a4;
 	struct kernel row_loss_2_8c39;
 	struct kernel cross_entropy_dx_2_9da3;
-	struct kernel dense_dx_2x2x2_2_7dfb;
-	struct kernel dense_dw_2x2x2x2_1b7f;
-	struct kernel channel_sum_2_9661;
-	struct kernel max_pool_dx_2x2x2x2x2_66c1;
-	struct kernel conv_dw_2x3x3_4x4_7aca;
-	struct kernel channel_sum_2_4x4_a9af;
+	struct kernel dense_dx_2x2x2_2_ba68;
+	struct kernel dense_dw_2x2x2x2_1e06;
+	struct kernel channel_sum_2_c46f;
+	struct kernel max_pool_dx_2x2x2x2x2_dd1b;
+	struct kernel conv_dw_2x3x3_4x4_9221;
+	struct kernel channel_sum_2_4x4_2aff;
 	struct kernel sgd_16_88a6;
 	struct kernel sgd_2_8fe0;
 	struct kernel sgd_18_5caf;
@@ -1107,21 +1127,21 @@ static const struct kernels kernels_generic = {
 	{copy_18_7016_generic, 1, 1},
 	{copy_2_4eef_generic, 1, 1},
 	{copy_16_b5c4_generic, 1, 1},
-	{conv_2x4x4_3x3_9fd0_generic, 8, 1},
-	{max_pool_2x2x2_2x2_bdc7_generic, 2, 1},
-	{dense_2_2x2x2_ae26_generic, 2, 1},
+	{conv_2x4x4_3x3_75f2_generic, 1, 1},
+	{max_pool_2x2x2_2x2_a0dc_generic, 1, 1},
+	{dense_2_2x2x2_f463_generic, 1, 1},
 	{row_max_2_7ca5_generic, 1, 1},
 	{row_loss_2_83db_generic, 1, 1},
 	{loss_mean_7ee1_generic, 1, 1},
-	{max_pool_2x2x2_2x2_ff55_generic, 2, 1},
+	{max_pool_2x2x2_2x2_99a4_generic, 1, 1},
 	{row_loss_2_8c39_generic, 1, 1},
 	{cross_entropy_dx_2_9da3_generic, 1, 1},
-	{dense_dx_2x2x2_2_7dfb_generic, 4, 1},
-	{dense_dw_2x2x2x2_1b7f_generic, 2, 1},
-	{channel_sum_2_9661_generic, 2, 1},
-	{max_pool_dx_2x2x2x2x2_66c1_generic, 2, 1},
-	{conv_dw_2x3x3_4x4_7aca_generic, 6, 1},
-	{channel_sum_2_4x4_a9af_generic, 2, 1},
+	{dense_dx_2x2x2_2_ba68_generic, 1, 1},
+	{dense_dw_2x2x2x2_1e06_generic, 1, 1},
+	{channel_sum_2_c46f_generic, 1, 1},
+	{max_pool_dx_2x2x2x2x2_dd1b_generic, 1, 1},
+	{conv_dw_2x3x3_4x4_9221_generic, 1, 1},
+	{channel_sum_2_4x4_2aff_generic, 1, 1},
 	{sgd_16_88a6_generic, 1, 1},
 	{sgd_2_8fe0_generic, 1, 1},
 	{sgd_18_5caf_generic, 1, 1},
@@ -1315,15 +1335,15 @@ int tiny_infer_b1(const void *packed, const float *x, float *y, void *work,
 	float *m = (float *)aligned(work);
 	{
 		const void *const a[] = {x, p, p + 32, m};
-		run(pool, &k->conv_2x4x4_3x3_9fd0, a);
+		run(pool, &k->conv_2x4x4_3x3_75f2, a);
 	} /* conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4 */
 	{
 		const void *const a[] = {m, m + 32};
-		run(pool, &k->max_pool_2x2x2_2x2_bdc7, a);
+		run(pool, &k->max_pool_2x2x2_2x2_a0dc, a);
 	} /* max_pool 1x2x4x4 -> 1x2x2x2 */
 	{
 		const void *const a[] = {m + 32, p + 48, p + 64, y};
-		run(pool, &k->dense_2_2x2x2_ae26, a);
+		run(pool, &k->dense_2_2x2x2_f463, a);
 	} /* fc: dense 1x2x2x2 -> 1x2 */
 	if (!all_finite(y, 2)) return CNNC_NONFINITE;
 	return CNNC_OK;
@@ -1337,15 +1357,15 @@ int tiny_eval_b1(const float *vars, const float *x, const int32_t *label, float 
 	if (!labels_fit(label, 1, 2)) return CNNC_BAD_LABEL;
 	{
 		const void *const a[] = {x, vars, vars + 18, m};
-		run(pool, &k->conv_2x4x4_3x3_9fd0, a);
+		run(pool, &k->conv_2x4x4_3x3_75f2, a);
 	} /* conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4 */
 	{
 		const void *const a[] = {m, m + 32};
-		run(pool, &k->max_pool_2x2x2_2x2_bdc7, a);
+		run(pool, &k->max_pool_2x2x2_2x2_a0dc, a);
 	} /* max_pool 1x2x4x4 -> 1x2x2x2 */
 	{
 		const void *const a[] = {m + 32, vars + 20, vars + 36, y};
-		run(pool, &k->dense_2_2x2x2_ae26, a);
+		run(pool, &k->dense_2_2x2x2_f463, a);
 	} /* fc: dense 1x2x2x2 -> 1x2 */
 	{
 		const void *const a[] = {y, m};
@@ -1376,15 +1396,15 @@ int tiny_gradients_b1(float *vars, uint64_t seed, uint64_t step, const float *x,
 	if (!labels_fit(label, 1, 2)) return CNNC_BAD_LABEL;
 	{
 		const void *const a[] = {x, vars, vars + 18, m};
-		run(pool, &k->conv_2x4x4_3x3_9fd0, a);
+		run(pool, &k->conv_2x4x4_3x3_75f2, a);
 	} /* conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4 */
 	{
 		const void *const a[] = {m, m + 48, m + 32};
-		run(pool, &k->max_pool_2x2x2_2x2_ff55, a);
+		run(pool, &k->max_pool_2x2x2_2x2_99a4, a);
 	} /* max_pool 1x2x4x4 -> 1x2x2x2 */
 	{
 		const void *const a[] = {m + 48, vars + 20, vars + 36, y};
-		run(pool, &k->dense_2_2x2x2_ae26, a);
+		run(pool, &k->dense_2_2x2x2_f463, a);
 	} /* fc: dense 1x2x2x2 -> 1x2 */
 	{
 		const void *const a[] = {y, g};
@@ -1404,27 +1424,27 @@ int tiny_gradients_b1(float *vars, uint64_t seed, uint64_t step, const float *x,
 	} /* cross_entropy_dx 1x2 -> 1x2 */
 	{
 		const void *const a[] = {m + 64, vars + 20, m + 80};
-		run(pool, &k->dense_dx_2x2x2_2_7dfb, a);
+		run(pool, &k->dense_dx_2x2x2_2_ba68, a);
 	} /* fc: dense_dx 1x2 -> 1x2x2x2 */
 	{
 		const void *const a[] = {m + 48, m + 64, grads + 20};
-		run(pool, &k->dense_dw_2x2x2x2_1b7f, a);
+		run(pool, &k->dense_dw_2x2x2x2_1e06, a);
 	} /* fc: dense_dw 1x2x2x2 -> 2x8 */
 	{
 		const void *const a[] = {m + 64, grads + 36};
-		run(pool, &k->channel_sum_2_9661, a);
+		run(pool, &k->channel_sum_2_c46f, a);
 	} /* fc: channel_sum 1x2 -> 2 */
 	{
 		const void *const a[] = {m + 80, m + 32, m, m + 48};
-		run(pool, &k->max_pool_dx_2x2x2x2x2_66c1, a);
+		run(pool, &k->max_pool_dx_2x2x2x2x2_dd1b, a);
 	} /* max_pool_dx 1x2x2x2 -> 1x2x4x4 + map_grad 1x2x4x4 -> 1x2x4x4 */
 	{
 		const void *const a[] = {x, m + 48, grads};
-		run(pool, &k->conv_dw_2x3x3_4x4_7aca, a);
+		run(pool, &k->conv_dw_2x3x3_4x4_9221, a);
 	} /* conv: conv_dw 1x1x4x4 -> 2x1x3x3 */
 	{
 		const void *const a[] = {m + 48, grads + 18};
-		run(pool, &k->channel_sum_2_4x4_a9af, a);
+		run(pool, &k->channel_sum_2_4x4_2aff, a);
 	} /* conv: channel_sum 1x2x4x4 -> 2 */
 	if (!all_finite(loss, 1)) return CNNC_NONFINITE;
 	if (!all_finite(y, 2)) return CNNC_NONFINITE;
@@ -1441,15 +1461,15 @@ int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, flo
 	if (!labels_fit(label, 1, 2)) return CNNC_BAD_LABEL;
 	{
 		const void *const a[] = {x, t->vars, t->vars + 18, m};
-		run(pool, &k->conv_2x4x4_3x3_9fd0, a);
+		run(pool, &k->conv_2x4x4_3x3_75f2, a);
 	} /* conv: conv 1x1x4x4 -> 1x2x4x4 + relu 1x2x4x4 -> 1x2x4x4 */
 	{
 		const void *const a[] = {m, m + 32, m + 64};
-		run(pool, &k->max_pool_2x2x2_2x2_ff55, a);
+		run(pool, &k->max_pool_2x2x2_2x2_99a4, a);
 	} /* max_pool 1x2x4x4 -> 1x2x2x2 */
 	{
 		const void *const a[] = {m + 32, t->vars + 20, t->vars + 36, y};
-		run(pool, &k->dense_2_2x2x2_ae26, a);
+		run(pool, &k->dense_2_2x2x2_f463, a);
 	} /* fc: dense 1x2x2x2 -> 1x2 */
 	{
 		const void *const a[] = {y, m + 48};
@@ -1469,11 +1489,11 @@ int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, flo
 	} /* cross_entropy_dx 1x2 -> 1x2 */
 	{
 		const void *const a[] = {m + 96, t->vars + 20, m + 80};
-		run(pool, &k->dense_dx_2x2x2_2_7dfb, a);
+		run(pool, &k->dense_dx_2x2x2_2_ba68, a);
 	} /* fc: dense_dx 1x2 -> 1x2x2x2 */
 	{
 		const void *const a[] = {m + 32, m + 96, m + 48};
-		run(pool, &k->dense_dw_2x2x2x2_1b7f, a);
+		run(pool, &k->dense_dw_2x2x2x2_1e06, a);
 	} /* fc: dense_dw 1x2x2x2 -> 2x8 */
 	if (!all_finite(loss, 1)) return CNNC_NONFINITE;
 	if (!all_finite(y, 2)) return CNNC_NONFINITE;
@@ -1483,7 +1503,7 @@ int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, flo
 	} /* fc.weight: sgd 2x8 -> 2x8 */
 	{
 		const void *const a[] = {m + 96, m + 32};
-		run(pool, &k->channel_sum_2_9661, a);
+		run(pool, &k->channel_sum_2_c46f, a);
 	} /* fc: channel_sum 1x2 -> 2 */
 	{
 		const void *const a[] = {hyper, t->vars + 36, m + 32, t->slots + 36};
@@ -1491,11 +1511,11 @@ int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, flo
 	} /* fc.bias: sgd 2 -> 2 */
 	{
 		const void *const a[] = {m + 80, m + 64, m, m + 32};
-		run(pool, &k->max_pool_dx_2x2x2x2x2_66c1, a);
+		run(pool, &k->max_pool_dx_2x2x2x2x2_dd1b, a);
 	} /* max_pool_dx 1x2x2x2 -> 1x2x4x4 + map_grad 1x2x4x4 -> 1x2x4x4 */
 	{
 		const void *const a[] = {x, m + 32, m};
-		run(pool, &k->conv_dw_2x3x3_4x4_7aca, a);
+		run(pool, &k->conv_dw_2x3x3_4x4_9221, a);
 	} /* conv: conv_dw 1x1x4x4 -> 2x1x3x3 */
 	{
 		const void *const a[] = {hyper, t->vars, m, t->slots};
@@ -1503,7 +1523,7 @@ int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, flo
 	} /* conv.weight: sgd 2x1x3x3 -> 2x1x3x3 */
 	{
 		const void *const a[] = {m + 32, m};
-		run(pool, &k->channel_sum_2_4x4_a9af, a);
+		run(pool, &k->channel_sum_2_4x4_2aff, a);
 	} /* conv: channel_sum 1x2x4x4 -> 2 */
 	{
 		const void *const a[] = {hyper, t->vars + 18, m, t->slots + 18};

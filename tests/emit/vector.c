@@ -247,7 +247,7 @@ static CNNC_UNUSED CNNC_AVX2 void init_16_a451_avx2(const void *const *arg, size
 
 /* pack_16x16_6487: 0 multiply-adds a call, called 1 times:
  *   conv.weight: packed for the kernels
- * par a 16 | b 1 | reg a 8 | vec a 8
+ * a 16 | b 1 | reg a 8 | vec a 8
  * tiles 1, functions 0, blocks 1, text 531 bytes */
 static CNNC_UNUSED CNNC_AVX2 void pack_16x16_6487_avx2(const void *const *arg, size_t block)
 {
@@ -388,7 +388,7 @@ static CNNC_UNUSED CNNC_AVX2 void conv_16x6x7_16_5dfb_avx2(const void *const *ar
 
 /* unpack_16x6x7_0ad3: 0 multiply-adds a call, called 1 times:
  *   y: back to row-major
- * par b 16 | c 1 | b 1 | d 1
+ * b 16 | c 1 | b 1 | d 1
  * tiles 1, functions 0, blocks 1, text 476 bytes */
 static CNNC_UNUSED CNNC_AVX2 void unpack_16x6x7_0ad3_avx2(const void *const *arg, size_t block)
 {

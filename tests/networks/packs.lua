@@ -2,7 +2,7 @@
 -- itself and several have packed; a weight that is read both as it is and folded; windows that stand apart,
 -- where biases alone make what lies between them.
 local classes = option{"classes", 4, choices = {4}}
-local x, label, z = image("x", 3, 5, 5), class("label", classes), input("z", 39)
+local x, label, z = image("x", 3, 9, 9), class("label", classes), input("z", 39)
 
 local both = share(param.both)
 local left = x:conv(both, 16, {kernel = 3, bias = false})
