@@ -352,9 +352,6 @@ static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 		position = refined_position(&r, lanes);
 	}
 	if (position < 0) return;
-	bool digit = r.weight[position] != 1 || r.shape[position] != b->shape[r.position[position]];
-	if (digit && r.shape[position] % block)
-		return; /* room beside a digit would be the next number's */
 	Access probe = *x;
 	probe.at = r.at;
 	if (!fits_block(n, &probe, position, block)) return;
@@ -446,7 +443,6 @@ static void relay_step(Layout *l, int *step)
 void layout_part(Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double)
 {
 	Layout l = {.arena = a, .part = p, .narrow = has_narrow_vectors(target, ntarget, is_double)};
-	unmask_part(a, p);
 	l.use = part_uses(a, p);
 	map_init(&l.copy, a);
 	for (int i = 0; i < p->buffer.n; i++)

@@ -12,6 +12,7 @@ void simplify_part(Arena *a, Part *p, bool fuses)
 void form_part(
     Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, bool winograd)
 {
+	unmask_part(a, p);
 	sums_part(a, p);
 	if (winograd) winograd_part(a, p);
 	sums_of_images_part(a, p);
