@@ -327,6 +327,7 @@ static void sums_of_much_have_parts(void **state)
 	    check_network("networks/alexnet.lua", "avx512", WINOGRAD_NONE, 16, check_parts) > 2);
 	assert_int_equal(
 	    check_network("networks/lenet.lua", "avx512", WINOGRAD_NONE, 1, check_parts), 0);
+	assert_true(check_network("networks/lenet.lua", "avx512", WINOGRAD_NONE, 64, check_parts) > 2);
 	assert_true(check_network("networks/resnet.lua", "avx512", WINOGRAD_NONE, 16, check_parts) > 4);
 	assert_true(check_network("networks/googlenet.lua", "avx2", WINOGRAD_ALL, 16, check_parts) > 9);
 }

@@ -19,7 +19,7 @@ typedef struct {
 	const Nest *nest;
 	int dim;           /* one that is summed */
 	int64_t parts, by; /* of its values */
-	int64_t apart;     /* results of one part from the next's, in their first dim */
+	int64_t apart;     /* results of one part from the next's, in their first dim; 0: in one more */
 } Parts;
 
 static int64_t bytes_read(const Nest *n)
@@ -57,7 +57,7 @@ static bool find_parts(Parts *s, int first, int64_t read)
 			if (n->dim[s->dim].extent % s->parts == 0 && may_part(n, s->dim)) break;
 		if (s->dim == n->ndim || 4 * FEW * s->parts * to->size > read) continue;
 		s->by = n->dim[s->dim].extent / s->parts;
-		s->apart = to->shape[0];
+		s->apart = to->shape[0] % NARROW_BLOCK ? 0 : to->shape[0];
 		return true;
 	}
 	return false;
@@ -72,7 +72,7 @@ static bool find_images(Parts *s)
 	const Buffer *to = n->store[0].to.buffer;
 	int image = image_dim(n);
 	if (image < 0 || n->dim[image].extent == 1 || !is_one_sum(n)) return false;
-	if (to->rank < 3 || to->shape[0] % NARROW_BLOCK) return false;
+	if (to->rank < 3 || to->rank == BUFFER_RANK) return false;
 	int64_t read = bytes_read(n);
 	return read >= LEAST_BYTES && find_parts(s, image, read);
 }
@@ -123,8 +123,9 @@ static void take_dims(const Parts *s, Nest *to, bool reduce, Affine *of)
 static void place_of(const Parts *s, const Affine *of, Affine part, Affine *at)
 {
 	const Access *x = &s->nest->store[0].to;
-	for (int i = 0; i < x->buffer->rank; i++) at[i] = affine_subst(&x->at[i].a, of);
-	at[0] = affine_add(at[0], affine_scale(part, s->apart));
+	int more = !s->apart;
+	for (int i = 0; i < x->buffer->rank; i++) at[i + more] = affine_subst(&x->at[i].a, of);
+	at[0] = more ? part : affine_add(at[0], affine_scale(part, s->apart));
 }
 
 static Nest *part_sums(const Parts *s, Buffer *sum)
@@ -165,8 +166,10 @@ static void part_step(Parts *s, Part *p, int at, bool laid)
 	Step *step = &p->step.at[at];
 	const Buffer *to = s->nest->store[0].to.buffer;
 	int64_t shape[BUFFER_RANK];
-	for (int d = 0; d < to->rank; d++) shape[d] = d ? to->shape[d] : s->parts * s->apart;
-	Buffer *sum = part_buffer(s->arena, p, "sum", TYPE_REAL, to->rank, shape, PLACE_WORK);
+	int more = !s->apart;
+	for (int d = 0; d < to->rank; d++) shape[d + more] = to->shape[d];
+	shape[0] = s->parts * (more ? 1 : s->apart);
+	Buffer *sum = part_buffer(s->arena, p, "sum", TYPE_REAL, to->rank + more, shape, PLACE_WORK);
 	sum->laid = laid;
 	const Nest *parts = part_sums(s, sum);
 	const char *comment =
