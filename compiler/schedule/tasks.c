@@ -54,7 +54,7 @@ static void bring_blocks_out(Choice *c)
  * few, since threads that take each other's find nothing in their own caches. */
 static void bring_tiles_out(Choice *c)
 {
-	enum { SOME = 1 << 19, MUCH = 1 << 22, LEAST_TASKS = 4 };
+	enum { SOME = 1 << 18, MUCH = 1 << 22, LEAST_TASKS = 4 };
 	int64_t points = points_of(c->nest);
 	Line l = c->s.line[0];
 	if (!c->contraction.is || c->s.n < 1 || l.kind != LINE_TILE || !is_space(c, l.dim)) return;
