@@ -38,7 +38,8 @@ static int64_t most_lanes(const Nest *n)
 {
 	const Access *to = &n->store[0].to;
 	int64_t most = summed_channels(n) >= 32 ? summed_channels(n) : 0;
-	for (int at = 0; at < MIN(to->buffer->rank, 2); at++)
+	int part = n->ndim && strcmp(n->dim[0].name, "part") == 0; /* may lead */
+	for (int at = 0; at < MIN(to->buffer->rank, 2 + part); at++)
 		for (int d = 0; d < n->ndim; d++)
 			if (affine_k(&to->at[at].a, d) == 1) most = MAX(most, n->dim[d].extent);
 	return most;
@@ -215,6 +216,7 @@ static void contractions_run_in_vectors(void **state)
 			seen += check_network(
 			    found.gl_pathv[i], "auto", none ? WINOGRAD_NONE : WINOGRAD_ALL, 2, check_part);
 	seen += check_network("tests/networks/cheap.lua", "auto", WINOGRAD_NONE, 64, check_part);
+	seen += check_network("tests/networks/thin.lua", "auto", WINOGRAD_NONE, 64, check_part);
 	globfree(&found);
 	assert_true(seen > 20);
 }

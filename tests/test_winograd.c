@@ -17,6 +17,11 @@ static const double float_gate = 1e-5; /* of the largest output */
 /* Forward: whole and ragged tiles, channels that fill no block, many images, few rows at a time, a
  * last row of tiles apart, channels in turns, all tiles at once as the filters are large, both
  * sizes of taps, both ways round, pads of all kinds; and tiles of four points. */
+/* Three inputs of 16 for each of 16 outputs. */
+#define LINKS                                                                                      \
+	"0,1,5/1,2,6/2,3,7/3,4,8/4,5,9/5,6,10/6,7,11/7,8,12/"                                          \
+	"8,9,13/9,10,14/10,11,15/0,11,12/1,12,13/2,13,14/3,14,15/0,4,15"
+
 static const char *const forward[] = {
     "x=1x16x12x12 w=16x16x3x3 b=16 | out=16 kernel=3 pad=1",
     "x=2x24x13x11 w=40x24x3x3 b=40 | out=40 kernel=3 pad=1",
@@ -33,6 +38,7 @@ static const char *const forward[] = {
     "x=4x88x13x14 w=88x88x3x3 b=88 | out=88 kernel=3 pad=1",
     "x=2x64x6x6 w=64x64x3x3 b=64 | out=64 kernel=3 pad=1",
     "x=2x96x10x10 w=100x96x3x3 b=100 | out=100 kernel=3 pad=1 flip=true",
+    "x=2x16x12x12 w=16x16x3x3 b=16 | out=16 kernel=3 pad=1 links=" LINKS,
 };
 
 static const char *const by_data[] = {
@@ -54,6 +60,7 @@ static const char *const by_weights[] = {
     "x=2x16x64x41 dy=2x18x64x41 | kernel=3 pad=1",
     "x=3x16x21x22 dy=3x32x21x22 | kernel=5 pad=2",
     "x=4x16x15x15 dy=4x32x15x15 | kernel=3 pad=1 flip=true",
+    "x=4x16x16x16 dy=4x16x16x16 | kernel=3 pad=1 links=" LINKS,
 };
 
 /* Too few channels or tiles, or another form. */

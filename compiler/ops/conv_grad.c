@@ -303,6 +303,8 @@ const OpDesc op_conv_dw = {
                "x=2x8x48x50 dy=2x8x48x50 | kernel=3 pad=1\n"
                "x=1x64x32x33 dy=1x8x32x33 | kernel=1\n"
                "x=4x1x54x52 dy=4x6x50x48 | kernel=5\n"
+               "x=4x16x48x50 dy=4x3x48x50 | kernel=3 pad=1\n"
+               "x=4x16x48x50 dy=4x20x48x50 | kernel=3 pad=1\n"
                "x=4x4x50x48 dy=4x6x48x46 | kernel=3 links=0,1/1,2,3/0,3/2/0,1,2/3",
 };
 

@@ -325,9 +325,7 @@ static Scheduled *follow(
 /* Of a contraction over its whole domain, less what a link table leaves out. */
 static int64_t multiply_adds(const Nest *n)
 {
-	int64_t points = contraction_of(n).is;
-	for (int d = 0; d < n->ndim; d++)
-		if (!mul_fits(points, n->dim[d].extent, &points)) return INT64_MAX;
+	int64_t points = contraction_of(n).is ? nest_points(n) : 0;
 	for (int g = 0; g < n->nguard; g++) {
 		const Guard *guard = &n->guard[g];
 		if (guard->kind != GUARD_MASK || guard->e[0].a.n != 1 || guard->e[1].a.n != 1) continue;

@@ -18,6 +18,21 @@ bool stores_use(const Nest *n, ExprKind kind)
 	return false;
 }
 
+bool nest_uses(const Nest *n, ExprKind kind)
+{
+	for (int k = 0; k < n->nacc; k++)
+		if (!expr_visit(n->acc[k].update, is_another, &kind)) return true;
+	return stores_use(n, kind);
+}
+
+int64_t nest_points(const Nest *n)
+{
+	int64_t points = 1;
+	for (int d = 0; d < n->ndim; d++)
+		if (!mul_fits(points, n->dim[d].extent, &points)) return INT64_MAX;
+	return points;
+}
+
 Product contraction_of(const Nest *n)
 {
 	for (int d = 0; d < n->ndim; d++)

@@ -41,9 +41,6 @@ bool matrix_product(const Nest *n, MatrixProduct *m);
 /* n is one, and a copy of the weights in another layout would serve too few images. */
 bool keeps_matrix(const Part *p, const Nest *n, MatrixProduct *m);
 
-/* unmask.c */
-void unmask_part(Arena *a, Part *p);
-
 /* inplace.c: n is a map that may store y over x, if x dies there: both are ours and of one form. */
 bool writes_over(const Nest *n, const Buffer *x, const Buffer *y);
 
@@ -73,6 +70,10 @@ int64_t buffer_run(const Buffer *b, int position);
 bool load_in_update(const Nest *n, int l);
 /* Whether what n stores holds an expression of this kind. */
 bool stores_use(const Nest *n, ExprKind kind);
+/* Or its updates. */
+bool nest_uses(const Nest *n, ExprKind kind);
+/* Of all dims; INT64_MAX: more than that. */
+int64_t nest_points(const Nest *n);
 
 /* What becomes of the strides of a gradient: phases, each a piece of text, and registers over them;
  * phases alone; or loops over everything, which ask at run time whether the stride divides. */

@@ -32,8 +32,8 @@ void decisions_check(
     const Decisions *d, Diag *diag, const Target *const *target, int ntarget, bool shared);
 void decisions_print(const Decisions *d, Text *out);
 
-/* stages.c: prune, fuse if it is to, and early; then sums, winograd if it is to, sums of images,
- * matrix and layout.
+/* stages.c: prune, fuse if it is to, and early; then unmask, sums, winograd if it is to, sums of
+ * images, matrix, sums of rows and layout.
  * Left are order and inplace, which see whole parts, and schedule_part(). */
 void simplify_part(Arena *a, Part *p, bool fuses);
 void form_part(
@@ -45,6 +45,8 @@ void prune_part(Arena *a, Part *p);
 void fuse_part(Arena *a, Part *p);
 /* early.c: in a training step, weights move as soon as they may. */
 void early_part(Arena *a, Part *p);
+/* unmask.c: link tables into weights. */
+void unmask_part(Arena *a, Part *p);
 /* sums.c: long sums of few results in parts, for threads. */
 void sums_part(Arena *a, Part *p);
 /* winograd.c: convolutions of stride 1 by fewer multiplications, where that pays. For floats. */

@@ -6,6 +6,8 @@
  *   becomes   sum[oc + p*apart][ic] = sum n' oh ow: dy[n' + p*by][oc]... * x[n' + p*by][ic]...
  *             dw[oc][ic]           = sum[oc][ic] + sum[oc + apart][ic] + ...
  *
+ * or sum[p][oc][ic], where lanes run along channels of which a part's would begin inside a block.
+ *
  * Tasks that have a part of the channels each would all read the other operand, whole and from far
  * away. Parts of the images read nothing twice. How many there are follows from the form alone.
  *
@@ -19,7 +21,7 @@ typedef struct {
 	const Nest *nest;
 	int dim;           /* one that is summed */
 	int64_t parts, by; /* of its values */
-	int64_t apart;     /* results of one part from the next's, in their first dim; 0: in one more */
+	int64_t apart;     /* results of one part from the next's, in the first dim; 0: in one more */
 } Parts;
 
 static int64_t bytes_read(const Nest *n)
@@ -43,6 +45,14 @@ static bool is_one_sum(const Nest *n)
 	       nest_load_of(n, n->store[0].to.buffer) < 0;
 }
 
+/* Lanes run along the first dim of results, and a part's would begin inside a block of them. */
+static bool splits_blocks(const Nest *n)
+{
+	const Access *to = &n->store[0].to;
+	int lane = lane_dim(n);
+	return lane >= 0 && access_position(to, lane) == 0 && to->buffer->shape[0] % NARROW_BLOCK;
+}
+
 /* As many parts as divide dim `first` evenly, or one behind it, if their results are few beside
  * what is read. */
 static bool find_parts(Parts *s, int first, int64_t read)
@@ -57,7 +67,7 @@ static bool find_parts(Parts *s, int first, int64_t read)
 			if (n->dim[s->dim].extent % s->parts == 0 && may_part(n, s->dim)) break;
 		if (s->dim == n->ndim || 4 * FEW * s->parts * to->size > read) continue;
 		s->by = n->dim[s->dim].extent / s->parts;
-		s->apart = to->shape[0] % NARROW_BLOCK ? 0 : to->shape[0];
+		s->apart = splits_blocks(n) ? 0 : to->shape[0];
 		return true;
 	}
 	return false;

@@ -4,15 +4,6 @@
 /* Fewer tasks than these, and threads wait for each other. */
 enum { FEW_TASKS = 8 };
 
-/* Points of the nest. */
-static int64_t points_of(const Nest *n)
-{
-	int64_t points = 1;
-	for (int d = 0; d < n->ndim; d++)
-		if (!mul_fits(points, n->dim[d].extent, &points)) return INT64_MAX;
-	return points;
-}
-
 static int64_t iterations(const Choice *c, const Line *l)
 {
 	return (c->nest->dim[l->dim].extent - 1) / MAX(l->by, 1) + 1;
@@ -55,7 +46,7 @@ static void bring_blocks_out(Choice *c)
 static void bring_tiles_out(Choice *c)
 {
 	enum { SOME = 1 << 18, MUCH = 1 << 22, LEAST_TASKS = 4 };
-	int64_t points = points_of(c->nest);
+	int64_t points = nest_points(c->nest);
 	Line l = c->s.line[0];
 	if (!c->contraction.is || c->s.n < 1 || l.kind != LINE_TILE || !is_space(c, l.dim)) return;
 	int64_t tasks = LEAST_TASKS;
@@ -68,11 +59,12 @@ static void bring_tiles_out(Choice *c)
 	c->s.line[0] = task;
 }
 
-/* What is done before another thread has begun: in half a microsecond or so. */
+/* What is done before another thread has begun: by vectors in half a microsecond or so. */
 static bool is_little(const Nest *n)
 {
 	enum { LITTLE = 1 << 14, CALL = 16 };
-	return points_of(n) < LITTLE / (stores_use(n, E_CALL) ? CALL : 1);
+	bool calls = nest_uses(n, E_CALL) || nest_uses(n, E_HASH);
+	return nest_points(n) < LITTLE / (calls ? CALL : 1);
 }
 
 /* The outermost space dims may run their iterations at once. */

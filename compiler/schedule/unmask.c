@@ -1,12 +1,17 @@
 /* unmask: a link table moves from a contraction into the weights it reads or writes.
  *
  * A mask decides each pair of maps by itself, so lanes cannot run along either. But the sum over
- * the links is the sum over all pairs with zeros for the weights that are no links: before   y[oc]
- * = sum over ic with link(oc, ic) of w[oc, ic] x[ic] after    m[oc, ic] = link(oc, ic) ? w[oc, ic]
- * : 0;    y[oc] = sum over ic of m[oc, ic] x[ic] and the gradient by weights is computed for all
- * pairs, then copied with zeros where there is no link. A row of 16 maps costs one vector whether
- * it has three links or sixteen. needs: row-major buffers.  guarantees: the same numbers for finite
- * ones; no mask in contractions. */
+ * the links is the sum over all pairs with zeros for the weights that are no links:
+ *
+ *   before   y[oc] = sum over ic with link(oc, ic) of w[oc, ic] x[ic]
+ *   after    m[oc, ic] = link(oc, ic) ? w[oc, ic] : 0;    y[oc] = sum over ic of m[oc, ic] x[ic]
+ *
+ * and the gradient by weights is computed for all pairs, then copied with zeros where there is no
+ * link. A row of 16 maps costs one vector whether it has three links or sixteen.
+ * needs: row-major weights; first, since sums in parts and Winograd's method leave masks alone.
+ * guarantees: the same numbers for finite ones; masks only where weights are no parameters or more
+ * than the sum is stored.
+ * checked by: verify_part; test_ops has samples with links; test_schedule wants vectors. */
 #include "internal.h"
 
 static const char *const dims[] = {"a", "b", "c", "d", "e", "f"};
