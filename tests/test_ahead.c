@@ -180,25 +180,26 @@ static void check_all(Spawn *s, const Ask *a)
 	check(s, "x86-64", a);
 }
 
+/* Of so many lines all by each pass over them, which makes 32 or 16 of 64 outputs. */
+static void check_passes(Spawn *s, const char *network, const char *call, size_t lines)
+{
+	enum { WIDE_PASSES = 64 / 32, PASSES = 64 / 16 };
+	Ask a = {network, call, "infer=1", 0, 3, lines, WIDE_PASSES * lines};
+	check(s, "avx512", &a);
+	a.asks = PASSES * lines;
+	check(s, "avx2", &a);
+	check(s, "x86-64", &a);
+}
+
 /* Of 16 blocks two are asked for by nobody. */
 static void pixels_of_later_blocks_are_asked_for_in_each_pass(void **state)
 {
-	enum { WIDE_PASSES = 64 / 32, PASSES = 64 / 16, LINES = LINES_OF_Y / 16 * 14 };
-	Ask a = {pixels, infers_y, "infer=1", 0, 3, LINES, WIDE_PASSES * LINES};
-	check(*state, "avx512", &a);
-	a.asks = PASSES * LINES;
-	check(*state, "avx2", &a);
-	check(*state, "x86-64", &a);
+	check_passes(*state, pixels, infers_y, LINES_OF_Y / 16 * 14);
 }
 
 static void pixels_of_few_blocks_are_asked_for_in_each_pass(void **state)
 {
-	enum { WIDE_PASSES = 64 / 32, PASSES = 64 / 16 };
-	Ask a = {few_blocks, infers, "infer=1", 0, 3, LINES_OF_Z, WIDE_PASSES * LINES_OF_Z};
-	check(*state, "avx512", &a);
-	a.asks = PASSES * LINES_OF_Z;
-	check(*state, "avx2", &a);
-	check(*state, "x86-64", &a);
+	check_passes(*state, few_blocks, infers, LINES_OF_Z);
 }
 
 static void stores_are_asked_for_once(void **state)

@@ -318,10 +318,10 @@ static bool sums_windows(const Nest *n)
 }
 
 /* Of an image the same pixels of a later block of channels, asked for as long before they are due
- * as memory takes; of the last blocks these are useless. That saves 3 percent of 1x1 convolutions
- * of 16 images, a fifth of those with few outputs, and 2 percent of windows, which stay with a
- * block for longer. Of few blocks, pixels further on that the next tile takes; but where windows
- * step over some, these would be asked for, too. */
+ * as memory takes; of the last blocks these are useless. That saves 2 to 3 percent of 1x1
+ * convolutions of 16 images, up to a fifth where outputs are few, and 1 to 2 percent of windows,
+ * which stay with a block for longer. Of few blocks, pixels further on that the next tile takes;
+ * but where windows step over some, these would be asked for, too. */
 static int pixels_ahead(const Nest *n, const Access *x)
 {
 	enum { PIXELS = 8, BLOCKS = 3, OF_ONE_IMAGE = 2, LEAST = 8, LEAST_OF_WINDOWS = 4 };
