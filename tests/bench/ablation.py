@@ -7,7 +7,7 @@
 
 A network is compiled as always, and once more for each thing left out or put in; all take turns on one thread. What
 they compute is compared first, as in bench.py. Training is measured with more than one image. Stages that no option
-of cnnc leaves out are left out by the program `variant`. Rows are kept in BUILD/bench/ablation-VECTORS.json.
+of cnnc leaves out are left out by the program `variant`. Rows are kept in BUILD/bench/ablation-MACHINE.json.
 """
 import concurrent.futures
 import os

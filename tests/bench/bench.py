@@ -18,7 +18,7 @@ multiplies, most of all for PyTorch. --realtime, as root, lets peers run before 
 only rows that have not been kept, or that had less than 90 % of the processors when they were. --large-pages has the
 malloc of all processes ask for large pages; such rows are kept apart, and no table in docs/ has them.
 
-Rows are kept in BUILD/bench/results-VECTORS.json, in the place of older ones, and all that were kept are printed.
+Rows are kept in BUILD/bench/results-MACHINE.json, in the place of older ones, and all that were kept are printed.
 Without a filter, or with --write, the tables and the figure in docs/ are made of them. --report measures nothing.
 BUILD is the build folder. PYTHON_BENCH names a Python with the peers' packages; without it one is made there.
 """

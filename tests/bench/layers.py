@@ -11,7 +11,7 @@ into their layouts and out of them are not timed. ONNX Runtime runs a graph of o
 since it has no other way. Before anything is timed, whole results are compared with PyTorch's in double: beyond 1e-4
 of the largest there is no row.
 
-Rows are kept in BUILD/bench/layers-VECTORS.json. Other options are as in bench.py.
+Rows are kept in BUILD/bench/layers-MACHINE.json. Other options are as in bench.py.
 """
 import concurrent.futures
 import os

@@ -48,15 +48,15 @@ def options(description, rounds, seconds):
 
 
 def rewrite(path, what, text):
-    """Puts text between a page's two marks for this kind of vectors; without them, behind those of the others."""
-    first, last = f"<!-- {what}, {vectors()} -->\n", "<!-- end -->\n"
+    """Puts text between a page's two marks for this kind of machine; without them, behind those of the others."""
+    first, last = f"<!-- {what}, {kind()} -->\n", "<!-- end -->\n"
     page, pattern = path.read_text(), re.escape(first) + ".*?" + re.escape(last)
     if not re.search(pattern, page, re.S):
         others = list(re.finditer(f"<!-- {what}, .*?" + re.escape(last), page, re.S))
         if not others:
             sys.exit(f"{path} has no place for the tables of {what}")
         at = others[-1].end()
-        page = f"{page[:at]}\n### With {vectors()}\n\n{first}{last}{page[at:]}"
+        page = f"{page[:at]}\n### With {kind()}\n\n{first}{last}{page[at:]}"
     path.write_text(re.sub(pattern, lambda _: first + text + last, page, count=1, flags=re.S))
 
 
@@ -197,15 +197,21 @@ def processor():
 
 
 def vectors():
-    """The widest vectors of this machine: what its rows are kept by, and have tables of their own for."""
+    """The widest vectors of this machine."""
     flags = processor().get("flags", "").split()
     return "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else platform.machine()
 
 
+def kind():
+    """This machine's vectors and whose processor it is: what rows are kept by, and have tables of their own for."""
+    vendor = {"GenuineIntel": ", Intel", "AuthenticAMD": ", AMD"}.get(processor().get("vendor_id"), "")
+    return vectors() + vendor
+
+
 def named(name):
-    """A file's name with the machine's vectors in it."""
+    """A file's name with the kind of machine in it."""
     stem, dot, ending = name.rpartition(".")
-    return f"{stem}-{vectors().lower().replace('-', '')}{dot}{ending}"
+    return f"{stem}-{kind().lower().replace('-', '').replace(', ', '-')}{dot}{ending}"
 
 
 def machine():
