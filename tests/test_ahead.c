@@ -61,6 +61,12 @@ static const char matrix[] = "local x = image('x', 512, 1, 1)\n"
                              "local z = x:dense(param.a, 1000, {bias = false})\n"
                              "return network{output = {z = z}, loss = (z * z):mean()}\n";
 
+/* Two of 0.4 MB. */
+static const char near_matrix[] = "local x = image('x', 304, 1, 1)\n"
+                                  "local y = x:dense(param.a, 304):relu()\n"
+                                  "local z = y:dense(param.b, 304)\n"
+                                  "return network{output = {z = z}, loss = (z * z):mean()}\n";
+
 /* Weights of 2.4 MB, in blocks that some tiles of 7 by 7 pixels read. */
 enum { LINES_OF_WEIGHTS = 128 * 512 * 9 * 4 / 64 };
 
@@ -102,15 +108,18 @@ static const char trains[] =
     "	return net_gradients_b4(vars, 0, 0, x, &loss, z, grads, work, NULL);\n"
     "}\n";
 
-static const char trains_matrix[] =
-    "#define REGION vars\n"
-    "enum { SIZE = NET_VARS * 4, ROOM = NET_GRADIENTS_B16_WORK / 64 * 64 + 64 };\n"
-    "static float grads[NET_WEIGHTS], loss;\n"
-    "static int call(void *vars, void *packed, void *work)\n"
-    "{\n"
-    "	(void)packed;\n"
-    "	return net_gradients_b16(vars, 0, 0, x, &loss, z, grads, work, NULL);\n"
-    "}\n";
+#define TRAINS_MATRIX(n)                                                                           \
+	"#define REGION vars\n"                                                                        \
+	"enum { SIZE = NET_VARS * 4, ROOM = NET_GRADIENTS_B" n "_WORK / 64 * 64 + 64 };\n"             \
+	"static float grads[NET_WEIGHTS], loss;\n"                                                     \
+	"static int call(void *vars, void *packed, void *work)\n"                                      \
+	"{\n"                                                                                          \
+	"	(void)packed;\n"                                                                             \
+	"	return net_gradients_b" n "(vars, 0, 0, x, &loss, z, grads, work, NULL);\n"                \
+	"}\n"
+
+static const char trains_matrix[] = TRAINS_MATRIX("16");
+static const char trains_near_matrix[] = TRAINS_MATRIX("1");
 
 /* Prints how many lines of a region were asked for, and how often: for what is written, for the
  * first level of the cache, or past it. */
@@ -254,6 +263,12 @@ static void a_matrix_is_asked_for_once(void **state)
 	    *state, &(Ask){matrix, trains_matrix, "train=16", 0, 2, LINES_OF_MATRIX, LINES_OF_MATRIX});
 }
 
+/* What lies so far behind a row's numbers is not the row's any more. */
+static void a_matrix_that_is_near_is_not_asked_for(void **state)
+{
+	check_all(*state, &(Ask){near_matrix, trains_near_matrix, "train=1", 0, 3, 0, 0});
+}
+
 /* The first block comes as it is needed, and the tile of the last row has no third row of taps. */
 static void a_next_block_of_weights_is_asked_for_once(void **state)
 {
@@ -289,6 +304,8 @@ int main(void)
 	        rows_that_all_tiles_pass_over_are_not_asked_for, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(what_maps_write_is_asked_for, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(a_matrix_is_asked_for_once, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(
+	        a_matrix_that_is_near_is_not_asked_for, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(
 	        a_next_block_of_weights_is_asked_for_once, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(

@@ -137,6 +137,14 @@ static bool suits_three(const Choice *c, int64_t all)
 	return cost * 100 < other * (of_two > 1 ? 100 : 99);
 }
 
+/* Of one image, lanes along a matrix's rows: no other sum shares a vector, and each is a chain of
+ * multiply-adds that wait for one another, so more vectors go on beside it. */
+static bool is_chain(const Choice *c)
+{
+	MatrixProduct m;
+	return matrix_product(c->nest, &m) && m.x == c->nest->nload && m.images == 1;
+}
+
 /* Whether tiles of so many vectors along the lanes suit: registers are for pixels, not for padding.
  */
 static bool suits(const Choice *c, int64_t vectors, int64_t sums)
@@ -149,7 +157,7 @@ static bool suits(const Choice *c, int64_t vectors, int64_t sums)
 	if (vectors > 1 && width > CHANNEL_BLOCK && is_one_task(c, width)) return false;
 	if (width - c->lanes >= extent || (width > c->block && c->block < CHANNEL_BLOCK)) return false;
 	if (width > CHANNEL_BLOCK && !c->contraction.is) return false;
-	if (width == sums) return true;
+	if (width == sums || is_chain(c)) return true;
 	if (vectors == 3) return all == 3 || (width > CHANNEL_BLOCK && suits_three(c, all));
 	return width <= most;
 }

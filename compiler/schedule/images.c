@@ -411,9 +411,10 @@ static void ask_for_operands(const Choice *c, int x, Nest *copy)
 	MatrixProduct m;
 	int w = other_load(c, x);
 	bool once = c->nest->load[x].buffer->shape[0] == 1;
-	if (bytes_of(c, w) >= (once ? LEAST_WEIGHTS / 8 : LEAST_WEIGHTS))
+	if (matrix_product(c->nest, &m) && m.w < c->nest->nload)
+		ask_for_rows(c, &m, copy);
+	else if (bytes_of(c, w) >= (once ? LEAST_WEIGHTS / 8 : LEAST_WEIGHTS))
 		copy->load[w].prefetch = once ? 2 * AHEAD_WEIGHTS : AHEAD_WEIGHTS;
-	if (matrix_product(c->nest, &m) && m.w < c->nest->nload) ask_for_rows(c, &m, copy);
 	if (bytes_of(c, x) >= LEAST_STREAM && is_blocked(&copy->load[x]))
 		copy->load[x].prefetch = pixels_ahead(c->nest, &copy->load[x]);
 	for (int l = 0; l < copy->nload; l++)
