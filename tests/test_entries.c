@@ -22,6 +22,7 @@ static const struct {
     {"heads", "tests/networks/heads.lua", NULL},
     {"packs", "tests/networks/packs.lua", NULL},
     {"matrix", "tests/networks/matrix.lua", NULL},
+    {"ends", "tests/networks/ends.lua", NULL},
     {"cheap", "tests/networks/cheap.lua", NULL},
     {"winograd", "tests/networks/winograd.lua", NULL},
     {"lenet", "networks/lenet.lua", "variant=paper"},

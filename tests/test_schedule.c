@@ -154,6 +154,40 @@ static int check_little(const char *file, const Program *program, const Part *p)
 	return seen;
 }
 
+/* Values of dim d that a tile without lanes takes one by one. */
+static int64_t most_single(const Tree *t, int d)
+{
+	int64_t most = 1;
+	bool lanes = false;
+	for (int r = 0; r < t->nreg && t->kind == TREE_TILE; r++) {
+		lanes |= t->reg[r].lanes;
+		if (t->reg[r].dim == d) most *= t->reg[r].count;
+	}
+	if (lanes) most = 1;
+	for (int i = 0; i < t->kid.n; i++) most = MAX(most, most_single(t->kid.at[i], d));
+	return most;
+}
+
+/* Of what is left of a row behind its vectors, three numbers at the most have none. */
+static int check_ends(const char *file, const Program *program, const Part *p)
+{
+	int seen = 0;
+	for (int s = 0; s < p->step.n; s++)
+		for (int t = 0; t < program->ntarget; t++) {
+			const Step *step = &p->step.at[s];
+			const Scheduled *tree = step->tree[t];
+			const Line *vec = NULL;
+			for (int i = 0; i < tree->schedule.n && step->macs; i++)
+				if (tree->schedule.line[i].kind == LINE_VEC) vec = &tree->schedule.line[i];
+			for (int i = 0; i < tree->root.n && vec; i++)
+				if (most_single(tree->root.at[i], vec->dim) >= LEAST_LANES)
+					fail_msg("%s, %s: %s is scalar at its ends for %s", file, p->name,
+					    step->comment, program->target[t]->name);
+			seen += vec && step->nest->dim[vec->dim].extent % vec->by;
+		}
+	return seen;
+}
+
 /* The gradients behind a picture's 3x3 taps are large, and read once: a tile has all channels. */
 static int check_pictures(const char *file, const Program *program, const Part *p)
 {
@@ -312,6 +346,44 @@ static void little_is_one_task(void **state)
 	    check_network("tests/networks/packs.lua", "auto", WINOGRAD_NONE, 2, check_little) > 4);
 }
 
+static void ends_of_rows_run_in_vectors(void **state)
+{
+	(void)state;
+	assert_true(check_network("tests/networks/ends.lua", "auto", WINOGRAD_NONE, 1, check_ends) > 8);
+	assert_true(
+	    check_network("tests/networks/ends.lua", "auto", WINOGRAD_NONE, 16, check_ends) > 8);
+}
+
+/* Gradients by data of one image: what nothing else shares has four vectors at once. */
+static int check_chains(const char *file, const Program *program, const Part *p)
+{
+	enum { VECTORS = 4 };
+	int seen = 0;
+	for (int s = 0; s < p->step.n; s++) {
+		const Step *step = &p->step.at[s];
+		if (strcmp(step->nest->name, "dense_dx") != 0) continue;
+		for (int t = 0; t < program->ntarget; t++) {
+			const Schedule *schedule = &step->tree[t]->schedule;
+			int64_t width = 0;
+			for (int i = 0; i + 1 < schedule->n; i++)
+				if (schedule->line[i].kind == LINE_REG) width = schedule->line[i - 1].by;
+			if (width != VECTORS * tree_lanes(step->tree[t]))
+				fail_msg("%s, %s: %s has tiles of %lld for %s", file, p->name, step->comment,
+				    (long long)width, program->target[t]->name);
+			seen++;
+		}
+	}
+	return seen;
+}
+
+static void sums_of_one_image_go_on_side_by_side(void **state)
+{
+	(void)state;
+	assert_true(
+	    check_network("networks/alexnet.lua", "avx512", WINOGRAD_NONE, 1, check_chains) > 2);
+	assert_true(check_network("networks/alexnet.lua", "avx2", WINOGRAD_NONE, 1, check_chains) > 2);
+}
+
 static void gradients_of_one_image_have_even_tasks(void **state)
 {
 	(void)state;
@@ -408,6 +480,8 @@ int main(void)
 	    cmocka_unit_test(images_lie_one_after_the_other),
 	    cmocka_unit_test(gradients_of_pictures_are_read_once),
 	    cmocka_unit_test(threads_share_whatever_takes_time),
+	    cmocka_unit_test(ends_of_rows_run_in_vectors),
+	    cmocka_unit_test(sums_of_one_image_go_on_side_by_side),
 	    cmocka_unit_test(gradients_of_one_image_have_even_tasks),
 	    cmocka_unit_test(little_is_one_task), cmocka_unit_test(sums_of_much_have_parts),
 	    cmocka_unit_test(matrices_stay_where_they_are),

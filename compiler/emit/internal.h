@@ -27,7 +27,8 @@ typedef enum {
 	USE_POW = 1 << 9,
 	USE_HASH = 1 << 10,
 	USE_ACROSS = 1 << 11, /* sums and maxima over the lanes of a vector */
-	USE_ALL = (1 << 12) - 1
+	USE_NARROW = 1 << 12, /* vectors of half or a quarter of the target's lanes */
+	USE_ALL = (1 << 13) - 1
 } Use;
 
 unsigned prelude_uses(const Nest *n);
@@ -59,6 +60,7 @@ typedef struct Functions {
 	const char *prefix, *suffix; /* of tiles: the k-th is called prefix k suffix */
 	struct Functions *plainer;   /* of the next target that may serve this one's machines */
 	int tiles;
+	bool narrow; /* some have vectors of fewer lanes than the target's */
 	Vec(CFunction *) at;
 	Map by_text;     /* by hash */
 	Map literal;     /* literals by their values */
@@ -114,7 +116,7 @@ typedef struct {
 	const Nest *nest;
 	const Target *target;
 	bool is_double;
-	int lanes;                   /* of the target's vectors; 0: scalar text only */
+	int lanes;                   /* of the vectors of the tile at hand; 0: scalar text only */
 	const char *real;            /* "float" */
 	char suffix[16], vector[16]; /* "f32", "f32x8" */
 	int nbuffer;

@@ -230,10 +230,8 @@ static void kernel_open(Kernel *k)
 {
 	const Scheduled *tree = k->tree;
 	k->nest = tree->nest;
-	k->lanes = target_lanes(k->target, k->is_double);
 	k->real = k->is_double ? "double" : "float";
 	type_suffix(0, k->is_double, k->suffix);
-	if (k->lanes) type_suffix(k->lanes, k->is_double, k->vector);
 	name_buffers(k);
 	find_disjoint(k);
 	find_shared(k);

@@ -377,12 +377,14 @@ typedef struct {
 	char suffix[16], scalar[16];
 } Filler;
 
+static int width_of(const Filler *f) { return f->lanes * (f->is_double ? 8 : 4); }
+
 /* gcc's builtins: __builtin_ia32_maxps256(x, y), and with 512 bits a mask and a rounding. */
 static void print_builtin(const Filler *f, Text *out, char part)
 {
-	const char *width = f->target->vector_bytes == 16 ? "" : "256",
-	           *type = f->is_double ? "pd" : "ps";
-	bool wide = f->target->vector_bytes == 64;
+	int bytes = width_of(f);
+	const char *width = bytes == 16 ? "" : "256", *type = f->is_double ? "pd" : "ps";
+	bool wide = bytes == 64;
 	if (wide) width = "512_mask";
 	if (part == 'X') text_add(out, "__builtin_ia32_");
 	if (part == 'Y') text_printf(out, "%s%s(x, y", type, width);
@@ -420,7 +422,7 @@ static void print_placeholder(const Filler *f, Text *out, char what)
 	case 'N': text_add(out, f->suffix); return;
 	case 'n': text_add(out, f->scalar); return;
 	case 'L': text_printf(out, "%d", f->lanes); return;
-	case 'B': text_printf(out, "%d", f->target->vector_bytes); return;
+	case 'B': text_printf(out, "%d", width_of(f)); return;
 	case 'S': text_add(out, f->is_double ? "8" : "4"); return;
 	case 'M': text_add(out, f->is_double ? "fabs" : "fabsf"); return;
 	case 'Q': text_add(out, f->is_double ? "sqrt" : "sqrtf"); return;
@@ -467,11 +469,31 @@ static void print_pieces(const Filler *f, Text *out, unsigned uses)
 	}
 }
 
-static void print_target(Text *out, const Target *t, bool is_double, unsigned uses)
+static void print_vectors(Text *out, const Target *t, int lanes, bool is_double, unsigned uses)
 {
-	Filler f = {.target = t, .is_double = is_double, .lanes = target_lanes(t, is_double)};
-	type_suffix(f.lanes, is_double, f.suffix);
+	Filler f = {.target = t, .is_double = is_double, .lanes = lanes};
+	type_suffix(lanes, is_double, f.suffix);
 	type_suffix(0, is_double, f.scalar);
+	print_filled(&f, out, vector_types);
+	if (width_of(&f) == 64) text_add(out, quiet);
+	print_pieces(&f, out, uses);
+	if (width_of(&f) == 64) text_add(out, loud);
+}
+
+/* Whether some target of these has vectors of so many lanes, on the same machines. */
+static bool has_lanes(
+    const Target *const *target, int n, const Target *like, int lanes, bool is_double)
+{
+	for (int t = 0; t < n; t++)
+		if (target_lanes(target[t], is_double) == lanes && !strcmp(target[t]->guard, like->guard))
+			return true;
+	return false;
+}
+
+static void print_target(
+    Text *out, const Target *const *target, int n, const Target *t, bool is_double, unsigned uses)
+{
+	int lanes = target_lanes(t, is_double);
 	text_add(out, "\n");
 	if (t->guard) text_printf(out, "#if %s\n", t->guard);
 	if (t->attribute) {
@@ -486,12 +508,10 @@ static void print_target(Text *out, const Target *t, bool is_double, unsigned us
 		}
 		if (wide) text_add(out, "#endif\n");
 	}
-	if (f.lanes) {
-		print_filled(&f, out, vector_types);
-		if (t->vector_bytes == 64) text_add(out, quiet);
-		print_pieces(&f, out, uses);
-		if (t->vector_bytes == 64) text_add(out, loud);
-	}
+	if (lanes) print_vectors(out, t, lanes, is_double, uses);
+	while (uses & USE_NARROW && (lanes /= 2) >= LEAST_LANES)
+		if (!has_lanes(target, n, t, lanes, is_double))
+			print_vectors(out, t, lanes, is_double, uses);
 	if (t->guard) text_add(out, "#endif\n");
 }
 
@@ -513,7 +533,7 @@ void prelude_print(Text *out, const Target *const *target, int n, bool is_double
 	if (has_vectors(target, n)) text_add(out, passes);
 	text_add(out, "\n");
 	print_pieces(&scalar, out, uses);
-	for (int t = 0; t < n; t++) print_target(out, target[t], is_double, uses);
+	for (int t = 0; t < n; t++) print_target(out, target, n, target[t], is_double, uses);
 }
 
 void emit_prelude(Text *out, const Target *const *target, int n, bool is_double)

@@ -12,19 +12,30 @@ static bool reduces(const Nest *n)
 	return false;
 }
 
-/* The lanes of the schedule, where they are just the target's vector. Otherwise they are instances.
- */
+/* The lanes of the schedule, where they are just the target's vector, or half or a quarter of it.
+ * Otherwise they are instances. */
+static bool are_vector(Kernel *k, const Reg *reg)
+{
+	int lanes = target_lanes(k->target, k->is_double);
+	bool narrow = reg->count < lanes && reg->count >= LEAST_LANES && lanes % reg->count == 0;
+	if (!reg->lanes || !(narrow || reg->count == lanes)) return false;
+	k->lanes = (int)reg->count;
+	k->pool->narrow |= narrow;
+	return true;
+}
+
 static void tile_open(Tile *t, Kernel *k, const Tree *tree)
 {
 	*t = (Tile){.k = k, .tree = tree, .nreg = tree->nreg, .lane_var = -1};
+	k->lanes = target_lanes(k->target, k->is_double);
 	for (int r = 0; r < t->nreg; r++) {
 		t->reg[r] = tree->reg[r];
-		if (!t->reg[r].lanes) continue;
-		t->reg[r].lanes = k->lanes && t->reg[r].count == k->lanes;
+		t->reg[r].lanes = are_vector(k, &t->reg[r]);
 		if (!t->reg[r].lanes) continue;
 		t->lane_var = t->reg[r].var;
 		t->lane_reduces = k->nest->dim[t->reg[r].dim].reduce;
 	}
+	if (k->lanes) type_suffix(k->lanes, k->is_double, k->vector);
 	t->instances = instance_count(t->reg, t->nreg);
 	partial_choose(t);
 }

@@ -156,6 +156,8 @@ static UniqueKernel *kernel_of(Emission *e, const Step *s)
 	map_put(&e->by_name, k->name, strlen(k->name), k);
 	map_put(&e->by_text, texts.data, texts.len, k);
 	e->uses |= prelude_uses(s->nest);
+	for (int t = 0; t < e->program->ntarget; t++)
+		if (e->functions[t].narrow) e->uses |= USE_NARROW;
 	vec_push(e->arena, e->kernel, k);
 	return k;
 }

@@ -181,6 +181,23 @@ static void add_dead_leaf(Builder *b, Tree *parent)
 
 /* --- lines -------------------------------------------------------------------------------- */
 
+/* Whether the guard's truth may change with dim d. */
+static bool guard_moves(const Guard *g, int d)
+{
+	return affine_k(&g->e[0].a, d) || (g->kind == GUARD_MASK && affine_k(&g->e[1].a, d));
+}
+
+/* Whether so many values of a vec line are lanes: all of its own, or a vector of half or a quarter
+ * as many, where no guard may tell them apart. */
+static bool are_lanes(const Builder *b, Line line, int64_t count)
+{
+	if (line.kind != LINE_VEC) return false;
+	if (!line.by || count == line.by) return true;
+	for (int g = 0; g < b->nest->nguard; g++)
+		if (guard_moves(&b->nest->guard[g], line.dim)) return false;
+	return count >= LEAST_LANES && line.by % count == 0;
+}
+
 /* Builds the schedule from line `next` on for one piece of line i. A piece of one unit needs no
  * loop, except where `looped` asks for one. */
 static void add_piece(Builder *b, int i, int next, Tree *parent, Tree *tile, Piece p, bool looped)
@@ -198,7 +215,7 @@ static void add_piece(Builder *b, int i, int next, Tree *parent, Tree *tile, Pie
 	}
 	int var = new_var(b, d, p.count);
 	if (p.count > 1) add_term(b, &rest->base, d, var, p.unit * saved.step);
-	bool lanes = line.kind == LINE_VEC && (!line.by || p.count == line.by);
+	bool lanes = are_lanes(b, line, p.count);
 	if (line.kind == LINE_REG || line.kind == LINE_VEC || line.kind == LINE_UNROLL) {
 		bool copies = line.kind == LINE_UNROLL;
 		int *n = copies ? &b->ncopy : &b->nreg;
@@ -257,6 +274,20 @@ static void build_units(Builder *b, int i, Tree *parent, Tree *tile)
 	if (ragged) add_piece(b, i, next, parent, tile, (Piece){full * unit, 1, ragged}, looped);
 }
 
+/* The ragged end of a vec line, fewer values than lanes: vectors of half as many and of a quarter,
+ * each a piece of its own, then instances of one value each. */
+static void build_end(Builder *b, int i, Tree *parent, Tree *tile, Piece end)
+{
+	Line line = b->schedule->line[i];
+	for (int64_t n = line.by / 2; are_lanes(b, line, n); n /= 2) {
+		if (end.count < n) continue;
+		add_piece(b, i, i + 1, parent, tile, (Piece){end.first, n, 1}, false);
+		end.first += n;
+		end.count -= n;
+	}
+	if (end.count) add_piece(b, i, i + 1, parent, tile, end, false);
+}
+
 /* Runs of as many summed values as there are lanes: each lane sums up one of every run. The ragged
  * end is a piece of its own. */
 static void build_runs(Builder *b, int i, Tree *parent, Tree *tile)
@@ -274,11 +305,10 @@ static void build_runs(Builder *b, int i, Tree *parent, Tree *tile)
 	build(b, i + 1, parent, tile);
 	b->nreg--;
 	*rest = saved;
-	if (ragged) add_piece(b, i, i + 1, parent, tile, (Piece){runs * line.by, ragged, 1}, false);
+	if (ragged) build_end(b, i, parent, tile, (Piece){runs * line.by, ragged, 1});
 }
 
-/* Lanes are one register: they take all that is left, but of a sum. A ragged end, fewer values than
- * lanes, becomes instances of one value each. */
+/* Lanes are one register: they take all that is left, but of a sum. */
 static void build_vec(Builder *b, int i, Tree *parent, Tree *tile)
 {
 	Line line = b->schedule->line[i];
@@ -288,6 +318,8 @@ static void build_vec(Builder *b, int i, Tree *parent, Tree *tile)
 	else if (line.by && left > line.by)
 		fail(b, "vec %s: %lld values left for %lld lanes", dim_name(b, line.dim), (long long)left,
 		    (long long)line.by);
+	else if (left < line.by)
+		build_end(b, i, parent, tile, (Piece){0, left, 1});
 	else
 		add_piece(b, i, i + 1, parent, tile, (Piece){0, left, 1}, false);
 }
@@ -314,12 +346,6 @@ static void build_phase(Builder *b, int i, Tree *parent, Tree *tile)
 			build(b, i + 1, parent, tile);
 	}
 	b->rest[d] = saved;
-}
-
-/* Whether the guard's truth may change with dim d. */
-static bool guard_moves(const Guard *g, int d)
-{
-	return affine_k(&g->e[0].a, d) || (g->kind == GUARD_MASK && affine_k(&g->e[1].a, d));
 }
 
 /* No range guard that moves with dim d is undecided in the unit. `sub` covers all dims but d. */
