@@ -74,6 +74,12 @@ static const char weights[] = "local x = image('x', 128, 7, 7)\n"
                               "local y = x:conv(param.a, 512, {kernel = 3, pad = 1})\n"
                               "return network{output = {z = y}}\n";
 
+/* Windows as large as the image, and larger than what comes of it. */
+static const char whole[] = "local x = image('x', 4, 5, 5)\n"
+                            "local y = x:conv(param.a, 128, {kernel = 1}):relu()\n"
+                            "local z = y:conv(param.b, 512, {kernel = 5})\n"
+                            "return network{output = {z = z}, loss = (z * z):mean()}\n";
+
 static const char infers[] = "#define REGION work\n"
                              "enum { SIZE = NET_INFER_B1_WORK, ROOM = SIZE / 64 * 64 + 64 };\n"
                              "static int call(void *vars, void *packed, void *work)\n"
@@ -288,6 +294,12 @@ static void weights_from_memory_are_asked_for_by_each_tile(void **state)
 	check(*state, "avx512", &a);
 }
 
+/* By data, each tile reads taps that no other one does. */
+static void taps_of_one_tile_are_not_shared(void **state)
+{
+	check_all(*state, &(Ask){whole, trains, "train=4", 0, 2, 0, 0});
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +316,8 @@ int main(void)
 	        rows_that_all_tiles_pass_over_are_not_asked_for, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(what_maps_write_is_asked_for, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(a_matrix_is_asked_for_once, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(
+	        taps_of_one_tile_are_not_shared, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(
 	        a_matrix_that_is_near_is_not_asked_for, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(

@@ -229,6 +229,17 @@ static int weights_dim(const Tile *t, const Access *x, const Access *other)
 	return lanes;
 }
 
+/* Whether windows are larger than the image: of their taps a tile reads but some, others than the
+ * next one's. */
+static bool windows_outgrow(const Nest *n, const Access *image)
+{
+	for (int d = 0; d < n->ndim; d++)
+		for (int p = 0; p < image->buffer->rank && n->dim[d].reduce; p++)
+			if (affine_k(&image->at[p].a, d) && n->dim[d].extent > image->buffer->shape[p])
+				return true;
+	return false;
+}
+
 /* Tiles over pixels read the same block of weights, and each has its slice of the next one, as
  * large as its part of the pixels: these are counted tile by tile, along the rows of each. Every
  * innermost loop asks for some lines, one after the other, a stream that processors see: a line at
@@ -242,6 +253,7 @@ static void find_weights(Scope *s, Tile *t, int l, int other)
 	int lanes = weights_dim(t, x, &n->load[other]), block;
 	Slice slice = {.load = l, .step = line, .of = 1, .each_loop = true};
 	if (!x->prefetch || x->far || x->early || !loop || lanes < 0) return;
+	if (windows_outgrow(n, &n->load[other])) return;
 	if (!find_block(s, t, loop->kid.at[0], x, lanes, &block, &slice)) return;
 	slice.turn_lines = loop->count * moved_by(s, t, loop->kid.at[0], x, loop->var) / line;
 	slice.run = 1;
