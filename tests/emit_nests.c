@@ -1,5 +1,6 @@
 /* emit_nests: the families of nests, small and ragged, as operators lower to them. Extents are
- * chosen so that no two dims agree and tiles do not divide them. */
+ * chosen so that no two dims agree and tiles do not divide them, nor vectors, where nothing is
+ * padded. */
 #include "emit_nests.h"
 
 #include <math.h>
@@ -219,8 +220,8 @@ static Nest *map_select(Arena *a)
 static Nest *map_functions(Arena *a)
 {
 	Nest *n = nest_new(a, "map");
-	int c = nest_dim(n, "c", 32, false), p = nest_dim(n, "p", 5, false);
-	Buffer *x = BUFFER(a, "x", NULL, 5, 32), *y = BUFFER(a, "y", NULL, 5, 32);
+	int c = nest_dim(n, "c", 29, false), p = nest_dim(n, "p", 5, false);
+	Buffer *x = BUFFER(a, "x", NULL, 5, 29), *y = BUFFER(a, "y", NULL, 5, 29);
 	Expr *v = LOAD(n, "x", x, I(D(p)), I(D(c))), *size = e_call(a, FN_ABS, v, NULL);
 	Expr *one = e_num(a, 1), *e = e_call(a, FN_EXP, v, NULL);
 	e = e_op(a, E_DIV, e, add(a, one, e));
@@ -236,8 +237,8 @@ static Nest *map_functions(Arena *a)
 static Nest *row_sums(Arena *a)
 {
 	Nest *n = nest_new(a, "row_sums");
-	int r = nest_dim(n, "r", 5, false), c = nest_dim(n, "c", 64, true);
-	Buffer *x = BUFFER(a, "x", NULL, 5, 64), *t = BUFFER(a, "t", NULL, 5, 64);
+	int r = nest_dim(n, "r", 5, false), c = nest_dim(n, "c", 61, true);
+	Buffer *x = BUFFER(a, "x", NULL, 5, 61), *t = BUFFER(a, "t", NULL, 5, 61);
 	Expr *v = LOAD(n, "x", x, I(D(r)), I(D(c))), *w = LOAD(n, "t", t, I(D(r)), I(D(c)));
 	nest_acc(n, 0, COMBINE_SUM, add(a, e_acc(a, 0), mul(a, v, w)));
 	nest_acc(n, -INFINITY, COMBINE_MAX, e_op(a, E_MAX, e_acc(a, 1), v));
@@ -250,9 +251,9 @@ static Nest *row_sums(Arena *a)
 static Nest *one_hot(Arena *a)
 {
 	Nest *n = nest_new(a, "one_hot");
-	int b = nest_dim(n, "n", 16, false), c = nest_dim(n, "c", 7, false);
-	Buffer *z = BUFFER(a, "z", NULL, 16, 7), *dz = BUFFER(a, "dz", NULL, 16, 7);
-	Buffer *label = buffer_new(a, "label", TYPE_LABEL, 1, (int64_t[]){16});
+	int b = nest_dim(n, "n", 15, false), c = nest_dim(n, "c", 7, false);
+	Buffer *z = BUFFER(a, "z", NULL, 15, 7), *dz = BUFFER(a, "dz", NULL, 15, 7);
+	Buffer *label = buffer_new(a, "label", TYPE_LABEL, 1, (int64_t[]){15});
 	Expr *is = e_op(a, E_EQ, LOAD(n, "label", label, I(D(b))), e_index(a, D(c)));
 	Expr *e = e_op(
 	    a, E_SUB, LOAD(n, "z", z, I(D(b)), I(D(c))), e_select(a, is, e_num(a, 1), e_num(a, 0)));
@@ -263,11 +264,11 @@ static Nest *one_hot(Arena *a)
 static Nest *random_init(Arena *a)
 {
 	Nest *n = nest_new(a, "init");
-	int i = nest_dim(n, "i", 48, false);
+	int i = nest_dim(n, "i", 45, false);
 	Buffer *seed = buffer_new(a, "seed", TYPE_SEED, 1, (int64_t[]){2});
 	int load = nest_load(n, "seed", seed, (Index[]){I(affine_number(0))});
 	Expr *u = e_hash(a, load, UINT64_C(0x123456789abcdef0), affine_plus(affine_scale(D(i), 3), 5));
-	STORE(n, "w", BUFFER(a, "w", NULL, 48), e_op(a, E_SUB, u, e_num(a, 0.5)), D(i));
+	STORE(n, "w", BUFFER(a, "w", NULL, 45), e_op(a, E_SUB, u, e_num(a, 0.5)), D(i));
 	return n;
 }
 
@@ -275,10 +276,10 @@ static Nest *random_init(Arena *a)
 static Nest *adam(Arena *a)
 {
 	Nest *n = nest_new(a, "adam");
-	int i = nest_dim(n, "i", 96, false);
-	Buffer *w = BUFFER(a, "w", NULL, 96), *m = BUFFER(a, "m", NULL, 96),
-	       *v = BUFFER(a, "v", NULL, 96);
-	Expr *g = LOAD(n, "g", BUFFER(a, "g", NULL, 96), I(D(i))), *old = LOAD(n, "w", w, I(D(i)));
+	int i = nest_dim(n, "i", 93, false);
+	Buffer *w = BUFFER(a, "w", NULL, 93), *m = BUFFER(a, "m", NULL, 93),
+	       *v = BUFFER(a, "v", NULL, 93);
+	Expr *g = LOAD(n, "g", BUFFER(a, "g", NULL, 93), I(D(i))), *old = LOAD(n, "w", w, I(D(i)));
 	Buffer *hyper = BUFFER(a, "hyper", NULL, 4);
 	Expr *moment = LOAD(n, "m", m, I(D(i))), *square = LOAD(n, "v", v, I(D(i)));
 	Expr *t = add(a, LOAD(n, "hyper", hyper, I(affine_number(3))), e_num(a, 7));
@@ -301,9 +302,9 @@ static Nest *transform(Arena *a)
 	static const double table[] = {4, 0, -5, 0, 1, 0, -4, -4, 1, 1, 0, 4, -4, -1, 1};
 	static const uint8_t mask[] = {1, 0, 1, 0, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 1};
 	Nest *n = nest_new(a, "transform");
-	int k = nest_dim(n, "k", 3, false), c = nest_dim(n, "c", 32, false),
+	int k = nest_dim(n, "k", 3, false), c = nest_dim(n, "c", 30, false),
 	    i = nest_dim(n, "i", 5, true);
-	Buffer *x = BUFFER(a, "x", NULL, 5, 32), *y = BUFFER(a, "y", NULL, 3, 32);
+	Buffer *x = BUFFER(a, "x", NULL, 5, 30), *y = BUFFER(a, "y", NULL, 3, 30);
 	Expr *term = mul(a, e_table(a, table, 5, D(k), D(i)), LOAD(n, "x", x, I(D(i)), I(D(c))));
 	nest_guard_mask(n, D(k), D(i), mask, 5);
 	nest_acc(n, 0, COMBINE_SUM, add(a, e_acc(a, 0), term));
@@ -314,12 +315,12 @@ static Nest *transform(Arena *a)
 static Nest *dense(Arena *a)
 {
 	Nest *n = nest_new(a, "dense");
-	int b = nest_dim(n, "n", 16, false), oc = nest_dim(n, "oc", 5, false),
+	int b = nest_dim(n, "n", 15, false), oc = nest_dim(n, "oc", 5, false),
 	    ic = nest_dim(n, "ic", 21, true);
-	Buffer *x = BUFFER(a, "x", NULL, 16, 21), *w = BUFFER(a, "w", NULL, 5, 21);
+	Buffer *x = BUFFER(a, "x", NULL, 15, 21), *w = BUFFER(a, "w", NULL, 5, 21);
 	Expr *vx = LOAD(n, "x", x, I(D(b)), I(D(ic))), *vw = LOAD(n, "w", w, I(D(oc)), I(D(ic)));
 	nest_acc(n, 0, COMBINE_SUM, add(a, e_acc(a, 0), mul(a, vx, vw)));
-	STORE(n, "y", BUFFER(a, "y", NULL, 16, 5), e_acc(a, 0), D(b), D(oc));
+	STORE(n, "y", BUFFER(a, "y", NULL, 15, 5), e_acc(a, 0), D(b), D(oc));
 	return n;
 }
 

@@ -110,27 +110,28 @@ static void outer_lines(Random *r, const Nest *n, const Conv *c)
 	}
 }
 
-/* Every space dim ends as a loop, a register line or lanes. */
+/* Every space dim ends as a loop, a register line or lanes, of which some are left in the end. */
 static void register_lines(Random *r, const Nest *n, int padded)
 {
 	int dim[NEST_DIMS], reduce[NEST_DIMS];
-	int count = shuffled(r, n, false, dim), lanes = -1;
+	int count = shuffled(r, n, false, dim), lanes = -1, by = 4;
 	bool ends[NEST_DIMS] = {false};
 	for (int i = 0; i < count; i++) {
 		const Dim *d = &n->dim[dim[i]];
-		bool fits = d->extent % 4 == 0 || dim[i] == padded;
+		bool fits = d->extent % 4 == 0 || dim[i] == padded || chance(r, 50);
 		if (lanes < 0 && fits && chance(r, 40))
 			lanes = dim[i];
 		else if (!has_mask(n, dim[i]) && chance(r, 50))
 			add(r, "%s", d->name), ends[dim[i]] = true;
 	}
-	if (lanes >= 0) add(r, "%s 4", n->dim[lanes].name);
+	if (lanes >= 0 && lanes != padded && chance(r, 40)) by = 8 << pick(r, 2);
+	if (lanes >= 0) add(r, "%s %d", n->dim[lanes].name, by);
 	for (int i = 0; i < count; i++)
 		if (!ends[dim[i]] && dim[i] != lanes) add(r, "reg %s", n->dim[dim[i]].name);
 	shuffled(r, n, true, reduce);
 	if (chance(r, 20) && !has_quotient(n, reduce[0]))
 		add(r, "reg %s %d", n->dim[reduce[0]].name, (int)(1 + pick(r, 3)));
-	if (lanes >= 0) add(r, "vec %s 4", n->dim[lanes].name);
+	if (lanes >= 0) add(r, "vec %s %d", n->dim[lanes].name, by);
 }
 
 static void reduction_lines(Random *r, const Nest *n, const Conv *c)
@@ -161,11 +162,29 @@ static int pad_line(Random *r, const Nest *n, const Conv *c)
 	return 1;
 }
 
+/* Whether some tile has less than all lanes. */
+static bool has_narrow(const Tree *t, int64_t lanes)
+{
+	for (int i = 0; i < t->nreg && t->kind == TREE_TILE; i++)
+		if (t->reg[i].lanes && t->reg[i].count < lanes) return true;
+	for (int i = 0; i < t->kid.n; i++)
+		if (has_narrow(t->kid.at[i], lanes)) return true;
+	return false;
+}
+
+/* The lanes of the schedule's vec line; 0: it has none. */
+static int64_t lanes_of(const Schedule *s)
+{
+	for (int i = 0; i < s->n; i++)
+		if (s->line[i].kind == LINE_VEC) return s->line[i].by;
+	return 0;
+}
+
 static void whatever_builds_is_right(void **state)
 {
 	(void)state;
 	enum { ROUNDS = 900 };
-	int built = 0, padded = 0, asked = 0;
+	int built = 0, padded = 0, asked = 0, narrow = 0;
 	Random r = {.state = 2024};
 	for (int i = 0; i < ROUNDS; i++) {
 		Arena *a = r.arena = arena_new(0);
@@ -182,8 +201,14 @@ static void whatever_builds_is_right(void **state)
 		reduction_lines(&r, n, &c);
 		const char *error = schedule_parse(a, n, r.text.data, &s);
 		if (error) fail_msg("%s: %s", r.text.data, error);
-		if (tree_build(a, n, &s, &error)) {
+		const Scheduled *tree = tree_build(a, n, &s, &error);
+		if (tree) {
 			built++;
+			for (int k = 0; k < tree->root.n; k++)
+				if (has_narrow(tree->root.at[k], lanes_of(&s))) {
+					narrow++;
+					break;
+				}
 			padded += pad >= 0;
 			asked += !r.phases && c.stride > 1 && i % 3 == 1;
 			nests_same(a, n, r.text.data);
@@ -192,11 +217,14 @@ static void whatever_builds_is_right(void **state)
 		}
 		arena_free(a);
 	}
-	print_message("%d of %d random schedules built, %d padded, %d ask for divisors\n", built,
-	    ROUNDS, padded, asked);
+	print_message(
+	    "%d of %d random schedules built, %d padded, %d ask for divisors, %d end in fewer "
+	    "lanes\n",
+	    built, ROUNDS, padded, asked, narrow);
 	assert_true(built > ROUNDS / 2);
 	assert_true(padded > ROUNDS / 50);
 	assert_true(asked > ROUNDS / 20);
+	assert_true(narrow > ROUNDS / 50);
 }
 
 int main(void)

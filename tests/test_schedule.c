@@ -154,17 +154,18 @@ static int check_little(const char *file, const Program *program, const Part *p)
 	return seen;
 }
 
-/* Values of dim d that a tile without lanes takes one by one. */
-static int64_t most_single(const Tree *t, int d)
+/* Values of a vec line's dim that a tile without lanes takes one by one; adds to *narrow what tiles
+ * have less than its lanes. */
+static int64_t most_single(const Tree *t, const Line *vec, int *narrow)
 {
-	int64_t most = 1;
-	bool lanes = false;
+	int64_t most = 1, lanes = 0;
 	for (int r = 0; r < t->nreg && t->kind == TREE_TILE; r++) {
-		lanes |= t->reg[r].lanes;
-		if (t->reg[r].dim == d) most *= t->reg[r].count;
+		if (t->reg[r].lanes) lanes = t->reg[r].count;
+		if (t->reg[r].dim == vec->dim) most *= t->reg[r].count;
 	}
 	if (lanes) most = 1;
-	for (int i = 0; i < t->kid.n; i++) most = MAX(most, most_single(t->kid.at[i], d));
+	*narrow += lanes && lanes < vec->by;
+	for (int i = 0; i < t->kid.n; i++) most = MAX(most, most_single(t->kid.at[i], vec, narrow));
 	return most;
 }
 
@@ -180,10 +181,9 @@ static int check_ends(const char *file, const Program *program, const Part *p)
 			for (int i = 0; i < tree->schedule.n && step->macs; i++)
 				if (tree->schedule.line[i].kind == LINE_VEC) vec = &tree->schedule.line[i];
 			for (int i = 0; i < tree->root.n && vec; i++)
-				if (most_single(tree->root.at[i], vec->dim) >= LEAST_LANES)
+				if (most_single(tree->root.at[i], vec, &seen) >= LEAST_LANES)
 					fail_msg("%s, %s: %s is scalar at its ends for %s", file, p->name,
 					    step->comment, program->target[t]->name);
-			seen += vec && step->nest->dim[vec->dim].extent % vec->by;
 		}
 	return seen;
 }
@@ -365,7 +365,7 @@ static int check_chains(const char *file, const Program *program, const Part *p)
 		for (int t = 0; t < program->ntarget; t++) {
 			const Schedule *schedule = &step->tree[t]->schedule;
 			int64_t width = 0;
-			for (int i = 0; i + 1 < schedule->n; i++)
+			for (int i = 1; i < schedule->n; i++)
 				if (schedule->line[i].kind == LINE_REG) width = schedule->line[i - 1].by;
 			if (width != VECTORS * tree_lanes(step->tree[t]))
 				fail_msg("%s, %s: %s has tiles of %lld for %s", file, p->name, step->comment,

@@ -1,8 +1,8 @@
 /* functions: the functions of a text, target by target, each text once.
  *
- * Scalar text comes out alike for several targets. It is printed for the plainest of them, when its
- * results are the same bits there: where a product may go into a sum, a machine that fuses the two
- * rounds once, and one that does not rounds twice. */
+ * Scalar text comes out alike for several targets, and narrow vectors do. It is printed for the
+ * plainest of them, when its results are the same bits there: where a product may go into a sum, a
+ * machine that fuses the two rounds once, and one that does not rounds twice. */
 #include "internal.h"
 
 void functions_open(Functions *f, Arena *a, const Target *t)

@@ -116,9 +116,10 @@ typedef struct {
 	const Nest *nest;
 	const Target *target;
 	bool is_double;
-	int lanes;                   /* of the vectors of the tile at hand; 0: scalar text only */
-	const char *real;            /* "float" */
-	char suffix[16], vector[16]; /* "f32", "f32x8" */
+	int lanes;        /* of the tile at hand, the target's if it has none; 0: scalar text only */
+	const char *real; /* "float" */
+	char suffix[16];  /* "f32" */
+	char vector[16];  /* "f32x8", of the tile at hand */
 	int nbuffer;
 	const Buffer *buffer[KERNEL_BUFFERS];
 	const char *array[KERNEL_BUFFERS]; /* their names in the text */

@@ -480,19 +480,23 @@ static void print_vectors(Text *out, const Target *t, int lanes, bool is_double,
 	if (width_of(&f) == 64) text_add(out, loud);
 }
 
-/* Whether some target of these has vectors of so many lanes, on the same machines. */
-static bool has_lanes(
-    const Target *const *target, int n, const Target *like, int lanes, bool is_double)
+/* Whether these fewer lanes than target number t has are another one's text, on the same machines:
+ * one's that has just so many or, of those that only wider ones need, the plainest one's. */
+static bool printed_by_other(const Target *const *target, int n, int t, int lanes, bool is_double)
 {
-	for (int t = 0; t < n; t++)
-		if (target_lanes(target[t], is_double) == lanes && !strcmp(target[t]->guard, like->guard))
+	for (int other = 0; other < n; other++) {
+		int its = target_lanes(target[other], is_double);
+		if ((its == lanes || (other > t && its > lanes)) &&
+		    !strcmp(target[other]->guard, target[t]->guard))
 			return true;
+	}
 	return false;
 }
 
 static void print_target(
-    Text *out, const Target *const *target, int n, const Target *t, bool is_double, unsigned uses)
+    Text *out, const Target *const *target, int n, int number, bool is_double, unsigned uses)
 {
+	const Target *t = target[number];
 	int lanes = target_lanes(t, is_double);
 	text_add(out, "\n");
 	if (t->guard) text_printf(out, "#if %s\n", t->guard);
@@ -510,7 +514,7 @@ static void print_target(
 	}
 	if (lanes) print_vectors(out, t, lanes, is_double, uses);
 	while (uses & USE_NARROW && (lanes /= 2) >= LEAST_LANES)
-		if (!has_lanes(target, n, t, lanes, is_double))
+		if (!printed_by_other(target, n, number, lanes, is_double))
 			print_vectors(out, t, lanes, is_double, uses);
 	if (t->guard) text_add(out, "#endif\n");
 }
@@ -533,7 +537,7 @@ void prelude_print(Text *out, const Target *const *target, int n, bool is_double
 	if (has_vectors(target, n)) text_add(out, passes);
 	text_add(out, "\n");
 	print_pieces(&scalar, out, uses);
-	for (int t = 0; t < n; t++) print_target(out, target, n, target[t], is_double, uses);
+	for (int t = 0; t < n; t++) print_target(out, target, n, t, is_double, uses);
 }
 
 void emit_prelude(Text *out, const Target *const *target, int n, bool is_double)

@@ -14,28 +14,28 @@ static bool reduces(const Nest *n)
 
 /* The lanes of the schedule, where they are just the target's vector, or half or a quarter of it.
  * Otherwise they are instances. */
-static bool are_vector(Kernel *k, const Reg *reg)
+static bool are_vector(const Reg *reg, int lanes)
 {
-	int lanes = target_lanes(k->target, k->is_double);
-	bool narrow = reg->count < lanes && reg->count >= LEAST_LANES && lanes % reg->count == 0;
-	if (!reg->lanes || !(narrow || reg->count == lanes)) return false;
-	k->lanes = (int)reg->count;
-	k->pool->narrow |= narrow;
-	return true;
+	int64_t n = reg->count;
+	bool narrow = n >= LEAST_LANES && (2 * n == lanes || 4 * n == lanes);
+	return reg->lanes && (narrow || n == lanes);
 }
 
 static void tile_open(Tile *t, Kernel *k, const Tree *tree)
 {
+	int lanes = target_lanes(k->target, k->is_double);
 	*t = (Tile){.k = k, .tree = tree, .nreg = tree->nreg, .lane_var = -1};
-	k->lanes = target_lanes(k->target, k->is_double);
+	k->lanes = lanes;
 	for (int r = 0; r < t->nreg; r++) {
 		t->reg[r] = tree->reg[r];
-		t->reg[r].lanes = are_vector(k, &t->reg[r]);
+		t->reg[r].lanes = are_vector(&t->reg[r], lanes);
 		if (!t->reg[r].lanes) continue;
+		k->lanes = (int)t->reg[r].count;
 		t->lane_var = t->reg[r].var;
 		t->lane_reduces = k->nest->dim[t->reg[r].dim].reduce;
 	}
-	if (k->lanes) type_suffix(k->lanes, k->is_double, k->vector);
+	if (lanes) type_suffix(k->lanes, k->is_double, k->vector);
+	k->pool->narrow |= k->lanes < lanes;
 	t->instances = instance_count(t->reg, t->nreg);
 	partial_choose(t);
 }

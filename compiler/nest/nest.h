@@ -324,9 +324,10 @@ typedef enum {
 	LINE_REG, /* an instance of the tile for each unit of `by` values: its own accumulators. With 16
 	           * left, `reg oc 8 | vec oc 8` are two instances of 8 lanes; `reg ow` is one for each
 	           * value. A ragged end becomes a tile of its own */
-	LINE_VEC, /* `by` lanes; when fewer values are left, half or a quarter as many, LEAST_LANES at
-	           * least, each a tile of its own, then an instance for each value. Of a sum more may
-	           * be left: runs of `by` values, which lines below go through */
+	LINE_VEC, /* `by` lanes; when fewer values are left, half and a quarter as many, LEAST_LANES at
+	           * least, each a tile of its own, then an instance for each value. What lies in blocks
+	           * must keep all of these whole. Of a sum more may be left: runs of `by` values, which
+	           * lines below go through */
 	LINE_CUT, /* runs of values over which every guard has one truth: each a piece */
 	LINE_UNROLL /* a copy in the leaf for each unit of `by` values; reduction dims in the tile */
 } LineKind;

@@ -195,7 +195,7 @@ static bool are_lanes(const Builder *b, Line line, int64_t count)
 	if (!line.by || count == line.by) return true;
 	for (int g = 0; g < b->nest->nguard; g++)
 		if (guard_moves(&b->nest->guard[g], line.dim)) return false;
-	return count >= LEAST_LANES && line.by % count == 0;
+	return count >= LEAST_LANES && (2 * count == line.by || 4 * count == line.by);
 }
 
 /* Builds the schedule from line `next` on for one piece of line i. A piece of one unit needs no

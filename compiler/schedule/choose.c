@@ -142,7 +142,8 @@ static bool suits_three(const Choice *c, int64_t all)
 static bool is_chain(const Choice *c)
 {
 	MatrixProduct m;
-	return matrix_product(c->nest, &m) && m.x == c->nest->nload && m.images == 1;
+	if (c->nest->dim[c->lane].reduce || !matrix_product(c->nest, &m)) return false;
+	return m.x == c->nest->nload && m.images == 1;
 }
 
 /* Whether tiles of so many vectors along the lanes suit: registers are for pixels, not for padding.

@@ -338,10 +338,11 @@ static int pixels_ahead(const Nest *n, const Access *x)
 	return 0;
 }
 
-/* Weights that lie row by row: those further on in each row, or the next strip of it, or of the
- * next rows. Into the first-level cache, unless they come from memory: a core waits for few lines
- * at a time itself, and what is near already has no need of the second level. Where images are
- * lanes, a tile takes single elements of whole rows, and asks for those of the next one. */
+/* Weights that lie row by row, if they are not small: those further on in each row, or the next
+ * strip of it, or of the next rows. Into the first-level cache, unless they come from memory: a
+ * core waits for few lines at a time itself, and what is near already has no need of the second
+ * level. Where images are lanes, a tile takes single elements of whole rows, and asks for those of
+ * the next one. */
 static void ask_for_rows(const Choice *c, const MatrixProduct *m, Nest *copy)
 {
 	enum { AHEAD_ROW = 128, LEAST_BYTES = 1 << 20, NEAR = 1 << 25 };
@@ -403,7 +404,8 @@ static void ask_for_chunks(const Choice *c, int64_t lane_block, const Chunking *
 
 /* Weights larger than that cache, and pixels: a tile takes a few of each block of channels, no
  * stream that a processor would see. Weights of one image, or of all Winograd's tiles in one turn,
- * come from memory, smaller ones too, and are asked for sooner; 16 images were some 2 percent
+ * come from memory, smaller ones too, and are asked for sooner, unless they lie row by row, where
+ * this would be another row; 16 images were some 2 percent
  * slower by that. So is what the sums are stored with, as a residual is. */
 static void ask_for_operands(const Choice *c, int x, Nest *copy)
 {
@@ -411,9 +413,9 @@ static void ask_for_operands(const Choice *c, int x, Nest *copy)
 	MatrixProduct m;
 	int w = other_load(c, x);
 	bool once = c->nest->load[x].buffer->shape[0] == 1;
-	if (matrix_product(c->nest, &m) && m.w < c->nest->nload)
-		ask_for_rows(c, &m, copy);
-	else if (bytes_of(c, w) >= (once ? LEAST_WEIGHTS / 8 : LEAST_WEIGHTS))
+	bool by_rows = matrix_product(c->nest, &m) && m.w < c->nest->nload;
+	if (by_rows) ask_for_rows(c, &m, copy);
+	if (bytes_of(c, w) >= (once ? LEAST_WEIGHTS / 8 : LEAST_WEIGHTS) && !(by_rows && m.w == w))
 		copy->load[w].prefetch = once ? 2 * AHEAD_WEIGHTS : AHEAD_WEIGHTS;
 	if (bytes_of(c, x) >= LEAST_STREAM && is_blocked(&copy->load[x]))
 		copy->load[x].prefetch = pixels_ahead(c->nest, &copy->load[x]);
