@@ -259,9 +259,46 @@ static void max_and_min_choose_as_the_comparison_says(void **state)
 	}
 }
 
+/* Whatever targets a text is for: each has its vectors and those of half and a quarter of the
+ * lanes, once, with what kernels call. */
+static void any_targets_have_their_narrow_vectors(void **state)
+{
+	static const char *const names[] = {"avx512", "avx2", "x86-64"};
+	static const char *const attributes[] = {"CNNC_AVX512 ", "CNNC_AVX2 ", ""};
+	const char *cc = getenv("CC") ? getenv("CC") : "cc";
+	const char *file = arena_printf(all.arena, "%s/list.c", all.folder);
+	(void)state;
+	for (int list = 1; list < 1 << COUNT(names); list++)
+		for (int real = 0; real < 2; real++) {
+			const Target *target[COUNT(names)];
+			int n = 0, widest = 0;
+			while (!(list >> widest & 1)) widest++;
+			for (int t = widest; t < COUNT(names); t++)
+				if (list >> t & 1) target[n++] = target_find(names[t]);
+			Text out;
+			text_init(&out, all.arena);
+			text_add(&out, "#include <math.h>\n#include <stdint.h>\n#include <string.h>\n");
+			emit_prelude(&out, target, n, real);
+			int lanes = target[0]->vector_bytes / (real ? 8 : 4);
+			text_add(&out, "#if defined __x86_64__\n");
+			for (int l = lanes; l >= LEAST_LANES; l /= 2) {
+				const char *type = arena_printf(all.arena, "f%dx%d", real ? 64 : 32, l);
+				text_printf(&out, "void have_%s(%s *x);\n", type, type);
+				text_printf(&out, "%svoid have_%s(%s *x) { *x = max_%s(exp_%s(*x), *x); }\n",
+				    attributes[widest], type, type, type, type);
+			}
+			text_add(&out, "#endif\n");
+			assert_null(file_write(all.arena, file, out.data, out.len, true));
+			if (system(arena_printf(
+			        all.arena, "%s -std=c11 -Wall -Werror -fsyntax-only %s", cc, file)))
+				fail_msg("list %d of targets, real %d", list, real);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(any_targets_have_their_narrow_vectors),
 	    cmocka_unit_test(exp_is_within_its_bound),
 	    cmocka_unit_test(log_is_within_its_bound),
 	    cmocka_unit_test(tanh_is_within_its_bound),
