@@ -442,6 +442,26 @@ static const char *pooled(Kernel *k, const Text *text)
 	return name;
 }
 
+/* Loads that some processors need not be asked for, and are slower if they are. */
+static uint32_t seen_loads(const Nest *n)
+{
+	uint32_t seen = 0;
+	for (int l = 0; l < n->nload; l++)
+		if (n->load[l].prefetch && n->load[l].seen) seen |= UINT32_C(1) << l;
+	return seen;
+}
+
+/* The same without asking for these, where the processor sees them. */
+static void print_unasked(Scope f, const Tile *t, bool chunked, uint32_t seen, Text *out)
+{
+	f.unasked |= seen;
+	f.indent++;
+	f.out = out;
+	text_add(out, "\tif (CNNC_SEES_ROWS) {\n");
+	print_body(&f, t, chunked);
+	text_add(out, "\t\treturn;\n\t}\n");
+}
+
 void tile_print(Scope *s, const Tree *tree, bool alone)
 {
 	Kernel *k = s->k;
@@ -461,9 +481,11 @@ void tile_print(Scope *s, const Tree *tree, bool alone)
 	Text *body = &k->pool->body, *text = &k->pool->text;
 	body->len = text->len = 0;
 	Scope f = {.k = k, .is_tile = true, .outer = s->depth, .depth = s->depth, .indent = 1};
-	f.out = body;
 	f.unasked = t.unasked;
 	f.streamed = t.streamed;
+	uint32_t seen = seen_loads(k->nest) & ~t.unasked;
+	if (seen) print_unasked(f, &t, nchunk > 0, seen, body);
+	f.out = body;
 	print_body(&f, &t, nchunk > 0);
 	print_parameters(&f, &t, nchunk > 0, text);
 	text_add(text, "{\n");

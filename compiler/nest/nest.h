@@ -207,6 +207,7 @@ typedef struct {
 	Index *at;      /* [buffer->rank]; no two accesses share theirs */
 	int prefetch;   /* elements ahead, 0: none */
 	bool far;       /* into the second-level cache alone, as what is needed much later */
+	bool seen;      /* only asked for where the processor does not see such streams by itself */
 	bool early;     /* asked for before the sums that it meets in a store */
 } Access;
 

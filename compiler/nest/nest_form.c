@@ -65,6 +65,7 @@ static void put_access(Text *t, const Access *x, const Buffer *const *buffer, in
 	put_word(t, x->as);
 	put(t, x->prefetch);
 	put(t, x->far);
+	put(t, x->seen);
 	put(t, x->early);
 	for (int i = 0; i < x->buffer->rank; i++) {
 		put(t, x->at[i].q);
