@@ -392,6 +392,36 @@ static void gradients_of_one_image_have_even_tasks(void **state)
 	assert_true(check_network("networks/googlenet.lua", "avx2", WINOGRAD_NONE, 1, check_even) > 50);
 }
 
+/* Gradients by weights that go through some rows of an image at a time. */
+static int count_chunked(const char *file, const Program *program, const Part *p)
+{
+	int found = 0;
+	(void)file;
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		if (strcmp(n->name, "conv_dw") != 0) continue;
+		const Schedule *schedule = &p->step.at[s].tree[0]->schedule;
+		assert_true(program->target[0]->vector_bytes > 0);
+		for (int i = 0; i < schedule->n; i++) {
+			const Line *l = &schedule->line[i];
+			if (l->kind != LINE_FOR || l->by == 1 || !n->dim[l->dim].reduce) continue;
+			found += l->by < n->dim[l->dim].extent;
+			break;
+		}
+	}
+	return found;
+}
+
+/* Of layers that the second-level cache holds only the one that steps, over 64 KB, in two entries.
+ */
+static void little_that_windows_step_over_has_chunks(void **state)
+{
+	static const char network[] = "networks/resnet_cifar.lua";
+	(void)state;
+	assert_int_equal(check_network(network, "avx512", WINOGRAD_NONE, 1, count_chunked), 2);
+	assert_int_equal(check_network(network, "avx2", WINOGRAD_NONE, 1, count_chunked), 2);
+}
+
 static void sums_of_much_have_parts(void **state)
 {
 	(void)state;
@@ -483,8 +513,9 @@ int main(void)
 	    cmocka_unit_test(ends_of_rows_run_in_vectors),
 	    cmocka_unit_test(sums_of_one_image_go_on_side_by_side),
 	    cmocka_unit_test(gradients_of_one_image_have_even_tasks),
-	    cmocka_unit_test(little_is_one_task), cmocka_unit_test(sums_of_much_have_parts),
-	    cmocka_unit_test(matrices_stay_where_they_are),
+	    cmocka_unit_test(little_is_one_task),
+	    cmocka_unit_test(little_that_windows_step_over_has_chunks),
+	    cmocka_unit_test(sums_of_much_have_parts), cmocka_unit_test(matrices_stay_where_they_are),
 	    cmocka_unit_test(rows_of_any_length_are_copied),
 	    cmocka_unit_test(a_nest_past_the_limits_is_reported_at_its_line)};
 	return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);

@@ -64,18 +64,41 @@ static bool rows_overlap(const Choice *c, int row)
 	return false;
 }
 
+/* The channels of the operand that lanes do not run along. -1: none. */
+static int across_dim(const Choice *c, int x)
+{
+	int best = -1;
+	for (int d = 0; d < c->nest->ndim; d++) {
+		if (!is_space(c, d) || blocked(c, d) == 1) continue;
+		if (d != c->lane && access_position(&c->nest->load[x], d) == 1) best = d;
+	}
+	return best;
+}
+
+/* Operands that are worth chunks, which a second-level cache holds otherwise. Where windows step it
+ * is not near enough, if threads share blocks of channels evenly: 16 to 32 channels of 32x32 pixels
+ * took a quarter longer. */
+static int64_t least_bytes(const Choice *c, int x)
+{
+	enum { LEAST = 400 * 1024, LEAST_OF_STEPS = 64 * 1024, EVEN = 2 * CHANNEL_BLOCK };
+	int across = across_dim(c, x);
+	if (room_of_pixel(c) == 1 || across < 0) return LEAST;
+	bool even = lane_extent(c) % EVEN == 0 || c->nest->dim[across].extent % EVEN == 0;
+	return even ? LEAST_OF_STEPS : LEAST;
+}
+
 /* A block of channels of each operand fits the first-level cache, of lanes so many; windows that
  * step pass over more pixels of one than there are of the other. What is summed must be stored as
- * it is. false: one chunk is all, or the second-level cache holds it anyway. */
+ * it is. false: one chunk is all, or it is near anyway. */
 static bool find_chunks(const Choice *c, int64_t lane_block, Chunking *k)
 {
-	enum { POINTS = 224, LANES = 2 * CHANNEL_BLOCK, LEAST_BYTES = 400 * 1024 };
+	enum { POINTS = 224, LANES = 2 * CHANNEL_BLOCK };
 	const Nest *n = c->nest;
 	int x = broadcast_load(c);
 	int64_t points = 1, row_points = 1;
 	*k = (Chunking){image_dim(n), -1, 0, 0};
 	if (k->image < 0 || x < 0 || n->nstore != 1 || n->store[0].value->kind != E_ACC) return false;
-	if (bytes_of(c, x) + bytes_of(c, other_load(c, x)) < LEAST_BYTES) return false;
+	if (bytes_of(c, x) + bytes_of(c, other_load(c, x)) < least_bytes(c, x)) return false;
 	for (int d = k->image + 1; d < n->ndim; d++) {
 		if (!is_reduced(c, d)) continue;
 		if (k->row < 0)
@@ -137,17 +160,6 @@ static int64_t task_unit(const Choice *c, int64_t extent, int64_t block, int64_t
 		if (extent % (blocks * block) == 0 && shares_evenly(tasks)) best = blocks;
 	}
 	return best * block;
-}
-
-/* The channels of the operand that lanes do not run along. -1: none. */
-static int across_dim(const Choice *c, int x)
-{
-	int best = -1;
-	for (int d = 0; d < c->nest->ndim; d++) {
-		if (!is_space(c, d) || blocked(c, d) == 1) continue;
-		if (d != c->lane && access_position(&c->nest->load[x], d) == 1) best = d;
-	}
-	return best;
 }
 
 /* The channels that each task has a part of, those of the larger operand unless threads share the
