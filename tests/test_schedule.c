@@ -296,6 +296,34 @@ static void threads_share_whatever_takes_time(void **state)
 	assert_true(seen > 1000);
 }
 
+/* Tiles' turns are shared by four threads at least, where there are as many. */
+static int check_groups(const char *file, const Program *program, const Part *p)
+{
+	enum { TASKS = 4 };
+	int seen = 0;
+	(void)program;
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		if (!n->join || nest_turns(n) < TASKS) continue;
+		if (n->dim[0].extent < TASKS)
+			fail_msg("%s, %s: %s has %lld tasks of %lld turns", file, p->name,
+			    p->step.at[s].comment, (long long)n->dim[0].extent, (long long)nest_turns(n));
+		seen++;
+	}
+	return seen;
+}
+
+static void threads_share_the_turns_of_groups(void **state)
+{
+	static const char *const file[] = {"googlenet", "resnet", "inception_v3"};
+	(void)state;
+	for (int i = 0; i < COUNT(file); i++) {
+		char path[64];
+		snprintf(path, sizeof path, "networks/%s.lua", file[i]);
+		assert_true(check_network(path, "avx512", WINOGRAD_ALL, 16, check_groups) > 20);
+	}
+}
+
 static int64_t loads_from(const Nest *n, const Buffer *b)
 {
 	int64_t count = 0;
@@ -510,6 +538,7 @@ int main(void)
 	    cmocka_unit_test(images_lie_one_after_the_other),
 	    cmocka_unit_test(gradients_of_pictures_are_read_once),
 	    cmocka_unit_test(threads_share_whatever_takes_time),
+	    cmocka_unit_test(threads_share_the_turns_of_groups),
 	    cmocka_unit_test(ends_of_rows_run_in_vectors),
 	    cmocka_unit_test(sums_of_one_image_go_on_side_by_side),
 	    cmocka_unit_test(gradients_of_one_image_have_even_tasks),

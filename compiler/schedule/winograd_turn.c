@@ -24,6 +24,18 @@ int64_t winograd_divisor(int64_t n, int64_t want)
 	return best;
 }
 
+/* Of n turns so many at once, `most` if memory decides: up to eight that threads share evenly;
+ * where n has none, nine or more, of which one thread may have one more than another. */
+static int64_t tasks_of(int64_t n, int64_t most)
+{
+	enum { LEAST = 4, TASKS = 8, MANY = 32 };
+	for (int64_t d = MIN(TASKS, most); d >= LEAST; d--)
+		if (n % d == 0 && d % 2 == 0) return d;
+	for (int64_t d = TASKS + 1; d <= MIN(MANY, most); d++)
+		if (n % d == 0) return d;
+	return winograd_divisor(n, MIN(TASKS, most));
+}
+
 int64_t winograd_bytes(const Found *f, const Tiling *t)
 {
 	int64_t in = f->nest->dim[f->in].extent, out = f->nest->dim[f->out].extent;
@@ -35,7 +47,6 @@ int64_t winograd_bytes(const Found *f, const Tiling *t)
 Tiling winograd_tiling(
     const Found *f, int64_t first, int64_t high, int64_t tiles, int64_t memory, int64_t least)
 {
-	enum { TASKS = 8 };
 	const Nest *n = f->nest;
 	int64_t images = n->dim[f->image].extent, m = f->points + 1 - f->taps;
 	int64_t height = n->dim[f->side[0]].extent, width = n->dim[f->side[1]].extent;
@@ -47,10 +58,10 @@ Tiling winograd_tiling(
 	t.images = 1;
 	if (t.rows == high) t.images = winograd_divisor(images, MAX(tiles / (high * t.wide), 1));
 	int64_t blocks = images / t.images, bands = high / t.rows;
-	int64_t tasks = MIN(TASKS, MAX(memory / winograd_bytes(f, &t), least));
+	int64_t most = MAX(memory / winograd_bytes(f, &t), least);
 	t.over_images = blocks > 1;
 	if (!t.over_images) t.images = images;
-	t.tasks = winograd_divisor(t.over_images ? blocks : bands, tasks);
+	t.tasks = tasks_of(t.over_images ? blocks : bands, most);
 	t.turns = t.over_images ? blocks / t.tasks : 1;
 	t.bands = t.over_images ? bands : bands / t.tasks;
 	return t;
@@ -58,15 +69,15 @@ Tiling winograd_tiling(
 
 bool winograd_channel_turns(const Winograd *w, int64_t block, int64_t tiles, Tiling *t)
 {
-	enum { NEAR = 768 << 10, MEMORY = 4 << 20, LEAST = 4, TASKS = 8 };
+	enum { NEAR = 768 << 10, MEMORY = 6 << 20, LEAST = 4 };
 	int64_t out = winograd_extent(w, w->f.out), blocks = out / CHANNEL_BLOCK, part, tasks;
 	if (out % CHANNEL_BLOCK) return false;
 	int64_t near = MAX(NEAR / block, 1), most = MAX(near, MIN(tiles / block, blocks / LEAST));
 	do {
 		part = winograd_divisor(blocks, most);
-		tasks = winograd_divisor(blocks / part, MIN(TASKS, MAX(MEMORY / (block * part), LEAST)));
+		tasks = tasks_of(blocks / part, MAX(MEMORY / (block * part), LEAST));
 		most = part - 1;
-	} while (part > near && tasks < LEAST);
+	} while (part > 1 && tasks < LEAST);
 	t->tasks = tasks;
 	t->turns = blocks / part / tasks;
 	t->bands = 1;
