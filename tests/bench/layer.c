@@ -7,6 +7,7 @@
  * is timed are the steps that make the layer's result, not the copies into layouts; forward and by
  * data they are fused with a ReLU, as the results are: max(0, y). */
 #define _POSIX_C_SOURCE 200809L
+#include "../../compiler/emit/emit.h"
 #include "../../runtime/pool.h"
 #include "common/answer.h"
 #include "common/job.h"
@@ -72,11 +73,13 @@ static void run_block(void *self, size_t block)
 	t->code(t->arg, block);
 }
 
+/* As entries of a program do. */
 static void run_step(Peer *p, int s)
 {
 	Task task = {p->job.code[s], p->job.arg[s]};
-	size_t blocks = (size_t)tree_blocks(p->job.part->step.at[s].tree[0]);
-	if (p->pool && blocks > 1)
+	const Step *step = &p->job.part->step.at[s];
+	size_t blocks = (size_t)tree_blocks(step->tree[0]);
+	if (p->pool && blocks > 1 && !kernel_is_short(step->nest))
 		p->tasks.run(p->tasks.self, run_block, &task, blocks);
 	else
 		for (size_t b = 0; b < blocks; b++) run_block(&task, b);

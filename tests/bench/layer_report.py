@@ -21,9 +21,15 @@ class Result:
                        for name, pairs in times.items() if name not in ("peak", "cnnc")}
         self.best = min(self.ratios, key=self.ratios.get) if self.ratios else None
         self.ratio = self.ratios.get(self.best)
+        self.scatter = self.scatter_of(times) if self.ratio else 0
         self.rate = row.threads * 1e9 / middle(peak, 0)
         self.share = row.layer.flop * row.batch / self.time["cnnc"] / self.rate
         self.quiet = statistics.median(cpu / wall / row.threads for wall, cpu in peak)
+
+    def scatter_of(self, times):
+        """How far rounds are from the ratio, in the median, as a part of it."""
+        rounds = (p[0] / c[0] for p, c in zip(times[self.best], times["cnnc"]))
+        return statistics.median(abs(r - self.ratio) for r in rounds) / self.ratio
 
 
 def line(row, found):

@@ -11,7 +11,8 @@ into their layouts and out of them are not timed. ONNX Runtime runs a graph of o
 since it has no other way. Before anything is timed, whole results are compared with PyTorch's in double: beyond 1e-4
 of the largest there is no row.
 
-Rows are kept in BUILD/bench/layers-MACHINE.json. Other options are as in bench.py.
+Rows are kept in BUILD/bench/layers-MACHINE.json. Other options are as in bench.py; --missing measures rows once
+more whose rounds disagree by a tenth, too.
 """
 import concurrent.futures
 import os
@@ -27,6 +28,7 @@ import session
 from session import BENCH, BUILD, ROOT, say
 
 GATE = 1e-4
+SCATTER = 0.1  # of rounds about their median, beyond which a row tells little
 PAUSE = 0.05  # seconds before a turn, in which threads of others go to sleep; one thread has none
 KERNELS = BENCH / "layers"
 SCRIPTS = ROOT / "tests/bench"
@@ -130,9 +132,11 @@ def measure(rows, store, args):
 
 
 def settled(row, found):
-    """Whether a row was kept, and measured on a machine that had little else to do."""
-    undisturbed = bool(found) and not found["lost"] and not found.get("shared")
-    return undisturbed and layer_report.Result(row, found).quiet >= report.QUIET
+    """Whether a row was kept, and measured on a machine that had little else to do, whatever came out."""
+    if not found or found["lost"] or found.get("shared"):
+        return False
+    result = layer_report.Result(row, found)
+    return result.quiet >= report.QUIET and result.scatter <= SCATTER
 
 
 def options():
