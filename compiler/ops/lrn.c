@@ -176,9 +176,9 @@ static void lrn_gradient(Grad *grad, const Node *n)
 	grad_add(grad, n, 0, graph_op(grad_graph(grad), &op_lrn_dx, in, 2, n->attr)->out[0]);
 }
 
-/* The oracles: the place in `padded` of a point of the unpadded shape's first channel, and how far
- * its channels are apart. */
-static int64_t place_of(const Shape *shape, Around w, int64_t i, int64_t *apart)
+/* The oracles: where in `padded` the window of a point of the unpadded shape begins, and how far
+ * channels are apart. */
+static int64_t window_place(const Shape *shape, Around w, int64_t i, int64_t *apart)
 {
 	int64_t channels = shape->dim[CHANNELS], plane = 1;
 	for (int d = CHANNELS + 1; d < shape->rank; d++) plane *= shape->dim[d];
@@ -202,11 +202,11 @@ static void lrn_reference(const Node *n, const double *const *in, double *const 
 	int64_t apart, count = shape_count(*x);
 	memset(out[1], 0, sizeof(double) * (size_t)shape_count(n->out[1]->shape));
 	for (int64_t i = 0; i < count; i++) {
-		int64_t at = place_of(x, w, i, &apart);
+		int64_t at = window_place(x, w, i, &apart);
 		out[1][at + w.before * apart] = in[0][i];
 	}
 	for (int64_t i = 0; i < count; i++) {
-		int64_t at = place_of(x, w, i, &apart);
+		int64_t at = window_place(x, w, i, &apart);
 		out[0][i] = in[0][i] * pow(scale_at(n, out[1], at, apart), -attr_real(n, "beta"));
 	}
 }
@@ -314,7 +314,7 @@ static void dx_reference(const Node *n, const double *const *in, double *const *
 	Around w = around_of(n);
 	double beta = attr_real(n, "beta"), f = 2 * beta * scale_of(n);
 	for (int64_t i = 0; i < shape_count(*shape); i++) {
-		int64_t apart, at = place_of(shape, w, i, &apart);
+		int64_t apart, at = window_place(shape, w, i, &apart);
 		int64_t c = i / apart % shape->dim[CHANNELS];
 		double u = 0;
 		for (int64_t j = MAX(c - w.after, 0); j <= MIN(c + w.before, shape->dim[CHANNELS] - 1);

@@ -228,7 +228,7 @@ static Tiling whole_of(const Found *f, Tiling t)
 }
 
 /* Some 32 tiles a turn: enough for registers and for each use of U to pay, few enough to stay near.
- * Four to eight tasks, each with memory of its own. Where U does not stay near, and turns would
+ * Four tasks or more, each with memory of its own. Where U does not stay near, and turns would
  * fetch more of it than all tiles are, these are one turn. */
 static Tiling tiling_of(const Found *f, int64_t first, int64_t high)
 {

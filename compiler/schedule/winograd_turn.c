@@ -24,8 +24,9 @@ int64_t winograd_divisor(int64_t n, int64_t want)
 	return best;
 }
 
-/* Of n turns so many at once, `most` if memory decides: up to eight that threads share evenly;
- * where n has none, nine or more, of which one thread may have one more than another. */
+/* Of n turns so many at once, `most` if memory decides: four, six or eight, which threads share
+ * evenly; else nine or more, of which one thread may have one more than another; else what there
+ * is below. */
 static int64_t tasks_of(int64_t n, int64_t most)
 {
 	enum { LEAST = 4, TASKS = 8, MANY = 32 };
