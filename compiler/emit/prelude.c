@@ -60,12 +60,6 @@ static const char macros[] =
     "/* past the first-level cache */\n"
     "#define CNNC_PREFETCH_FAR(array, at) __builtin_prefetch(CNNC_PLACE(array, at), 0, 2)\n"
     "#define CNNC_PREFETCH_STORE(array, at) __builtin_prefetch(CNNC_PLACE(array, at), 1, 3)\n"
-    "/* Whether the processor sees rows of a matrix that are read side by side, unasked. */\n"
-    "#if defined __x86_64__\n"
-    "#define CNNC_SEES_ROWS __builtin_cpu_is(\"amd\")\n"
-    "#else\n"
-    "#define CNNC_SEES_ROWS 0\n"
-    "#endif\n"
     "/* What is read at this offset is not known any more: keeps values out of registers that the\n"
     " * accumulators need. */\n"
     "#define CNNC_KEEP(offset) __asm__(\"\" : \"+r\"(offset))\n"
@@ -76,7 +70,6 @@ static const char macros[] =
     "#define CNNC_PREFETCH(array, at)\n"
     "#define CNNC_PREFETCH_FAR(array, at)\n"
     "#define CNNC_PREFETCH_STORE(array, at)\n"
-    "#define CNNC_SEES_ROWS 0\n"
     "#define CNNC_KEEP(offset)\n"
     "#endif\n";
 

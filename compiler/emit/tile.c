@@ -442,10 +442,11 @@ static const char *pooled(Kernel *k, const Text *text)
 	return name;
 }
 
-/* Loads that some processors need not be asked for, and are slower if they are. */
-static uint32_t seen_loads(const Nest *n)
+/* Loads that some of the target's processors need not be asked for, and are slower if they are. */
+static uint32_t seen_loads(const Nest *n, const Target *target)
 {
 	uint32_t seen = 0;
+	if (!target->sees_rows) return 0;
 	for (int l = 0; l < n->nload; l++)
 		if (n->load[l].prefetch && n->load[l].seen) seen |= UINT32_C(1) << l;
 	return seen;
@@ -457,7 +458,8 @@ static void print_unasked(Scope f, const Tile *t, bool chunked, uint32_t seen, T
 	f.unasked |= seen;
 	f.indent++;
 	f.out = out;
-	text_add(out, "\tif (CNNC_SEES_ROWS) {\n");
+	text_printf(
+	    out, "\tif (%s) { /* sees what it reads here as streams */\n", t->k->target->sees_rows);
 	print_body(&f, t, chunked);
 	text_add(out, "\t\treturn;\n\t}\n");
 }
@@ -483,7 +485,7 @@ void tile_print(Scope *s, const Tree *tree, bool alone)
 	Scope f = {.k = k, .is_tile = true, .outer = s->depth, .depth = s->depth, .indent = 1};
 	f.unasked = t.unasked;
 	f.streamed = t.streamed;
-	uint32_t seen = seen_loads(k->nest) & ~t.unasked;
+	uint32_t seen = seen_loads(k->nest, k->target) & ~t.unasked;
 	if (seen) print_unasked(f, &t, nchunk > 0, seen, body);
 	f.out = body;
 	print_body(&f, &t, nchunk > 0);

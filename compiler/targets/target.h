@@ -10,6 +10,8 @@ typedef struct {
 	const char *name;      /* --target's word: avx512, avx2, x86-64, neon, generic */
 	const char *attribute; /* gcc's target("..."): NULL: none needed */
 	const char *test;      /* run-time test, a C condition; NULL: always there */
+	const char *sees_rows; /* run-time test: whether the processor sees rows of a matrix that are
+	                        * read side by side as streams; NULL: not known */
 	const char *guard;     /* preprocessor condition under which its kernels exist; NULL: always */
 	int vector_bytes;      /* 0: scalar text only */
 	int registers;         /* vector registers */

@@ -6,6 +6,7 @@
 
 /* tcc defines __GNUC__ and understands neither vector_size nor target(...). */
 #define GNU_C "defined __GNUC__ && !defined __TINYC__"
+#define IS_AMD "__builtin_cpu_is(\"amd\")"
 
 static const Target avx512 = {
     .name = "avx512",
@@ -13,6 +14,7 @@ static const Target avx512 = {
     .test = "__builtin_cpu_supports(\"avx512f\") && __builtin_cpu_supports(\"avx512bw\") && "
             "__builtin_cpu_supports(\"avx512dq\") && __builtin_cpu_supports(\"avx512vl\") && "
             "__builtin_cpu_supports(\"avx2\") && __builtin_cpu_supports(\"fma\")",
+    .sees_rows = IS_AMD,
     .guard = GNU_C " && defined __x86_64__",
     .vector_bytes = 64,
     .registers = 32,
@@ -27,6 +29,7 @@ static const Target avx2 = {
     .name = "avx2",
     .attribute = "avx2,fma",
     .test = "__builtin_cpu_supports(\"avx2\") && __builtin_cpu_supports(\"fma\")",
+    .sees_rows = IS_AMD,
     .guard = GNU_C " && defined __x86_64__",
     .vector_bytes = 32,
     .registers = 16,
@@ -40,6 +43,7 @@ static const Target avx2 = {
 /* SSE2 is part of the architecture; there is no FMA, two ports multiply and add. */
 static const Target x86_64 = {
     .name = "x86-64",
+    .sees_rows = IS_AMD,
     .guard = GNU_C " && defined __x86_64__",
     .vector_bytes = 16,
     .registers = 16,

@@ -177,12 +177,6 @@ int tiny_update(struct tiny_train *t, const float *grads);
 /* past the first-level cache */
 #define CNNC_PREFETCH_FAR(array, at) __builtin_prefetch(CNNC_PLACE(array, at), 0, 2)
 #define CNNC_PREFETCH_STORE(array, at) __builtin_prefetch(CNNC_PLACE(array, at), 1, 3)
-/* Whether the processor sees rows of a matrix that are read side by side, unasked. */
-#if defined __x86_64__
-#define CNNC_SEES_ROWS __builtin_cpu_is("amd")
-#else
-#define CNNC_SEES_ROWS 0
-#endif
 /* What is read at this offset is not known any more: keeps values out of registers that the
  * accumulators need. */
 #define CNNC_KEEP(offset) __asm__("" : "+r"(offset))
@@ -193,7 +187,6 @@ int tiny_update(struct tiny_train *t, const float *grads);
 #define CNNC_PREFETCH(array, at)
 #define CNNC_PREFETCH_FAR(array, at)
 #define CNNC_PREFETCH_STORE(array, at)
-#define CNNC_SEES_ROWS 0
 #define CNNC_KEEP(offset)
 #endif
 #if defined __GNUC__ && !defined __clang__ && !defined __TINYC__
