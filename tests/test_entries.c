@@ -23,6 +23,7 @@ static const struct {
     {"packs", "tests/networks/packs.lua", NULL},
     {"matrix", "tests/networks/matrix.lua", NULL},
     {"ends", "tests/networks/ends.lua", NULL},
+    {"lrn", "tests/networks/lrn.lua", NULL},
     {"cheap", "tests/networks/cheap.lua", NULL},
     {"winograd", "tests/networks/winograd.lua", NULL},
     {"lenet", "networks/lenet.lua", "variant=paper"},
