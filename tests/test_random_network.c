@@ -75,12 +75,25 @@ static void some_are_right_in_every_way(void **state)
 	assert_true(report.differences > 10);
 }
 
+/* Where LRN's operand lies among zeros, or has to be copied, its gradients are the oracle's. */
+static void lrn_of_what_others_read_is_right(void **state)
+{
+	NetworkReport report = {0};
+	for (uint64_t seed = 1; seed <= 4; seed++) {
+		const char *wrong = network_check(*state, "tests/networks/lrn.lua", seed, &report);
+		if (wrong) fail_msg("seed %d: %s", (int)seed, wrong);
+	}
+	assert_true(report.tensors > 20);
+	assert_true(report.differences > 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_method_is_made),
 	    cmocka_unit_test(a_seed_is_a_text),
 	    cmocka_unit_test(some_are_right_in_every_way),
+	    cmocka_unit_test(lrn_of_what_others_read_is_right),
 	};
 	return cmocka_run_group_tests_name("random_network", tests, setup, teardown);
 }
