@@ -140,6 +140,7 @@ bool shares(const Choice *c, int d); /* instances over d share the vectors along
 Share share_of(const Choice *c, int d, int64_t most);
 bool is_space(const Choice *c, int d); /* of more than one value, and not joined */
 bool is_reduced(const Choice *c, int d);
+bool is_masked(const Choice *c, int d); /* a mask asks for d, and must be decided */
 /* The last vector may be a whole one, where there is room behind what counts. */
 void fill_lanes(Choice *c);
 int64_t blocked(const Choice *c, int d); /* the block in which d lies in memory anywhere, 1: none */
@@ -156,7 +157,9 @@ bool gather_row(Choice *c);
 void sum_row(Choice *c, int64_t room);
 void vector_row(
     Choice *c, int64_t lane_block, int64_t room); /* room: instances that share vectors */
-/* transform.c: a small constant matrix times vectors, and the row for it. */
+/* transform.c: a table asks for dim d: its value must be known in the text. */
+bool is_tabled(const Choice *c, int d);
+/* A small constant matrix times vectors, and the row for it. */
 bool is_transform(const Choice *c);
 void transform_row(Choice *c, int64_t lane_block, int64_t room);
 void choice_begin(Choice *c);  /* the first lines of all rows */

@@ -57,7 +57,7 @@ int64_t phase_pieces(const Nest *n)
 	return mul_fits(tiles, MAX(taps, 1), &tiles) ? tiles : INT64_MAX;
 }
 
-static bool is_masked(const Choice *c, int d)
+bool is_masked(const Choice *c, int d)
 {
 	for (int g = 0; g < c->nest->nguard; g++) {
 		const Guard *guard = &c->nest->guard[g];
@@ -72,7 +72,7 @@ static bool is_guarded(const Choice *c, int d)
 {
 	for (int g = 0; g < c->nest->nguard; g++)
 		if (affine_k(&c->nest->guard[g].e[0].a, d)) return true;
-	return false;
+	return is_masked(c, d);
 }
 
 /* The block in which dim d lies in memory anywhere, 1: in none. */
@@ -132,7 +132,7 @@ static bool unrolls(const Choice *c, int d)
 
 static void sum_over(Choice *c, int d)
 {
-	int64_t phases = phase_of(c, d);
+	int64_t phases = is_tabled(c, d) ? c->nest->dim[d].extent : phase_of(c, d);
 	if (phases > 1) row_line(c, LINE_PHASE, d, phases);
 	if (c->nest->ordered) /* no cut may take its taps out of order */
 		row_line(c, unrolls(c, d) ? LINE_UNROLL : LINE_FOR, d, 1);
@@ -273,7 +273,8 @@ static bool reads_far_weights(const Choice *c, int64_t width)
 /* Instances over one dim or two, which fill the registers. From the innermost dim outwards, unless
  * others are faster: a row of 7 pixels makes tiles of 4 and 3, which wait for additions, but 16
  * images make 6, 5, 5; three taps leave room for two, but 16 channels fill it. Weights that come
- * from further away are worth larger tiles. None of it over dim `but`. */
+ * from further away are worth larger tiles. None of it over dim `but`. What shares nothing is a row
+ * alone, whose windows read on where others ended. */
 static int best_shares(const Choice *c, int64_t room, int64_t vectors, int but, Share *share)
 {
 	int64_t margin = reads_far_weights(c, vectors * c->lanes) ? 98 : 97;
@@ -281,6 +282,7 @@ static int best_shares(const Choice *c, int64_t room, int64_t vectors, int but, 
 	int64_t least = INT64_MAX;
 	for (int d = c->nest->ndim - 1; d >= 0; d--)
 		if (shares(c, d) && d != but) dim[ndim++] = d;
+	if (!c->contraction.is) ndim = MIN(ndim, 1);
 	for (int i = 0; i < ndim && room > 1; i++)
 		for (int64_t most = MIN(room, most_lines(c, dim[i])); most > 1; most--)
 			for (int j = i; j < ndim; j++) {

@@ -16,8 +16,7 @@ static bool look_table(void *self, const Expr *e)
 	return true;
 }
 
-/* A table asks for dim d: its value must be known in the text. */
-static bool is_tabled(const Choice *c, int d)
+bool is_tabled(const Choice *c, int d)
 {
 	TableLook l = {c, d, false};
 	for (int k = 0; k < c->nest->nacc; k++) expr_visit(c->nest->acc[k].update, look_table, &l);
@@ -27,8 +26,11 @@ static bool is_tabled(const Choice *c, int d)
 bool is_transform(const Choice *c)
 {
 	bool summed = false;
-	for (int d = 0; d < c->nest->ndim && c->nest->nacc == 1; d++)
-		summed |= is_reduced(c, d) && is_tabled(c, d);
+	for (int d = 0; d < c->nest->ndim && c->nest->nacc == 1; d++) {
+		bool tabled = is_tabled(c, d);
+		if (is_space(c, d) && is_masked(c, d) && !tabled) return false; /* no register decides it */
+		summed |= is_reduced(c, d) && tabled;
+	}
 	return summed;
 }
 
