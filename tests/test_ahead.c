@@ -23,6 +23,12 @@ static const char few_blocks[] =
     "local x = image('x', 4, 56, 56)\n"
     "local y = x:conv(param.a, 64, {kernel = 1}):relu()\n"
     "return network{output = {z = y:conv(param.b, 64, {kernel = 1})}}\n";
+/* Windows of 3 by 3 that step by two, over 55 of its rows and columns. */
+enum { POOLED = 55, WINDOWS = 27, TAPS = 9 };
+static const char pooled[] = "local x = image('x', 4, 56, 56)\n"
+                             "local y = x:conv(param.a, 256, {kernel = 1}):relu()\n"
+                             "local z = y:max_pool(3, {stride = 2})\n"
+                             "return network{output = {z = z:conv(param.b, 16, {kernel = 1})}}\n";
 static const char residual[] =
     "local x = image('x', 4, 56, 56)\n"
     "local y = x:conv(param.a, 256, {kernel = 1}):relu()\n"
@@ -237,6 +243,14 @@ static void pixels_of_few_blocks_are_asked_for_in_each_pass(void **state)
 	check_passes(*state, few_blocks, infers, LINES_OF_Z);
 }
 
+/* By each tap the line that it has in the next row of windows. */
+static void rows_of_a_pooling_are_asked_for(void **state)
+{
+	enum { BLOCKS = 256 / 16, LINES = BLOCKS * POOLED * POOLED };
+	check_all(*state,
+	    &(Ask){pooled, infers_y, "infer=1", 0, 3, LINES, BLOCKS * WINDOWS * WINDOWS * TAPS});
+}
+
 static void stores_are_asked_for_once(void **state)
 {
 	enum { LINES = LINES_OF_Y + LINES_OF_Z };
@@ -342,6 +356,8 @@ int main(void)
 	        pixels_of_later_blocks_are_asked_for_in_each_pass, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(
 	        pixels_of_few_blocks_are_asked_for_in_each_pass, spawn_setup, spawn_teardown),
+	    cmocka_unit_test_setup_teardown(
+	        rows_of_a_pooling_are_asked_for, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(stores_are_asked_for_once, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(a_residual_is_asked_for_once, spawn_setup, spawn_teardown),
 	    cmocka_unit_test_setup_teardown(

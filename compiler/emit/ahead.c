@@ -44,10 +44,12 @@ void ask_at_store(Scope *s, const Access *x, const Address *a)
  * that of another block of channels, which no turn comes to. That was measured to pay where turns
  * go from line to line; not where they step over lines, nor with windows, whose taps and channels
  * pass over the same pixels again and again: there the first block is all that is asked for, but
- * of weights that come from memory. */
+ * of weights that come from memory. Windows without weights ask in each turn: it is all they wait
+ * for. */
 static bool asked_by_turns(const Point *p, const Access *x, const Address *a, int64_t step)
 {
 	const Scope *s = p->s;
+	if (!nest_product(s->k->nest).is) return false;
 	bool once = !s->k->nest->nguard || s->streamed >> (x - s->k->nest->load) & 1;
 	bool all = step == line_of(s->k) && once;
 	for (int i = 0; i < p->loads->n && step; i++) {
