@@ -14,20 +14,22 @@
 
 static const struct {
 	const char *name, *file, *define;
+	int train; /* its batch where not as always, with one image in inference */
 } networks[] = {
-    {"toy", "tests/networks/toy.lua", NULL},
-    {"parts", "tests/networks/parts.lua", NULL},
-    {"ragged", "tests/networks/ragged.lua", NULL},
-    {"strides", "tests/networks/strides.lua", NULL},
-    {"heads", "tests/networks/heads.lua", NULL},
-    {"packs", "tests/networks/packs.lua", NULL},
-    {"matrix", "tests/networks/matrix.lua", NULL},
-    {"ends", "tests/networks/ends.lua", NULL},
-    {"lrn", "tests/networks/lrn.lua", NULL},
-    {"cheap", "tests/networks/cheap.lua", NULL},
-    {"winograd", "tests/networks/winograd.lua", NULL},
-    {"lenet", "networks/lenet.lua", "variant=paper"},
-    {"lenet, modern", "networks/lenet.lua", "variant=modern"},
+    {"toy", "tests/networks/toy.lua", NULL, 0},
+    {"parts", "tests/networks/parts.lua", NULL, 0},
+    {"ragged", "tests/networks/ragged.lua", NULL, 0},
+    {"strides", "tests/networks/strides.lua", NULL, 0},
+    {"heads", "tests/networks/heads.lua", NULL, 0},
+    {"packs", "tests/networks/packs.lua", NULL, 0},
+    {"matrix", "tests/networks/matrix.lua", NULL, 0},
+    {"ends", "tests/networks/ends.lua", NULL, 0},
+    {"lrn", "tests/networks/lrn.lua", NULL, 0},
+    {"near", "tests/networks/near.lua", NULL, 4},
+    {"cheap", "tests/networks/cheap.lua", NULL, 0},
+    {"winograd", "tests/networks/winograd.lua", NULL, 0},
+    {"lenet", "networks/lenet.lua", "variant=paper", 0},
+    {"lenet, modern", "networks/lenet.lua", "variant=modern", 0},
 };
 enum { NETWORKS = COUNT(networks) };
 
@@ -40,6 +42,17 @@ typedef struct {
 	Results want[NETWORKS];
 } Networks;
 
+static NetSpec spec_of(int network, const char *target, bool is_double)
+{
+	int train = networks[network].train;
+	return (NetSpec){.file = networks[network].file,
+	    .define = networks[network].define,
+	    .target = target,
+	    .is_double = is_double,
+	    .infer = {train > 0},
+	    .train = train};
+}
+
 static int setup(void **state)
 {
 	static jmp_buf out_of_memory;
@@ -49,12 +62,10 @@ static int setup(void **state)
 	if (!n->arena || setjmp(out_of_memory)) return -1;
 	arena_guard(n->arena, &out_of_memory);
 	for (int i = 0; i < NETWORKS; i++) {
-		const char *file = networks[i].file, *define = networks[i].define;
-		const char *wrong = net_open(
-		    &n->in_double[i], n->arena, &(NetSpec){file, define, "auto", .is_double = true});
-		if (!wrong)
-			wrong = net_open(
-			    &n->in_float[i], n->arena, &(NetSpec){file, define, "auto", .is_double = false});
+		NetSpec spec = spec_of(i, "auto", true);
+		const char *wrong = net_open(&n->in_double[i], n->arena, &spec);
+		spec.is_double = false;
+		if (!wrong) wrong = net_open(&n->in_float[i], n->arena, &spec);
 		if (wrong) fail_msg("%s: %s", networks[i].name, wrong);
 		n->want[i] = net_naive(&n->in_double[i], n->arena);
 	}
@@ -122,8 +133,8 @@ static const char *c_job(Job *job, Arena *a, void *self)
 	Net net;
 	Results got;
 	job_at(job, "compiling");
-	const NetSpec spec = {networks[w->network].file, networks[w->network].define,
-	    w->target < 0 ? "auto" : targets[w->target], .is_double = w->is_double};
+	const NetSpec spec =
+	    spec_of(w->network, w->target < 0 ? "auto" : targets[w->target], w->is_double);
 	bool shared = true;
 	const char *wrong = net_open(&net, a, &spec);
 	if (!wrong) wrong = net_c(&net, a, w->compiler, &got, &shared);

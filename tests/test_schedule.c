@@ -4,6 +4,7 @@
 #include "../compiler/driver.h"
 #include "../compiler/frontend/frontend.h"
 #include "../compiler/schedule/schedule.h"
+#include "scheduled.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,26 +78,6 @@ static int check_images(const char *file, const Program *program, const Part *p)
 			for (int i = 0; i < b->ncomp; i++)
 				if (b->comp[i].dim == 0 && b->comp[i].mod)
 					fail_msg("%s: %s has images in blocks", file, b->name);
-			seen++;
-		}
-	}
-	return seen;
-}
-
-/* Training copies no matrix of weights or of gradients: each use of it is one pass, and a step
- * moves it in that of its gradient. */
-static int check_copies(const char *file, const Program *program, const Part *p)
-{
-	int seen = 0;
-	(void)program;
-	if (p->kind != ENTRY_EVAL && p->kind != ENTRY_GRADIENTS && p->kind != ENTRY_STEP) return 0;
-	for (int s = 0; s < p->step.n; s++) {
-		const Nest *n = p->step.at[s].nest;
-		for (int k = 0; k < n->nload + n->nstore; k++) {
-			const Buffer *b = p->buffer.at[nest_access(n, k)->buffer->id]; /* no row for it */
-			bool weights = b->place == PLACE_VARS || b->place == PLACE_GRADS;
-			if (!weights || b->rank != 2 || b->shape[0] < 32) continue;
-			if (!n->nacc) fail_msg("%s, %s: %s is copied", file, p->name, b->name);
 			seen++;
 		}
 	}
@@ -207,32 +188,6 @@ static int check_pictures(const char *file, const Program *program, const Part *
 		if (tile != TAPS) fail_msg("%s: a tile of %lld taps", file, (long long)tile);
 		seen++;
 	}
-	return seen;
-}
-
-typedef int Check(const char *file, const Program *program, const Part *p);
-
-static int check_network(
-    const char *file, const char *target, WinogradUse winograd, int64_t batch, Check *check)
-{
-	jmp_buf out_of_memory;
-	Arena *a = arena_new(0);
-	Diag d;
-	Text said;
-	Options o = {.file = file, .target = target, .infer_batches = 1, .train_batches = 1};
-	o.infer_batch[0] = 1;
-	o.train_batch[0] = batch;
-	o.winograd = winograd;
-	if (!a || setjmp(out_of_memory)) fail_msg("out of memory");
-	arena_guard(a, &out_of_memory);
-	diag_init(&d, a);
-	text_init(&said, a);
-	Program *program = compile_model(a, &d, &o, &said);
-	diag_print(&d, &said);
-	if (!program) fail_msg("%s: %s", file, said.data);
-	int seen = 0;
-	for (int i = 0; i < program->part.n; i++) seen += check(file, program, program->part.at[i]);
-	arena_free(a);
 	return seen;
 }
 
@@ -367,6 +322,29 @@ static int check_even(const char *file, const Program *program, const Part *p)
 	return found;
 }
 
+/* Masks that phases decide leave lanes to the channels. */
+static int check_adaptive(const char *file, const Program *program, const Part *p)
+{
+	int seen = 0;
+	for (int s = 0; s < p->step.n; s++) {
+		const Step *step = &p->step.at[s];
+		if (strncmp(step->nest->name, "adaptive", 8) != 0) continue;
+		for (int t = 0; t < program->ntarget; t++)
+			if (program->target[t]->vector_bytes && tree_lanes(step->tree[t]) < 2)
+				fail_msg("%s, %s: %s is scalar for %s", file, p->name, step->comment,
+				    program->target[t]->name);
+		seen++;
+	}
+	return seen;
+}
+
+static void adaptive_pooling_runs_in_vectors(void **state)
+{
+	(void)state;
+	int seen = check_network("tests/networks/near.lua", "auto", WINOGRAD_ALL, 4, check_adaptive);
+	assert_int_equal(seen, 2 * (1 + 1 + 2 + 2)); /* of rows and of columns, in each entry */
+}
+
 static void little_is_one_task(void **state)
 {
 	(void)state;
@@ -464,15 +442,6 @@ static void sums_of_much_have_parts(void **state)
 	assert_true(check_network("networks/googlenet.lua", "avx2", WINOGRAD_ALL, 16, check_parts) > 9);
 }
 
-static void matrices_stay_where_they_are(void **state)
-{
-	(void)state;
-	assert_int_equal(
-	    check_network("networks/alexnet.lua", "avx2", WINOGRAD_ALL, 1, check_copies), 24);
-	assert_int_equal(
-	    check_network("networks/alexnet.lua", "avx512", WINOGRAD_ALL, 16, check_copies), 24);
-}
-
 /* A mask is decided when scheduled, pair by pair, and there are limits to that. */
 static void a_nest_past_the_limits_is_reported_at_its_line(void **state)
 {
@@ -542,10 +511,9 @@ int main(void)
 	    cmocka_unit_test(ends_of_rows_run_in_vectors),
 	    cmocka_unit_test(sums_of_one_image_go_on_side_by_side),
 	    cmocka_unit_test(gradients_of_one_image_have_even_tasks),
-	    cmocka_unit_test(little_is_one_task),
+	    cmocka_unit_test(adaptive_pooling_runs_in_vectors), cmocka_unit_test(little_is_one_task),
 	    cmocka_unit_test(little_that_windows_step_over_has_chunks),
-	    cmocka_unit_test(sums_of_much_have_parts), cmocka_unit_test(matrices_stay_where_they_are),
-	    cmocka_unit_test(rows_of_any_length_are_copied),
+	    cmocka_unit_test(sums_of_much_have_parts), cmocka_unit_test(rows_of_any_length_are_copied),
 	    cmocka_unit_test(a_nest_past_the_limits_is_reported_at_its_line)};
 	return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

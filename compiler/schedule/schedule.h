@@ -33,7 +33,7 @@ void decisions_check(
 void decisions_print(const Decisions *d, Text *out);
 
 /* stages.c: prune, fuse if it is to, and early; then unmask, sums, winograd if it is to, sums of
- * images, matrix, sums of rows and layout.
+ * images, matrix, sums of rows, near and layout.
  * Left are order and inplace, which see whole parts, and schedule_part(). */
 void simplify_part(Arena *a, Part *p, bool fuses);
 void form_part(
@@ -57,6 +57,8 @@ void sums_of_images_part(Arena *a, Part *p);
 void matrix_part(Arena *a, Part *p);
 /* sums_images.c: of those with many rows the sums over these, likewise. */
 void sums_of_rows_part(Arena *a, Part *p);
+/* near.c: what is handed from step to step goes row by row. */
+void near_part(Arena *a, Part *p);
 /* layout.c: a layout for every buffer that is ours, and copies where a fixed buffer must be read or
  * written in another form (weights packed for the kernels, gradients brought back to canonical). */
 void layout_part(Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double);

@@ -18,5 +18,6 @@ void form_part(
 	sums_of_images_part(a, p);
 	matrix_part(a, p);
 	sums_of_rows_part(a, p);
+	near_part(a, p);
 	layout_part(a, p, target, ntarget, is_double);
 }

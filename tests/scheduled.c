@@ -1,0 +1,31 @@
+#include "scheduled.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+int check_network(
+    const char *file, const char *target, WinogradUse winograd, int64_t batch, Check *check)
+{
+	jmp_buf out_of_memory;
+	Arena *a = arena_new(0);
+	Diag d;
+	Text said;
+	Options o = {.file = file, .target = target, .infer_batches = 1, .train_batches = 1};
+	o.infer_batch[0] = 1;
+	o.train_batch[0] = batch;
+	o.winograd = winograd;
+	if (!a || setjmp(out_of_memory)) fail_msg("out of memory");
+	arena_guard(a, &out_of_memory);
+	diag_init(&d, a);
+	text_init(&said, a);
+	Program *program = compile_model(a, &d, &o, &said);
+	diag_print(&d, &said);
+	if (!program) fail_msg("%s: %s", file, said.data);
+	int seen = 0;
+	for (int i = 0; i < program->part.n; i++) seen += check(file, program, program->part.at[i]);
+	arena_free(a);
+	return seen;
+}
