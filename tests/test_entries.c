@@ -14,7 +14,7 @@
 
 static const struct {
 	const char *name, *file, *define;
-	int train; /* its batch where not as always, with one image in inference */
+	int train; /* its batch where not as always, and that of inference */
 } networks[] = {
     {"toy", "tests/networks/toy.lua", NULL, 0},
     {"parts", "tests/networks/parts.lua", NULL, 0},
@@ -49,7 +49,7 @@ static NetSpec spec_of(int network, const char *target, bool is_double)
 	    .define = networks[network].define,
 	    .target = target,
 	    .is_double = is_double,
-	    .infer = {train > 0},
+	    .infer = {train},
 	    .train = train};
 }
 

@@ -36,6 +36,18 @@ static int check_near(const char *file, const Program *program, const Part *p)
 	return seen;
 }
 
+static int check_text(const char *text, int64_t batch, Check *check)
+{
+	char file[] = "/tmp/cnnc-net-XXXXXX.lua";
+	int fd = mkstemps(file, 4);
+	if (fd < 0) fail_msg("no file in /tmp");
+	dprintf(fd, "%s", text);
+	close(fd);
+	int seen = check_network(file, "avx512", WINOGRAD_ALL, batch, check);
+	remove(file);
+	return seen;
+}
+
 /* Of gradients of local response normalisation, in two entries. */
 static void what_is_handed_on_goes_row_by_row(void **state)
 {
@@ -48,8 +60,21 @@ static void what_is_handed_on_goes_row_by_row(void **state)
 	assert_int_equal(check_network(near, "auto", WINOGRAD_ALL, 2, check_near), 0);
 	assert_int_equal(check_network("networks/alexnet.lua", "avx512", WINOGRAD_ALL, 16, check_near),
 	    ENTRIES * 2 * STEPS);
+	/* Convolutions stay as they are, though they hand on as well, and what is told by a constant.
+	 */
+	const int mean = 1; /* whose gradient hands on, too */
 	assert_int_equal(
-	    check_network("networks/resnet_cifar.lua", "avx512", WINOGRAD_ALL, 64, check_near), 0);
+	    check_text("local y = image('x', 3, 32, 32):conv(param.a, 80, {kernel = 3}):lrn(5)\n"
+	               "return network{output = {y = y:global_avg_pool()}, loss = y:mean()}\n",
+	        4, check_near),
+	    mean + STEPS);
+	assert_int_equal(
+	    check_text(
+	        "local y = image('x', 3, 32, 32):conv(param.a, 64, {kernel = 3, pad = 1}):exp()\n"
+	        "local m = y:mean{axes = 'channels', keep = true}\n"
+	        "return network{output = {y = y * m:sqrt() + m:exp()}, loss = y:mean()}\n",
+	        4, check_near),
+	    0);
 }
 
 /* How far ahead the kernels of dense gradients by data ask for weights; of all the same. */
@@ -75,17 +100,13 @@ static void rows_that_meet_are_not_asked_for_at_once(void **state)
 	} rows[] = {{1024, 128}, {2048, 128}, {960, 8 * 960}, {1040, 8 * 1040}};
 	(void)state;
 	for (int i = 0; i < COUNT(rows); i++) {
-		char file[] = "/tmp/cnnc-row-XXXXXX.lua";
-		int fd = mkstemps(file, 4);
-		if (fd < 0) fail_msg("no file in /tmp");
-		dprintf(fd,
+		char text[256];
+		snprintf(text, sizeof text,
 		    "local y = input('x', 4):dense(param.a, %d):relu():dense(param.b, 400)\n"
 		    "return network{output = {y = y}, loss = y:mean()}\n",
 		    rows[i].columns);
-		close(fd);
-		int ahead = check_network(file, "avx512", WINOGRAD_ALL, 1, rows_ahead);
-		assert_int_equal(ahead, rows[i].ahead); /* without an optimizer one entry has gradients */
-		remove(file);
+		/* without an optimizer one entry has gradients */
+		assert_int_equal(check_text(text, 1, rows_ahead), rows[i].ahead);
 	}
 }
 

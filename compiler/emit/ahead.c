@@ -44,8 +44,8 @@ void ask_at_store(Scope *s, const Access *x, const Address *a)
  * that of another block of channels, which no turn comes to. That was measured to pay where turns
  * go from line to line; not where they step over lines, nor with windows, whose taps and channels
  * pass over the same pixels again and again: there the first block is all that is asked for, but
- * of weights that come from memory. Windows without weights ask in each turn: it is all they wait
- * for. */
+ * of weights that come from memory. Windows without weights ask in each turn: fewer asks, by turns,
+ * cost more than those for lines that are there already. */
 static bool asked_by_turns(const Point *p, const Access *x, const Address *a, int64_t step)
 {
 	const Scope *s = p->s;

@@ -446,10 +446,12 @@ static void ask_for_operands(const Choice *c, int x, Nest *copy)
 		                      bytes_of(c, l) >= LEAST_STREAM;
 }
 
-/* The dim that windows go down along in x: the first whose index has taps as well; -1: none. */
+/* The dim that windows go down along in x, over an image's rows: its index has taps as well; -1:
+ * none. */
 static int window_row(const Nest *n, const Access *x)
 {
-	for (int i = 0; i < x->buffer->rank; i++) {
+	enum { ROW = 2 };
+	for (int i = ROW; i < x->buffer->rank - 1; i++) {
 		int row = -1, tap = -1;
 		for (int d = 0; d < n->ndim; d++) {
 			if (!affine_k(&x->at[i].a, d) || n->dim[d].extent == 1) continue;
@@ -472,7 +474,7 @@ static const Nest *ask_for_stores(Arena *a, const Nest *n)
 	return copy;
 }
 
-/* Rows that a schedule steps by: a stride's phases take every so manieth. */
+/* Rows from one that a phase of strides takes to its next. */
 static int64_t row_stride(const Nest *n, int row)
 {
 	int64_t stride = 1;

@@ -1,15 +1,16 @@
-/* near: what a step hands to the next ones alone, and is larger than the caches near by, goes from
- * one to the other row by row: the steps become a group, whose turns are the rows of an image.
+/* near: what a step hands to the next ones alone goes from one to the other row by row, where it is
+ * large: the steps become a group, whose turns are the rows of an image.
  *
  *   t[n][c][h][w] = ... dy[n][c][h][w];       for each n, h: t[n][c][w] = ... dy[n][c][h][w]
  *   dx[n][c][h][w] = sum j: t[n][c+j][h][w]                  dx[n][c][h][w] = sum j: t[n][c+j][w]
  *
- * Such values are written to memory and fetched again otherwise. Images are tasks; where these are
- * few, and what is handed on is smaller, steps stay as they are.
+ * Such values are written to memory and fetched again otherwise. Images are tasks: where these are
+ * few, steps stay as they are. So do contractions, whose weights would be fetched for each row.
+ * Strides over rows are asked for at run time, which took less than the memory did.
  *
  * needs: fused maps; Winograd's groups, which are left alone; before layouts.
  * effect: joined dims come first; buffers that are handed on leave rows out, channels innermost.
- * checked by: verify_groups; test_schedule, test_entries. */
+ * checked by: verify_groups; test_streams, test_entries. */
 #include "internal.h"
 
 enum { IMAGE = 0, CHANNEL = 1, ROW = 2, JOINED = 2, MOST_STEPS = 8, LEAST_IMAGES = 4 };
@@ -39,7 +40,16 @@ static int whole_dim(const Nest *n, const Access *x, int position)
 	return !n->dim[d].reduce && n->dim[d].extent == x->buffer->shape[position] ? d : -1;
 }
 
-/* x is at the dims that images and rows are in all of what this step hands on. */
+/* A turn alone says what this index is, which all of a buffer's accesses then have to agree on. */
+static bool is_told(const Index *at, const int *dim)
+{
+	for (int t = 0; t < at->a.n; t++)
+		if (at->a.t[t].var != dim[0] && at->a.t[t].var != dim[1]) return false;
+	return true;
+}
+
+/* x is at the dims that images and rows are in all of what this step hands on, and nothing else is
+ * told by these. */
 static bool walks_rows(Chain *c, int s, const Access *x)
 {
 	static const int8_t position[JOINED] = {IMAGE, ROW};
@@ -51,6 +61,8 @@ static bool walks_rows(Chain *c, int s, const Access *x)
 		*dim = d;
 		c->extent[k] = n->dim[d].extent;
 	}
+	for (int i = 0; i < x->buffer->rank; i++)
+		if (i != IMAGE && i != ROW && is_told(&x->at[i], c->dim[s - c->from])) return false;
 	return true;
 }
 
@@ -86,7 +98,8 @@ static bool hands_rows(Chain *c)
 		const Nest *n = c->part->step.at[s].nest;
 		int handed = 0;
 		c->dim[s - c->from][0] = c->dim[s - c->from][1] = -1;
-		if (c->part->step.at[s].group || n->inplace || n->ordered) return false;
+		if (c->part->step.at[s].group || n->inplace || n->ordered || contraction_of(n).is)
+			return false;
 		for (int k = 0; k < n->nload + n->nstore; k++) {
 			const Access *x = nest_access(n, k);
 			if (!is_handed(c, x->buffer)) continue;
@@ -99,8 +112,8 @@ static bool hands_rows(Chain *c)
 	return c->extent[0] >= LEAST_IMAGES && c->extent[1] > 1;
 }
 
-/* The chain that begins with step s: its last step is the last that needs what those before it
- * write. */
+/* The chain that begins with step s: up to the last step that mentions what the steps before that
+ * one write. */
 static bool find_chain(Chain *c, int s)
 {
 	const Part *p = c->part;
@@ -165,6 +178,7 @@ static void leave_rows_out(Arena *a, Buffer *b)
 
 void near_part(Arena *a, Part *p)
 {
+	/* A megabyte, as second-level caches are, and rows that take longer than their calls. */
 	enum { LEAST_NUMBERS = 1 << 18, LEAST_ROW = 1 << 10 };
 	Life *life = NEWS(a, Life, p->buffer.n + 1);
 	int groups = 0;

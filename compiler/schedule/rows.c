@@ -193,11 +193,12 @@ Share share_of(const Choice *c, int d, int64_t most)
 	return (Share){d, by, units == 1 && block == 1, extent, units};
 }
 
+enum { IN_FLIGHT = 8 };
+
 /* Half cycles that a tile of so many instances takes for one product each: what the machine can
  * multiply, at least the latency of an addition, and what it can load; one more for the loop. */
 static int64_t tile_cost(int64_t instances, int64_t vectors)
 {
-	enum { IN_FLIGHT = 8 };
 	return MAX(MAX(instances * vectors, IN_FLIGHT), instances + vectors) + 1;
 }
 
@@ -273,8 +274,9 @@ static bool reads_far_weights(const Choice *c, int64_t width)
 /* Instances over one dim or two, which fill the registers. From the innermost dim outwards, unless
  * others are faster: a row of 7 pixels makes tiles of 4 and 3, which wait for additions, but 16
  * images make 6, 5, 5; three taps leave room for two, but 16 channels fill it. Weights that come
- * from further away are worth larger tiles. None of it over dim `but`. What shares nothing is a row
- * alone, whose windows read on where others ended. */
+ * from further away are worth larger tiles. None of it over dim `but`. Where
+ * instances share nothing, as windows without weights, they lie in one row, if it keeps the machine
+ * busy: the next row of windows is asked for (images.c). */
 static int best_shares(const Choice *c, int64_t room, int64_t vectors, int but, Share *share)
 {
 	int64_t margin = reads_far_weights(c, vectors * c->lanes) ? 98 : 97;
@@ -282,7 +284,7 @@ static int best_shares(const Choice *c, int64_t room, int64_t vectors, int but, 
 	int64_t least = INT64_MAX;
 	for (int d = c->nest->ndim - 1; d >= 0; d--)
 		if (shares(c, d) && d != but) dim[ndim++] = d;
-	if (!c->contraction.is) ndim = MIN(ndim, 1);
+	if (ndim && !c->contraction.is && c->nest->dim[dim[0]].extent >= IN_FLIGHT) ndim = 1;
 	for (int i = 0; i < ndim && room > 1; i++)
 		for (int64_t most = MIN(room, most_lines(c, dim[i])); most > 1; most--)
 			for (int j = i; j < ndim; j++) {
