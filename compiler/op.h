@@ -195,7 +195,7 @@ struct OpDesc {
 	 * `label` operands as "label=2<10" (batch 2, classes 10), `seed` operands as "seed=2".
 	 * Attributes: pairs "3" or "3x5", booleans "true" or "false", names as they are, links
 	 * "0,1/1,2/0,2": the inputs of each output map. Real operands of a special kind: "var=3>0" all
-	 * between 0 and 1, "arg=2x4%9" whole numbers 0..8.
+	 * between 0 and 1, "arg=2x4%9" whole numbers 0..8, "x=2x4+16" numbers from 15 to 17.
 	 */
 	const char *operands; /* "x w b", names of the operands in order */
 	const char *samples;

@@ -89,7 +89,8 @@ static void parse_operand(Sample *s, const char *text)
 	} else if (!strcmp(end, ">0")) {
 		s->positive[k] = true;
 		end += 2;
-	}
+	} else if (*end == '+')
+		s->offset[k] = strtod(end + 1, &end);
 	if (*end) bug("no operand: %s", text);
 }
 
@@ -140,7 +141,7 @@ double *sample_numbers(Arena *a, const Sample *s, int k, uint64_t *seed)
 	double *x = NEWS(a, double, count);
 	for (int64_t i = 0; i < count; i++) {
 		double u = sample_uniform(seed);
-		x[i] = u;
+		x[i] = u + s->offset[k];
 		if (s->positive[k]) x[i] = 0.25 + 0.7 * fabs(u);
 		if (s->type[k] == TYPE_SEED) x[i] = i ? SAMPLE_STEP : SAMPLE_SEED;
 		if (s->whole[k]) x[i] = floor((u + 1) / 2 * (double)s->whole[k]);

@@ -11,6 +11,7 @@ typedef struct {
 	Type type[SAMPLE_OPERANDS];
 	int64_t whole[SAMPLE_OPERANDS]; /* holds whole numbers 0..whole-1; 0: any number */
 	bool positive[SAMPLE_OPERANDS]; /* above 0 and below 1 */
+	double offset[SAMPLE_OPERANDS]; /* what they are about; 0 otherwise */
 	int nin;
 	AttrValue *attr;  /* parallel to op->attr */
 	const char *text; /* the line, for messages */

@@ -1,8 +1,17 @@
 /* batch_norm_train, batch_norm_grad: batch norm with the batch's own statistics, M = N*H*W numbers
  * a channel.
  *
- *   mean = sum x / M;  variance = sum (x - mean)^2 / M   (two passes, biased: no cancellation)
+ *   mean = sum x / M;  variance = sum (x - mean)^2 / M   (biased)
  *   inv = 1/sqrt(variance + eps);  hat = (x - mean) inv;  y = w hat + b
+ *
+ * One pass sums both. For the variance, from a number p among the channel's own (Chan, Golub,
+ * LeVeque 1983, shifted data), or its digits would be lost where a mean is large:
+ *
+ *   variance = sum (x - p)^2 / M - (sum (x - p) / M)^2
+ *
+ * The second term, d^2, costs a relative error of about (1 + d^2/variance) roundings, whatever the
+ * mean is: a number is seldom many deviations from it, and never more than sqrt(M), since it is one
+ * of those whose squares the variance sums.
  *
  * Results are y, mean, variance and scale = w inv, so that y can be made again of x and the others.
  *
@@ -32,34 +41,37 @@ static bool train_infer(Graph *g, Node *n)
 	       infer_out(g, n, 2, channels, TYPE_REAL) && infer_out(g, n, 3, channels, TYPE_REAL);
 }
 
-static void lower_mean(Lower *l, const Node *n)
+/* x where the sums begin: the middle of the first image. */
+static Expr *lower_pivot(Lower *l, Nest *nest, const Value *x, int c)
 {
-	Arena *a = lower_arena(l);
-	const Shape *x = &n->in[0]->shape;
-	Nest *nest = lower_nest(l, n, "batch_norm_mean");
 	Index at[MAX_RANK];
-	int c = norm_dims(nest, x, true, at);
-	Expr *load = e_load(a, lower_load(l, nest, "x", n->in[0], at));
-	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), load));
-	Expr *mean = e_op(a, E_MUL, e_acc(a, 0), e_num(a, 1 / (double)norm_count(x)));
-	lower_store(l, nest, "mean", n->out[1], (Affine[]){affine_var(c)}, mean);
+	for (int d = 0; d < x->shape.rank; d++)
+		at[d] = d == 1 ? index_var(c) : index_of(affine_number(d ? x->shape.dim[d] / 2 : 0));
+	return e_load(lower_arena(l), lower_load(l, nest, "pivot", x, at));
 }
 
-/* The variance, and scale = w inv for the map that follows. */
-static void lower_variance(Lower *l, const Node *n)
+/* Mean, variance, and scale = w inv for the map that follows. */
+static void lower_statistics(Lower *l, const Node *n)
 {
 	Arena *a = lower_arena(l);
 	const Shape *x = &n->in[0]->shape;
-	Nest *nest = lower_nest(l, n, "batch_norm_var");
+	Nest *nest = lower_nest(l, n, "batch_norm_stats");
 	Index at[MAX_RANK];
 	int c = norm_dims(nest, x, true, at);
-	Expr *load = e_load(a, lower_load(l, nest, "x", n->in[0], at));
-	Expr *from_mean = e_op(a, E_SUB, load, norm_load(l, nest, "mean", n->out[1], c));
-	Expr *w = norm_load(l, nest, "w", n->in[1], c);
-	Expr *square = e_op(a, E_MUL, from_mean, from_mean);
-	nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, 0), square));
-	Expr *variance = e_op(a, E_MUL, e_acc(a, 0), e_num(a, 1 / (double)norm_count(x)));
 	Affine to[] = {affine_var(c)};
+	Expr *share = e_num(a, 1 / (double)norm_count(x));
+	Expr *load = e_load(a, lower_load(l, nest, "x", n->in[0], at));
+	Expr *pivot = lower_pivot(l, nest, n->in[0], c);
+	Expr *w = norm_load(l, nest, "w", n->in[1], c);
+	Expr *from = e_op(a, E_SUB, load, pivot);
+	Expr *term[] = {load, from, e_op(a, E_MUL, from, from)}, *average[COUNT(term)];
+	for (int k = 0; k < COUNT(term); k++) {
+		nest_acc(nest, 0, COMBINE_SUM, e_op(a, E_ADD, e_acc(a, k), term[k]));
+		average[k] = e_op(a, E_MUL, e_acc(a, k), share);
+	}
+	Expr *variance = e_op(a, E_SUB, average[2], e_op(a, E_MUL, average[1], average[1]));
+	variance = e_op(a, E_MAX, e_num(a, 0), variance); /* NaN passes */
+	lower_store(l, nest, "mean", n->out[1], to, average[0]);
 	lower_store(l, nest, "var", n->out[2], to, variance);
 	lower_store(l, nest, "s", n->out[3], to, e_op(a, E_MUL, w, norm_inverse(a, n, variance)));
 }
@@ -78,8 +90,7 @@ static void train_lower(Lower *l, const Node *n)
 {
 	const Value *from[] = {n->in[0], n->out[1], n->out[3], n->in[2]};
 	Expr *x[COUNT(from)];
-	lower_mean(l, n);
-	lower_variance(l, n);
+	lower_statistics(l, n);
 	Nest *nest = lower_nest(l, n, normalise.name);
 	map_dims(nest, &n->in[0]->shape);
 	for (int k = 0; k < COUNT(from); k++)
@@ -169,6 +180,7 @@ const OpDesc op_batch_norm_train = {
     .again = train_again,
     .operands = "x w b",
     .samples = "x=1x1x2x3 w=1 b=1\n"
+               "x=4x9x8x8+16 w=9 b=9\n"
                "x=2x17x4x5 w=17 b=17\n"
                "x=5x20 w=20 b=20 | eps=0.01\n"
                "x=3x32x1x1 w=32 b=32\n"
