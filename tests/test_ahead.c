@@ -56,7 +56,7 @@ static const char windows[] = NEAR_CHUNKS("kernel = 3, pad = 1");
 
 static const char maps[] =
     "local x = image('x', 4, 56, 56)\n"
-    "local y = x:conv(param.a, 64, {kernel = 1}):batch_norm(param.n):relu()\n"
+    "local y = x:conv(param.a, 64, {kernel = 1}):batch_norm(param.n):tanh()\n"
     "local z = y:global_avg_pool()\n"
     "return network{output = {z = z}, loss = (z * z):mean()}\n";
 

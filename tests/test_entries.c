@@ -26,6 +26,7 @@ static const struct {
     {"ends", "tests/networks/ends.lua", NULL, 0},
     {"lrn", "tests/networks/lrn.lua", NULL, 0},
     {"near", "tests/networks/near.lua", NULL, 4},
+    {"inline", "tests/networks/inline.lua", NULL, 4},
     {"cheap", "tests/networks/cheap.lua", NULL, 0},
     {"winograd", "tests/networks/winograd.lua", NULL, 0},
     {"lenet", "networks/lenet.lua", "variant=paper", 0},

@@ -2,8 +2,6 @@
  * map reads what the other nest stores, and puts the stored value in the place of that load. */
 #include "internal.h"
 
-enum { FUSED_EXPR = 256 }; /* nodes; a value used twice is printed twice, so chains could explode */
-
 typedef struct {
 	Arena *arena;
 	const Nest *into, *map;

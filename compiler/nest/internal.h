@@ -12,6 +12,7 @@ bool affine_try_subst(const Affine *a, const Affine *of_var, Affine *out);
 bool affine_same_terms(const Affine *a, const Affine *b); /* equal but for the constant */
 
 /* expr.c */
+enum { FUSED_EXPR = 256 }; /* nodes; a value used twice is printed twice, so chains could explode */
 uint32_t expr_loads(const Expr *e);      /* bit l: load l is read; seeds of E_HASH count */
 int expr_size(const Expr *e, int limit); /* nodes of the printed tree; stops above limit */
 bool expr_is_truth(const Expr *e);

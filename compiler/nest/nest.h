@@ -302,6 +302,12 @@ void nest_take_guards(Nest *to, const Nest *from, const Affine *of);
  * NULL when the form does not allow it. Neither argument is changed. */
 Nest *fuse_map(Arena *a, const Nest *into, const Nest *map, bool keep);
 
+/* --- inline.c ------------------------------------------------------------------------------ */
+
+/* `reader` reads what `map` (as above, of one store, and with no index in its value) stores.
+ * Returns a new nest that makes these values itself; NULL when the form does not allow it. */
+Nest *inline_map(Arena *a, const Nest *map, const Nest *reader);
+
 /* --- flatten.c ----------------------------------------------------------------------------- */
 
 /* A map of whole row-major tensors, whose buffers have their places, as one loop over rows of as

@@ -32,9 +32,9 @@ void decisions_check(
     const Decisions *d, Diag *diag, const Target *const *target, int ntarget, bool shared);
 void decisions_print(const Decisions *d, Text *out);
 
-/* stages.c: prune, fuse if it is to, and early; then unmask, sums, winograd if it is to, sums of
- * images, matrix, sums of rows, near and layout.
- * Left are order and inplace, which see whole parts, and schedule_part(). */
+/* stages.c: prune, fuse and inline if it is to, and early; then unmask, sums, winograd if it is to,
+ * sums of images, matrix, sums of rows, near and layout. Left are order and inplace, which see
+ * whole parts, and schedule_part(). */
 void simplify_part(Arena *a, Part *p, bool fuses);
 void form_part(
     Arena *a, Part *p, const Target *const *target, int ntarget, bool is_double, bool winograd);
@@ -43,6 +43,8 @@ void form_part(
 void prune_part(Arena *a, Part *p);
 /* fuse.c: maps into the nests that produce their inputs. */
 void fuse_part(Arena *a, Part *p);
+/* inline.c: large values that are cheap to make into the nests that read them. */
+void inline_part(Arena *a, Part *p);
 /* early.c: in a training step, weights move as soon as they may. */
 void early_part(Arena *a, Part *p);
 /* unmask.c: link tables into weights. */

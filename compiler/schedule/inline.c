@@ -1,0 +1,109 @@
+/* inline: large values that are cheap to make are made by those who read them, and by nobody else.
+ *
+ *   y[n][c][h][w] = max(0, (x[n][c][h][w] - mean[c])*s[c] + b[c]);
+ *   p[n][c][i][j] = max kh kw: y[n][c][2 i + kh][2 j + kw]
+ *
+ * becomes one sweep over x. It pays where writing and fetching y takes longer than a few operations
+ * more for each reading of it: if memory has to hold it, it is a sum, a product or a comparison of
+ * one such value and channels' numbers, and each is read a few times. Contractions, whose operands
+ * are read as they lie, make nothing on their way.
+ *
+ * needs: fused maps, so that what may go to its producer did.
+ * guarantees: fewer steps, no buffer that was not there.
+ * checked by: verify_part; test_inline, test_entries. */
+#include "internal.h"
+
+typedef struct {
+	Arena *arena;
+	Part *part;
+	const Use *use;
+} Inliner;
+
+static bool is_cheap(void *self, const Expr *e)
+{
+	int *left = self;
+	bool leaf = e->kind == E_LOAD || e->kind == E_NUM;
+	bool quick = e->kind >= E_ADD && e->kind <= E_SELECT && e->kind != E_DIV;
+	*left -= quick;
+	return (leaf || quick) && *left >= 0;
+}
+
+/* A large value, of one other that is as large. */
+static bool is_wanted(const Nest *n)
+{
+	enum { LEAST_NUMBERS = 1 << 18, OPERATIONS = 8, SMALL = 16 };
+	int left = OPERATIONS, large = 0;
+	if (n->nacc || n->nguard || n->ordered || n->nstore != 1) return false;
+	const Buffer *b = n->store[0].to.buffer;
+	if (b->place != PLACE_WORK || b->fixed || b->size < LEAST_NUMBERS) return false;
+	for (int k = 0; k < n->nload; k++) large += n->load[k].buffer->size > b->size / SMALL;
+	return large == 1 && expr_visit(n->store[0].value, is_cheap, &left);
+}
+
+/* How often n reads each number of b is a few times. */
+static bool reads_few(const Nest *n, const Buffer *b)
+{
+	enum { READS = 4 };
+	int64_t points = 0;
+	for (int k = 0; k < n->nload; k++) {
+		int64_t each = 1;
+		if (n->load[k].buffer != b) continue;
+		for (int d = 0; d < n->ndim; d++)
+			if (!n->dim[d].reduce || load_in_update(n, k)) each *= n->dim[d].extent;
+		points += each;
+	}
+	return points <= READS * b->size;
+}
+
+/* What the step at `from` reads is the same at `to`. */
+static bool reads_same(const Inliner *f, int from, int to)
+{
+	const Nest *n = f->part->step.at[from].nest;
+	for (int k = 0; k < n->nload; k++) {
+		const Steps *list = &f->use[n->load[k].buffer->id].store;
+		for (int i = 0; i < list->n; i++)
+			if (from < list->at[i] && list->at[i] <= to) return false;
+	}
+	return true;
+}
+
+/* The reader at step r with the value of the map at step s; NULL: it stays as it is. */
+static Nest *inlined(const Inliner *f, int s, int r)
+{
+	const Nest *map = f->part->step.at[s].nest, *reader = f->part->step.at[r].nest;
+	if (r < s || reader->inplace || contraction_of(reader).is) return NULL;
+	if (!reads_few(reader, map->store[0].to.buffer) || !reads_same(f, s, r)) return NULL;
+	Nest *made = inline_map(f->arena, map, reader);
+	return made && !nest_verify(f->arena, made) ? made : NULL;
+}
+
+/* All who read it make it, or nobody does. */
+static void inline_step(const Inliner *f, int s)
+{
+	enum { READERS = 4 };
+	Nest *made[READERS];
+	Step *step = f->part->step.at;
+	if (!is_wanted(step[s].nest)) return;
+	const Use *use = &f->use[step[s].nest->store[0].to.buffer->id];
+	if (use->store.n != 1 || !use->load.n || use->load.n > READERS) return;
+	for (int i = 0; i < use->load.n; i++)
+		if (!(made[i] = inlined(f, s, use->load.at[i]))) return;
+	for (int i = 0; i < use->load.n; i++) {
+		Step *reader = &step[use->load.at[i]];
+		reader->nest = made[i];
+		reader->comment = arena_printf(f->arena, "%s + %s", step[s].comment, reader->comment);
+	}
+	step[s].nest = NULL;
+}
+
+/* From the first to the last: a map comes before those that read it, so their lists of uses stay
+ * true. */
+void inline_part(Arena *a, Part *p)
+{
+	Inliner f = {a, p, part_uses(a, p)};
+	int kept = 0;
+	for (int s = 0; s < p->step.n; s++) inline_step(&f, s);
+	for (int s = 0; s < p->step.n; s++)
+		if (p->step.at[s].nest) p->step.at[kept++] = p->step.at[s];
+	p->step.n = kept;
+}

@@ -1,0 +1,206 @@
+/* Maps that go into what reads them: the nests, and which values these are. */
+#define _GNU_SOURCE
+#include "nests.h"
+#include "scheduled.h"
+
+#include "../compiler/nest/internal.h"
+#include "../compiler/schedule/internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* --- nests -------------------------------------------------------------------------------- */
+
+/* y[n,c,h,w] = max(0, (x[n,c,h,w] - mean[c])*s[c]) */
+static Nest *map_to(Arena *a, Buffer *y)
+{
+	static const char *const names[] = {"i", "j", "k", "l"};
+	Nest *m = nest_new(a, "map");
+	Index at[BUFFER_RANK];
+	Affine to[BUFFER_RANK];
+	for (int d = 0; d < y->rank; d++) {
+		to[d] = affine_var(nest_dim(m, names[d], y->shape[d], false));
+		at[d] = index_of(to[d]);
+	}
+	int x = nest_load(m, "x", buffer_new(a, "x", TYPE_REAL, y->rank, y->shape), at);
+	int mean = nest_load(m, "mean", buffer_new(a, "mean", TYPE_REAL, 1, &y->shape[1]), &at[1]);
+	int s = nest_load(m, "s", buffer_new(a, "s", TYPE_REAL, 1, &y->shape[1]), &at[1]);
+	Expr *from = e_op(a, E_SUB, e_load(a, x), e_load(a, mean));
+	nest_store(m, "y", y, to, e_op(a, E_MAX, e_num(a, 0), e_op(a, E_MUL, from, e_load(a, s))));
+	return m;
+}
+
+static void fill(double *x, int64_t n, int by)
+{
+	for (int64_t i = 0; i < n; i++) x[i] = (double)(i * by % 17) - 8;
+}
+
+/* Running the two in order stores what the inlined one stores, which reads no y. */
+static void assert_inlined(Arena *a, const char *as, Nest *reader, const char *schedule)
+{
+	Buffer *y = nests_buffer(reader, as), *out = reader->store[0].to.buffer;
+	Nest *map = map_to(a, y), *inlined = inline_map(a, map, reader);
+	assert_non_null(inlined);
+	assert_null(nest_verify(a, inlined));
+	assert_true(nest_load_of(inlined, y) < 0);
+	Machine first = nests_machine(a, reader);
+	int count = reader->nload + reader->nstore;
+	double **memory = NEWS(a, double *, count + map->nload);
+	memcpy(memory, first.memory, (size_t)count * sizeof *memory);
+	for (int k = 0; k < map->nload; k++) {
+		Buffer *b = map->load[k].buffer;
+		b->id = count + k;
+		memory[b->id] = NEWS(a, double, b->size);
+		fill(memory[b->id], b->size, 5 + k);
+	}
+	Machine m = {.memory = memory};
+	run_naive(map, &m);
+	run_naive(reader, &m);
+	double *separate = memory[out->id];
+	memory[out->id] = NEWS(a, double, out->size);
+	for (int64_t i = 0; i < y->size; i++) memory[y->id][i] = NAN;
+	run_naive(inlined, &m);
+	assert_memory_equal(separate, memory[out->id], (size_t)out->size * sizeof *separate);
+	nests_same(a, inlined, schedule); /* sets ids of its own */
+}
+
+static void maps_go_into_what_reads_them(void **state)
+{
+	Arena *a = *state;
+	Pool p = {2, 4, 7, 6, 3, 2, 1, NULL};
+	assert_inlined(a, "x", nests_max_pool(a, &p), "n | c | oh | reg ow | kh | kw");
+	assert_inlined(a, "x", nests_avg_pool(a, &p), "n | c | oh | reg ow | kh | kw");
+	assert_inlined(a, "x", nests_bias_relu(a, 2, 3, 4, NULL, false), "n | c | p"); /* another map */
+	assert_inlined(a, "x", nests_mean(a, 2, 3, 4, NULL), "c | n | p");
+	Conv c = {.N = 1, .IC = 3, .OC = 4, .IH = 6, .IW = 5, .KH = 3, .KW = 3, .pad = 1};
+	assert_inlined(
+	    a, "x", nests_conv(a, &c), "n | oc | oh | tile ow 4 | reg ow | ic | kh | cut kw");
+}
+
+static Nest *spoiled(Arena *a, int i, Nest *m, Nest *reader)
+{
+	Store *to = &m->store[0];
+	switch (i) {
+	case 0: to->value = e_op(a, E_ADD, to->value, e_index(a, affine_var(1))); break;
+	case 1: to->to.at[2].a.c = 1; break;        /* shifted */
+	case 2: m->dim[2].extent--; break;          /* a part */
+	case 3: to->to.at[2] = to->to.at[3]; break; /* a diagonal */
+	case 4: nest_dim(m, "z", 3, false); break;  /* a dim that y has not */
+	case 5: nest_acc(m, 0, COMBINE_SUM, e_load(a, 0)); break;
+	case 6: nest_guard_range(m, index_of(affine_var(2)), 0, 2); break;
+	case 7: m->store[m->nstore++] = m->store[0]; break;
+	case 8: reader->load[0].at[2].q = 2; break;
+	case 9: /* too many loads */
+		while (reader->nload < NEST_LOADS) {
+			reader->load[reader->nload] = reader->load[0];
+			access_put(a, &reader->load[reader->nload], reader->load[0].buffer, reader->load[0].at);
+			reader->load[reader->nload].at[2].a.c += 7 * reader->nload;
+			reader->nload++;
+		}
+		break;
+	default: /* an expression that doubles each time */
+		for (int k = 0; k < 9; k++) to->value = e_op(a, E_ADD, to->value, to->value);
+	}
+	return inline_map(a, m, reader);
+}
+
+static void other_forms_are_left_alone(void **state)
+{
+	enum { CASES = 11 };
+	Arena *a = *state;
+	Pool p = {1, 4, 6, 6, 3, 2, 1, NULL};
+	for (int i = 0; i < CASES; i++) {
+		Nest *reader = nests_max_pool(a, &p);
+		if (spoiled(a, i, map_to(a, nests_buffer(reader, "x")), reader))
+			fail_msg("case %d went in", i);
+	}
+}
+
+/* --- parts -------------------------------------------------------------------------------- */
+
+/* Maps of batch norm that are steps of their own. */
+static int count_maps(const char *file, const Program *program, const Part *p)
+{
+	int seen = 0;
+	(void)file;
+	(void)program;
+	for (int s = 0; s < p->step.n; s++)
+		seen += !strcmp(p->step.at[s].nest->name, "batch_norm_train");
+	return seen;
+}
+
+static int maps_of(const char *behind, int64_t batch)
+{
+	char file[] = "/tmp/cnnc-net-XXXXXX.lua";
+	int fd = mkstemps(file, 4);
+	if (fd < 0) fail_msg("no file in /tmp");
+	dprintf(fd,
+	    "local x = image('x', 3, 64, 64):conv(param.a, 16, {kernel = 3, pad = "
+	    "1}):batch_norm(param.n)\n"
+	    "local y = %s\n"
+	    "return network{output = {y = y}, loss = y:mean()}\n",
+	    behind);
+	close(fd);
+	int seen = check_network(file, "avx512", WINOGRAD_ALL, batch, count_maps);
+	remove(file);
+	return seen;
+}
+
+/* One entry has gradients, and makes the values again, or takes those that there are. */
+static void values_that_memory_would_hold_are_made_where_they_are_read(void **state)
+{
+	(void)state;
+	assert_int_equal(maps_of("x:relu():max_pool(3, {stride = 2, pad = 1})", 4), 0);
+	assert_int_equal(maps_of("x:relu():avg_pool(2)", 4), 0);
+	assert_true(maps_of("x:relu():max_pool(3, {stride = 2, pad = 1})", 3) > 0); /* near enough */
+	assert_true(maps_of("x:relu():max_pool(3, {stride = 1, pad = 1})", 4) > 0); /* nine times */
+	assert_true(maps_of("x:tanh():max_pool(3, {stride = 2, pad = 1})", 4) > 0); /* not cheap */
+	assert_true(maps_of("x:relu():conv(param.b, 8, {kernel = 2, stride = 2})", 4) > 0);
+}
+
+/* y = f(x, mean), which `writes` changes; z = y. What y was made of has to be there yet. */
+static void what_has_changed_is_not_read_again(void **state)
+{
+	Arena *a = *state;
+	const int64_t shape[] = {1, 4, 256, 256};
+	for (int writes = 0; writes < 2; writes++) {
+		Part p = {0};
+		Buffer *b[2];
+		for (int k = 0; k < COUNT(b); k++)
+			b[k] = part_buffer(a, &p, "y", TYPE_REAL, COUNT(shape), shape, PLACE_WORK);
+		Nest *map = map_to(a, b[0]), *reader = nest_new(a, "copy"), *other = nest_new(a, "other");
+		Index at[COUNT(shape)];
+		Affine to[COUNT(shape)];
+		for (int k = 0; k < map->nload; k++) {
+			Buffer *x = map->load[k].buffer;
+			map->load[k].buffer =
+			    part_buffer(a, &p, x->name, TYPE_REAL, x->rank, x->shape, PLACE_VARS);
+		}
+		for (int d = 0; d < COUNT(shape); d++) {
+			to[d] = affine_var(nest_dim(reader, "d", shape[d], false));
+			at[d] = index_of(to[d]);
+		}
+		int y = nest_load(reader, "y", b[0], at);
+		nest_store(reader, "z", b[1], to, e_load(a, y));
+		Affine channel[] = {affine_var(nest_dim(other, "c", shape[1], false))};
+		nest_store(other, "mean", map->load[1].buffer, channel, e_num(a, 1));
+		part_insert(a, &p, 0, map, "map");
+		if (writes) part_insert(a, &p, 1, other, "other");
+		part_insert(a, &p, p.step.n, reader, "copy");
+		inline_part(a, &p);
+		assert_int_equal(p.step.n, writes ? 3 : 1);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(maps_go_into_what_reads_them, nests_setup, nests_teardown),
+	    cmocka_unit_test_setup_teardown(other_forms_are_left_alone, nests_setup, nests_teardown),
+	    cmocka_unit_test(values_that_memory_would_hold_are_made_where_they_are_read),
+	    cmocka_unit_test_setup_teardown(
+	        what_has_changed_is_not_read_again, nests_setup, nests_teardown)};
+	return cmocka_run_group_tests_name("inline", tests, NULL, NULL);
+}
