@@ -89,8 +89,9 @@ static void parse_operand(Sample *s, const char *text)
 	} else if (!strcmp(end, ">0")) {
 		s->positive[k] = true;
 		end += 2;
-	} else if (*end == '+')
+	} else if (*end == '+') {
 		s->offset[k] = strtod(end + 1, &end);
+	}
 	if (*end) bug("no operand: %s", text);
 }
 

@@ -55,7 +55,7 @@ static void assert_inlined(Arena *a, const char *as, Nest *reader, const char *s
 		memory[b->id] = NEWS(a, double, b->size);
 		fill(memory[b->id], b->size, 5 + k);
 	}
-	Machine m = {.memory = memory};
+	Machine m = {.memory = memory, .seed = first.seed, .step = first.step};
 	run_naive(map, &m);
 	run_naive(reader, &m);
 	double *separate = memory[out->id];
@@ -66,13 +66,37 @@ static void assert_inlined(Arena *a, const char *as, Nest *reader, const char *s
 	nests_same(a, inlined, schedule); /* sets ids of its own */
 }
 
+/* out[n,c,w] = x[n,c,w] - x[n,c,6-w] */
+static Nest *mirrored(Arena *a)
+{
+	const int64_t shape[] = {2, 3, 7};
+	Nest *n = nest_new(a, "mirror");
+	Buffer *x = buffer_new(a, "x", TYPE_REAL, COUNT(shape), shape);
+	Index at[COUNT(shape)];
+	Affine to[COUNT(shape)];
+	static const char *const names[] = {"n", "c", "w"};
+	for (int d = 0; d < COUNT(shape); d++) {
+		to[d] = affine_var(nest_dim(n, names[d], shape[d], false));
+		at[d] = index_of(to[d]);
+	}
+	int there = nest_load(n, "x", x, at);
+	at[2] = index_of(affine_plus(affine_scale(to[2], -1), shape[2] - 1));
+	int back = nest_load(n, "x", x, at);
+	nest_store(n, "out", buffer_new(a, "out", TYPE_REAL, COUNT(shape), shape), to,
+	    e_op(a, E_SUB, e_load(a, there), e_load(a, back)));
+	return n;
+}
+
 static void maps_go_into_what_reads_them(void **state)
 {
 	Arena *a = *state;
 	Pool p = {2, 4, 7, 6, 3, 2, 1, NULL};
 	assert_inlined(a, "x", nests_max_pool(a, &p), "n | c | oh | reg ow | kh | kw");
 	assert_inlined(a, "x", nests_avg_pool(a, &p), "n | c | oh | reg ow | kh | kw");
+	assert_inlined(a, "x", nests_max_pool(a, &(Pool){1, 1, 5, 1, 2, 2, 1, NULL}), "oh | kh | kw");
 	assert_inlined(a, "x", nests_bias_relu(a, 2, 3, 4, NULL, false), "n | c | p"); /* another map */
+	assert_inlined(a, "x", nests_dropout(a, 3, 4), "n | c");
+	assert_inlined(a, "x", mirrored(a), "n | c | w");
 	assert_inlined(a, "x", nests_mean(a, 2, 3, 4, NULL), "c | n | p");
 	Conv c = {.N = 1, .IC = 3, .OC = 4, .IH = 6, .IW = 5, .KH = 3, .KW = 3, .pad = 1};
 	assert_inlined(
@@ -131,67 +155,85 @@ static int count_maps(const char *file, const Program *program, const Part *p)
 	return seen;
 }
 
-static int maps_of(const char *behind, int64_t batch)
+static int maps_behind(const char *front, const char *behind, int64_t batch)
 {
 	char file[] = "/tmp/cnnc-net-XXXXXX.lua";
 	int fd = mkstemps(file, 4);
 	if (fd < 0) fail_msg("no file in /tmp");
 	dprintf(fd,
-	    "local x = image('x', 3, 64, 64):conv(param.a, 16, {kernel = 3, pad = "
-	    "1}):batch_norm(param.n)\n"
+	    "local x = image('x', 16, 64, 64)%s:batch_norm(param.n)\n"
 	    "local y = %s\n"
-	    "return network{output = {y = y}, loss = y:mean()}\n",
-	    behind);
+	    "return network{output = {y = y}, loss = y:mean(), optimizer = sgd{}}\n",
+	    front, behind);
 	close(fd);
 	int seen = check_network(file, "avx512", WINOGRAD_ALL, batch, count_maps);
 	remove(file);
 	return seen;
 }
 
-/* One entry has gradients, and makes the values again, or takes those that there are. */
-static void values_that_memory_would_hold_are_made_where_they_are_read(void **state)
+static int maps_of(const char *behind, int64_t batch)
 {
-	(void)state;
-	assert_int_equal(maps_of("x:relu():max_pool(3, {stride = 2, pad = 1})", 4), 0);
-	assert_int_equal(maps_of("x:relu():avg_pool(2)", 4), 0);
-	assert_true(maps_of("x:relu():max_pool(3, {stride = 2, pad = 1})", 3) > 0); /* near enough */
-	assert_true(maps_of("x:relu():max_pool(3, {stride = 1, pad = 1})", 4) > 0); /* nine times */
-	assert_true(maps_of("x:tanh():max_pool(3, {stride = 2, pad = 1})", 4) > 0); /* not cheap */
-	assert_true(maps_of("x:relu():conv(param.b, 8, {kernel = 2, stride = 2})", 4) > 0);
+	return maps_behind(":conv(param.a, 16, {kernel = 3, pad = 1})", behind, batch);
 }
 
-/* y = f(x, mean), which `writes` changes; z = y. What y was made of has to be there yet. */
+/* In all entries, whether they take values that there are or make them again. */
+static void values_that_memory_would_hold_are_made_where_they_are_read(void **state)
+{
+	static const char *const stays[] = {
+	    "x:relu():max_pool(3, {stride = 1, pad = 1})", /* nine readings of each */
+	    "x:tanh():max_pool(3, {stride = 2, pad = 1})", /* not cheap */
+	    "x:relu():conv(param.b, 4, {kernel = 2, stride = 2})",
+	};
+	static const char pooled[] = "x:relu():max_pool(3, {stride = 2, pad = 1})";
+	(void)state;
+	assert_int_equal(maps_of(pooled, 4), 0);
+	assert_int_equal(maps_of("x:relu():avg_pool(2)", 4), 0);
+	assert_true(maps_of(pooled, 3) > 0);         /* near enough */
+	assert_true(maps_behind("", pooled, 4) > 0); /* of what is copied itself */
+	for (int i = 0; i < COUNT(stays); i++)
+		if (!maps_of(stays[i], 4)) fail_msg("nobody makes %s", stays[i]);
+}
+
+/* y = f(x, mean), z = max(0, y) or, if it `copies`, y, and between them, if it `writes`, another
+ * mean. */
+static int steps_left(Arena *a, bool writes, bool copies)
+{
+	const int64_t shape[] = {1, 4, 256, 256};
+	Part p = {0};
+	Buffer *y = part_buffer(a, &p, "y", TYPE_REAL, COUNT(shape), shape, PLACE_WORK);
+	Buffer *z = part_buffer(a, &p, "z", TYPE_REAL, COUNT(shape), shape, PLACE_WORK);
+	Nest *map = map_to(a, y), *reader = nest_new(a, "relu"), *other = nest_new(a, "other");
+	Index at[COUNT(shape)];
+	Affine to[COUNT(shape)];
+	for (int k = 0; k < map->nload; k++) {
+		Buffer *x = map->load[k].buffer;
+		map->load[k].buffer =
+		    part_buffer(a, &p, x->name, TYPE_REAL, x->rank, x->shape, k ? PLACE_VARS : PLACE_WORK);
+	}
+	for (int d = 0; d < COUNT(shape); d++) {
+		to[d] = affine_var(nest_dim(reader, "d", shape[d], false));
+		at[d] = index_of(to[d]);
+	}
+	Expr *value = e_load(a, nest_load(reader, "y", y, at));
+	nest_store(reader, "z", z, to, copies ? value : e_op(a, E_MAX, e_num(a, 0), value));
+	Affine channel[] = {affine_var(nest_dim(other, "c", shape[1], false))};
+	nest_store(other, "mean", map->load[1].buffer, channel, e_num(a, 1));
+	part_insert(a, &p, 0, map, "map");
+	if (writes) part_insert(a, &p, 1, other, "other");
+	part_insert(a, &p, p.step.n, reader, "relu");
+	inline_part(a, &p);
+	return p.step.n;
+}
+
 static void what_has_changed_is_not_read_again(void **state)
 {
-	Arena *a = *state;
-	const int64_t shape[] = {1, 4, 256, 256};
-	for (int writes = 0; writes < 2; writes++) {
-		Part p = {0};
-		Buffer *b[2];
-		for (int k = 0; k < COUNT(b); k++)
-			b[k] = part_buffer(a, &p, "y", TYPE_REAL, COUNT(shape), shape, PLACE_WORK);
-		Nest *map = map_to(a, b[0]), *reader = nest_new(a, "copy"), *other = nest_new(a, "other");
-		Index at[COUNT(shape)];
-		Affine to[COUNT(shape)];
-		for (int k = 0; k < map->nload; k++) {
-			Buffer *x = map->load[k].buffer;
-			map->load[k].buffer =
-			    part_buffer(a, &p, x->name, TYPE_REAL, x->rank, x->shape, PLACE_VARS);
-		}
-		for (int d = 0; d < COUNT(shape); d++) {
-			to[d] = affine_var(nest_dim(reader, "d", shape[d], false));
-			at[d] = index_of(to[d]);
-		}
-		int y = nest_load(reader, "y", b[0], at);
-		nest_store(reader, "z", b[1], to, e_load(a, y));
-		Affine channel[] = {affine_var(nest_dim(other, "c", shape[1], false))};
-		nest_store(other, "mean", map->load[1].buffer, channel, e_num(a, 1));
-		part_insert(a, &p, 0, map, "map");
-		if (writes) part_insert(a, &p, 1, other, "other");
-		part_insert(a, &p, p.step.n, reader, "copy");
-		inline_part(a, &p);
-		assert_int_equal(p.step.n, writes ? 3 : 1);
-	}
+	assert_int_equal(steps_left(*state, false, false), 1);
+	assert_int_equal(steps_left(*state, true, false), 3);
+}
+
+static void copies_make_nothing(void **state)
+{
+	assert_int_equal(steps_left(*state, false, true), 2);
 }
 
 int main(void)
@@ -201,6 +243,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(other_forms_are_left_alone, nests_setup, nests_teardown),
 	    cmocka_unit_test(values_that_memory_would_hold_are_made_where_they_are_read),
 	    cmocka_unit_test_setup_teardown(
-	        what_has_changed_is_not_read_again, nests_setup, nests_teardown)};
+	        what_has_changed_is_not_read_again, nests_setup, nests_teardown),
+	    cmocka_unit_test_setup_teardown(copies_make_nothing, nests_setup, nests_teardown)};
 	return cmocka_run_group_tests_name("inline", tests, NULL, NULL);
 }

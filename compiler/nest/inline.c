@@ -11,6 +11,7 @@ typedef struct {
 	int map_load[NEST_LOADS]; /* in `to` */
 	int load[NEST_LOADS];     /* the reader's in `to`; -1: it is the map's value */
 	Expr *value[NEST_LOADS];
+	Map made; /* of the reader's expressions: what is shared stays so */
 } Inlining;
 
 /* The map's dims are the indices that its value is read at. */
@@ -40,18 +41,6 @@ static Expr *map_leaf(void *self, const Expr *e)
 	return e->kind == E_LOAD ? e_load(f->arena, f->map_load[e->id]) : NULL;
 }
 
-static Expr *reader_leaf(void *self, const Expr *e)
-{
-	const Inlining *f = self;
-	if (e->kind == E_LOAD && f->load[e->id] < 0) return f->value[e->id];
-	if (e->kind == E_LOAD) return e_load(f->arena, f->load[e->id]);
-	if (e->kind != E_HASH) return NULL;
-	Expr *copy = NEW(f->arena, Expr);
-	*copy = *e;
-	copy->id = f->load[e->id];
-	return copy;
-}
-
 /* The map's loads, and its value of them, for this load of the reader's. */
 static bool put_value(Inlining *f, const Nest *map, const Access *read, Expr **value)
 {
@@ -70,36 +59,59 @@ static bool put_value(Inlining *f, const Nest *map, const Access *read, Expr **v
 	return true;
 }
 
-static Expr *rewritten(Inlining *f, const Expr *e, bool *fits)
+/* The reader's expression over the loads of `to`. */
+static Expr *rewritten(Inlining *f, const Expr *e)
 {
-	Expr *made = expr_rewrite(f->arena, e, reader_leaf, f);
-	*fits &= expr_size(made, FUSED_EXPR) <= FUSED_EXPR;
+	if (e->kind == E_LOAD && f->load[e->id] < 0) return f->value[e->id];
+	Expr *made = map_get(&f->made, &e, sizeof e);
+	if (made) return made;
+	made = NEW(f->arena, Expr);
+	*made = *e;
+	if (e->kind == E_LOAD || e->kind == E_HASH) made->id = f->load[e->id];
+	for (int i = 0; i < 3; i++)
+		if (e->arg[i]) made->arg[i] = rewritten(f, e->arg[i]);
+	map_put(&f->made, &e, sizeof e, made);
 	return made;
 }
 
-static bool has_index(void *self, const Expr *e)
+static bool fits(const Expr *e) { return expr_size(e, FUSED_EXPR) <= FUSED_EXPR; }
+
+static bool has_no_index(void *self, const Expr *e)
 {
 	(void)self;
 	return !e->index;
 }
 
-Nest *inline_map(Arena *a, const Nest *map, const Nest *reader)
+/* Loads of the reader in `to`, the map's for those of its value. */
+static bool put_loads(Inlining *f, const Nest *map, const Nest *reader)
 {
-	Inlining f = {.arena = a, .to = nest_copy(a, reader)};
-	bool fits = !map->nguard && !map->nacc && map->nstore == 1;
-	if (!fits || !expr_visit(map->store[0].value, has_index, NULL)) return NULL;
-	f.to->nload = 0;
 	for (int l = 0; l < reader->nload; l++) {
 		const Access *x = &reader->load[l];
 		bool is_value = x->buffer == map->store[0].to.buffer;
-		f.load[l] = -1;
-		if (f.to->nload == NEST_LOADS) return NULL;
-		if (!is_value) f.load[l] = nest_load(f.to, x->as, x->buffer, x->at);
-		if (is_value && !put_value(&f, map, x, &f.value[l])) return NULL;
+		f->load[l] = -1;
+		if (f->to->nload == NEST_LOADS) return false;
+		if (!is_value) f->load[l] = nest_load(f->to, x->as, x->buffer, x->at);
+		if (is_value && !put_value(f, map, x, &f->value[l])) return false;
 	}
-	for (int k = 0; k < reader->nacc; k++)
-		f.to->acc[k].update = rewritten(&f, reader->acc[k].update, &fits);
-	for (int k = 0; k < reader->nstore; k++)
-		f.to->store[k].value = rewritten(&f, reader->store[k].value, &fits);
-	return fits ? f.to : NULL;
+	return true;
+}
+
+Nest *inline_map(Arena *a, const Nest *map, const Nest *reader)
+{
+	Inlining f = {.arena = a};
+	bool good = !map->nguard && !map->nacc && map->nstore == 1;
+	if (!good || !expr_visit(map->store[0].value, has_no_index, NULL)) return NULL;
+	f.to = nest_copy(a, reader);
+	f.to->nload = 0;
+	map_init(&f.made, a);
+	if (!put_loads(&f, map, reader)) return NULL;
+	for (int k = 0; k < reader->nacc; k++) {
+		f.to->acc[k].update = rewritten(&f, reader->acc[k].update);
+		good &= fits(f.to->acc[k].update);
+	}
+	for (int k = 0; k < reader->nstore; k++) {
+		f.to->store[k].value = rewritten(&f, reader->store[k].value);
+		good &= fits(f.to->store[k].value);
+	}
+	return good ? f.to : NULL;
 }

@@ -9,9 +9,10 @@
  *
  *   variance = sum (x - p)^2 / M - (sum (x - p) / M)^2
  *
- * The second term, d^2, costs a relative error of about (1 + d^2/variance) roundings, whatever the
- * mean is: a number is seldom many deviations from it, and never more than sqrt(M), since it is one
- * of those whose squares the variance sums.
+ * The second term, d^2, makes the variance's relative error 1 + d^2/variance times that of the
+ * sums, whatever the mean is. On average over the numbers that p may be, d^2/variance is 1, so one
+ * in R of them has more than R; and none has more than M, since p is one of those whose squares the
+ * variance sums.
  *
  * Results are y, mean, variance and scale = w inv, so that y can be made again of x and the others.
  *

@@ -28,31 +28,55 @@ static bool is_cheap(void *self, const Expr *e)
 	return (leaf || quick) && *left >= 0;
 }
 
-/* A large value, of one other that is as large. */
+/* What n makes its value of is one buffer of ours that is as large, and little else. */
+static bool has_one_operand(const Nest *n)
+{
+	enum { SMALL = 16 };
+	const Buffer *to = n->store[0].to.buffer;
+	int large = 0;
+	for (int k = 0; k < n->nload; k++) {
+		const Buffer *b = n->load[k].buffer;
+		if (b->size <= to->size / SMALL) continue;
+		if (b->size > to->size || b->place != PLACE_WORK || b->fixed) return false;
+		large++;
+	}
+	return large == 1;
+}
+
+/* A large value that is cheap to make. Not a product, which a sum that reads it would take without
+ * rounding it first: the same whoever reads it, and whether it is made again. */
 static bool is_wanted(const Nest *n)
 {
-	enum { LEAST_NUMBERS = 1 << 18, OPERATIONS = 8, SMALL = 16 };
-	int left = OPERATIONS, large = 0;
+	enum { LEAST_NUMBERS = 1 << 18, OPERATIONS = 8 };
+	int left = OPERATIONS;
 	if (n->nacc || n->nguard || n->ordered || n->nstore != 1) return false;
 	const Buffer *b = n->store[0].to.buffer;
 	if (b->place != PLACE_WORK || b->fixed || b->size < LEAST_NUMBERS) return false;
-	for (int k = 0; k < n->nload; k++) large += n->load[k].buffer->size > b->size / SMALL;
-	return large == 1 && expr_visit(n->store[0].value, is_cheap, &left);
+	if (n->store[0].value->kind == E_MUL || !has_one_operand(n)) return false;
+	return expr_visit(n->store[0].value, is_cheap, &left);
+}
+
+/* A step that brings values elsewhere as they are has ways of its own to be quick. */
+static bool is_copy(const Nest *n)
+{
+	return !n->nacc && n->nstore == 1 && n->store[0].value->kind == E_LOAD;
 }
 
 /* How often n reads each number of b is a few times. */
 static bool reads_few(const Nest *n, const Buffer *b)
 {
 	enum { READS = 4 };
-	int64_t points = 0;
+	int64_t left = READS * b->size;
 	for (int k = 0; k < n->nload; k++) {
 		int64_t each = 1;
 		if (n->load[k].buffer != b) continue;
 		for (int d = 0; d < n->ndim; d++)
-			if (!n->dim[d].reduce || load_in_update(n, k)) each *= n->dim[d].extent;
-		points += each;
+			if (!n->dim[d].reduce || load_in_update(n, k))
+				if (!mul_fits(each, n->dim[d].extent, &each)) return false;
+		if (each > left) return false;
+		left -= each;
 	}
-	return points <= READS * b->size;
+	return true;
 }
 
 /* What the step at `from` reads is the same at `to`. */
@@ -71,7 +95,8 @@ static bool reads_same(const Inliner *f, int from, int to)
 static Nest *inlined(const Inliner *f, int s, int r)
 {
 	const Nest *map = f->part->step.at[s].nest, *reader = f->part->step.at[r].nest;
-	if (r < s || reader->inplace || contraction_of(reader).is) return NULL;
+	bool takes = !reader->inplace && !is_copy(reader) && !moves_weights(reader);
+	if (r <= s || !takes || contraction_of(reader).is) return NULL;
 	if (!reads_few(reader, map->store[0].to.buffer) || !reads_same(f, s, r)) return NULL;
 	Nest *made = inline_map(f->arena, map, reader);
 	return made && !nest_verify(f->arena, made) ? made : NULL;
@@ -96,8 +121,8 @@ static void inline_step(const Inliner *f, int s)
 	step[s].nest = NULL;
 }
 
-/* From the first to the last: a map comes before those that read it, so their lists of uses stay
- * true. */
+/* From the first to the last. Lists of uses miss who reads a map's operands from now on; but who
+ * made these came before, and was asked before. */
 void inline_part(Arena *a, Part *p)
 {
 	Inliner f = {a, p, part_uses(a, p)};

@@ -5,8 +5,10 @@
 void simplify_part(Arena *a, Part *p, bool fuses)
 {
 	prune_part(a, p);
-	if (fuses) fuse_part(a, p);
-	if (fuses) inline_part(a, p);
+	if (fuses) {
+		fuse_part(a, p);
+		inline_part(a, p);
+	}
 	early_part(a, p);
 }
 

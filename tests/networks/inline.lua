@@ -1,5 +1,5 @@
 -- Large enough for batch norm and ReLU to be made where a pooling reads them, forward and in the pooling's gradient, and
--- for those that a convolution reads as well, or a pooling nine times each, to stay as they are.
+-- for those that a pooling reads nine times each to stay as they are.
 local x, label = image("x", 3, 64, 64), class("label", 5)
 local y = x:conv(param.a, 16, {kernel = 3, pad = 1, bias = false}):batch_norm(param.norm):relu()
 local z = y:max_pool(3, {stride = 2, pad = 1}):conv(param.b, 64, {kernel = 1, bias = false}):batch_norm(param.other):relu()
