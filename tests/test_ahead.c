@@ -54,6 +54,7 @@ enum { LINES_OF_NEAR = 64 * 40 * 40 * 4 / 64 };
 static const char near_chunks[] = NEAR_CHUNKS("kernel = 1");
 static const char windows[] = NEAR_CHUNKS("kernel = 3, pad = 1");
 
+/* Numbers that cost too much to be made where they are read, and so are written. */
 static const char maps[] =
     "local x = image('x', 4, 56, 56)\n"
     "local y = x:conv(param.a, 64, {kernel = 1}):batch_norm(param.n):tanh()\n"

@@ -37,32 +37,47 @@ static void fill(double *x, int64_t n, int by)
 	for (int64_t i = 0; i < n; i++) x[i] = (double)(i * by % 17) - 8;
 }
 
-/* Running the two in order stores what the inlined one stores, which reads no y. */
-static void assert_inlined(Arena *a, const char *as, Nest *reader, const char *schedule)
+/* The reader's buffers and the map's operands, in one memory. */
+static Machine both(Arena *a, Nest *reader, const Nest *map)
 {
-	Buffer *y = nests_buffer(reader, as), *out = reader->store[0].to.buffer;
-	Nest *map = map_to(a, y), *inlined = inline_map(a, map, reader);
-	assert_non_null(inlined);
-	assert_null(nest_verify(a, inlined));
-	assert_true(nest_load_of(inlined, y) < 0);
-	Machine first = nests_machine(a, reader);
+	Machine m = nests_machine(a, reader);
 	int count = reader->nload + reader->nstore;
 	double **memory = NEWS(a, double *, count + map->nload);
-	memcpy(memory, first.memory, (size_t)count * sizeof *memory);
+	memcpy(memory, m.memory, (size_t)count * sizeof *memory);
 	for (int k = 0; k < map->nload; k++) {
 		Buffer *b = map->load[k].buffer;
 		b->id = count + k;
 		memory[b->id] = NEWS(a, double, b->size);
 		fill(memory[b->id], b->size, 5 + k);
 	}
-	Machine m = {.memory = memory, .seed = first.seed, .step = first.step};
+	m.memory = memory;
+	return m;
+}
+
+/* Running the two in order stores what the inlined one stores, which reads no y. */
+static void assert_inlined(Arena *a, const char *as, Nest *reader, const char *schedule)
+{
+	Buffer *y = nests_buffer(reader, as);
+	Nest *map = map_to(a, y), *inlined = inline_map(a, map, reader);
+	assert_non_null(inlined);
+	assert_null(nest_verify(a, inlined));
+	assert_true(nest_load_of(inlined, y) < 0);
+	Machine m = both(a, reader, map);
 	run_naive(map, &m);
 	run_naive(reader, &m);
-	double *separate = memory[out->id];
-	memory[out->id] = NEWS(a, double, out->size);
-	for (int64_t i = 0; i < y->size; i++) memory[y->id][i] = NAN;
+	double *separate[NEST_STORES];
+	for (int k = 0; k < reader->nstore; k++) {
+		Buffer *out = reader->store[k].to.buffer;
+		separate[k] = m.memory[out->id];
+		m.memory[out->id] = NEWS(a, double, out->size);
+	}
+	for (int64_t i = 0; i < y->size; i++) m.memory[y->id][i] = NAN;
 	run_naive(inlined, &m);
-	assert_memory_equal(separate, memory[out->id], (size_t)out->size * sizeof *separate);
+	for (int k = 0; k < reader->nstore; k++) {
+		Buffer *out = reader->store[k].to.buffer;
+		size_t bytes = (size_t)out->size * sizeof *separate[k];
+		assert_memory_equal(separate[k], m.memory[out->id], bytes);
+	}
 	nests_same(a, inlined, schedule); /* sets ids of its own */
 }
 
