@@ -3,14 +3,14 @@
  *   y[n][c][h][w] = max(0, (x[n][c][h][w] - mean[c])*s[c] + b[c]);
  *   p[n][c][i][j] = max kh kw: y[n][c][2 i + kh][2 j + kw]
  *
- * becomes one sweep over x. It pays where writing and fetching y takes longer than a few operations
- * more for each reading of it: if memory has to hold it, it is a sum, a product or a comparison of
- * one such value and channels' numbers, and each is read a few times. Contractions, whose operands
- * are read as they lie, make nothing on their way.
+ * becomes one sweep over x. It pays where writing and fetching y takes longer than making it for
+ * each reading: where memory has to hold it, it is a few operations on one value as large and on
+ * channels' numbers, and each of it is read a few times. Contractions, whose operands are read as
+ * they lie, and copies make nothing on their way.
  *
  * needs: fused maps, so that what may go to its producer did.
  * guarantees: fewer steps, no buffer that was not there.
- * checked by: verify_part; test_inline, test_entries. */
+ * checked by: test_inline, test_entries; nest_verify. */
 #include "internal.h"
 
 typedef struct {
@@ -47,11 +47,11 @@ static bool has_one_operand(const Nest *n)
  * rounding it first: the same whoever reads it, and whether it is made again. */
 static bool is_wanted(const Nest *n)
 {
-	enum { LEAST_NUMBERS = 1 << 18, OPERATIONS = 8 };
+	enum { OPERATIONS = 8 };
 	int left = OPERATIONS;
 	if (n->nacc || n->nguard || n->ordered || n->nstore != 1) return false;
 	const Buffer *b = n->store[0].to.buffer;
-	if (b->place != PLACE_WORK || b->fixed || b->size < LEAST_NUMBERS) return false;
+	if (b->place != PLACE_WORK || b->fixed || b->size < FAR_NUMBERS) return false;
 	if (n->store[0].value->kind == E_MUL || !has_one_operand(n)) return false;
 	return expr_visit(n->store[0].value, is_cheap, &left);
 }

@@ -11,7 +11,8 @@ enum {
 	WIDE_BLOCK = 64,
 	PLAIN_CHANNELS = 4,
 	PRODUCT_ROWS = 8, /* of a matrix that are gone through at a time, and columns */
-	PRODUCT_STRIP = 128
+	PRODUCT_STRIP = 128,
+	FAR_NUMBERS = 1 << 18 /* a megabyte, as second-level caches are: what memory has to hold */
 };
 
 /* Of so many channels, how many lie side by side; see layout.c. */

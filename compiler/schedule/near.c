@@ -178,8 +178,7 @@ static void leave_rows_out(Arena *a, Buffer *b)
 
 void near_part(Arena *a, Part *p)
 {
-	/* A megabyte, as second-level caches are, and rows that take longer than their calls. */
-	enum { LEAST_NUMBERS = 1 << 18, LEAST_ROW = 1 << 10 };
+	enum { LEAST_ROW = 1 << 10 }; /* numbers: rows take longer than their calls */
 	Life *life = NEWS(a, Life, p->buffer.n + 1);
 	int groups = 0;
 	part_lives(p, life);
@@ -189,7 +188,7 @@ void near_part(Arena *a, Part *p)
 		Handed handed = {0};
 		if (!find_chain(&c, s)) continue;
 		int64_t numbers = find_handed(&c, &handed);
-		if (numbers < LEAST_NUMBERS || numbers < LEAST_ROW * c.extent[0] * c.extent[1]) continue;
+		if (numbers < FAR_NUMBERS || numbers < LEAST_ROW * c.extent[0] * c.extent[1]) continue;
 		groups++;
 		for (int k = s; k <= c.to; k++) {
 			Step *step = &p->step.at[k];
