@@ -1,8 +1,12 @@
+#define _GNU_SOURCE
 #include "scheduled.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -27,5 +31,17 @@ int check_network(
 	int seen = 0;
 	for (int i = 0; i < program->part.n; i++) seen += check(file, program, program->part.at[i]);
 	arena_free(a);
+	return seen;
+}
+
+int check_text(const char *text, const char *target, int64_t batch, Check *check)
+{
+	char file[] = "/tmp/cnnc-net-XXXXXX.lua";
+	int fd = mkstemps(file, 4);
+	if (fd < 0) fail_msg("no file in /tmp");
+	dprintf(fd, "%s", text);
+	close(fd);
+	int seen = check_network(file, target, WINOGRAD_ALL, batch, check);
+	remove(file);
 	return seen;
 }

@@ -1,5 +1,4 @@
 /* Maps that go into what reads them: the nests, and which values these are. */
-#define _GNU_SOURCE
 #include "nests.h"
 #include "scheduled.h"
 
@@ -8,8 +7,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 /* --- nests -------------------------------------------------------------------------------- */
 
@@ -172,18 +169,13 @@ static int count_maps(const char *file, const Program *program, const Part *p)
 
 static int maps_behind(const char *front, const char *behind, int64_t batch)
 {
-	char file[] = "/tmp/cnnc-net-XXXXXX.lua";
-	int fd = mkstemps(file, 4);
-	if (fd < 0) fail_msg("no file in /tmp");
-	dprintf(fd,
+	char text[512];
+	snprintf(text, sizeof text,
 	    "local x = image('x', 16, 64, 64)%s:batch_norm(param.n)\n"
 	    "local y = %s\n"
 	    "return network{output = {y = y}, loss = y:mean(), optimizer = sgd{}}\n",
 	    front, behind);
-	close(fd);
-	int seen = check_network(file, "avx512", WINOGRAD_ALL, batch, count_maps);
-	remove(file);
-	return seen;
+	return check_text(text, "avx512", batch, count_maps);
 }
 
 static int maps_of(const char *behind, int64_t batch)

@@ -1,13 +1,10 @@
 /* What schedules do about memory: what goes from step to step without it, what is asked for ahead,
  * and what is copied. */
-#define _GNU_SOURCE
 #include "scheduled.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -36,18 +33,6 @@ static int check_near(const char *file, const Program *program, const Part *p)
 	return seen;
 }
 
-static int check_text(const char *text, int64_t batch, Check *check)
-{
-	char file[] = "/tmp/cnnc-net-XXXXXX.lua";
-	int fd = mkstemps(file, 4);
-	if (fd < 0) fail_msg("no file in /tmp");
-	dprintf(fd, "%s", text);
-	close(fd);
-	int seen = check_network(file, "avx512", WINOGRAD_ALL, batch, check);
-	remove(file);
-	return seen;
-}
-
 /* Of gradients of local response normalisation, in two entries. */
 static void what_is_handed_on_goes_row_by_row(void **state)
 {
@@ -65,7 +50,7 @@ static void what_is_handed_on_goes_row_by_row(void **state)
 	assert_int_equal(
 	    check_text("local y = image('x', 3, 32, 32):conv(param.a, 80, {kernel = 3}):lrn(5)\n"
 	               "return network{output = {y = y:global_avg_pool()}, loss = y:mean()}\n",
-	        4, check_near),
+	        "avx512", 4, check_near),
 	    mean + STEPS);
 }
 
@@ -98,7 +83,7 @@ static void rows_that_meet_are_not_asked_for_at_once(void **state)
 		    "return network{output = {y = y}, loss = y:mean()}\n",
 		    rows[i].columns);
 		/* without an optimizer one entry has gradients */
-		assert_int_equal(check_text(text, 1, rows_ahead), rows[i].ahead);
+		assert_int_equal(check_text(text, "avx512", 1, rows_ahead), rows[i].ahead);
 	}
 }
 
