@@ -81,6 +81,27 @@ static void expressions_print_with_few_parentheses(void **state)
 	assert_true(expr_size(cases[0].e, 3) > 3);
 }
 
+static Expr *next_load(void *self, const Expr *e)
+{
+	return e->kind == E_LOAD ? e_load(self, e->id + 1) : NULL;
+}
+
+/* Within an expression and from one to the next; what is replaced, too. */
+static void rewritten_expressions_share_what_was_shared(void **state)
+{
+	Arena *a = *state;
+	Expr *x = e_load(a, 0), *from = e_op(a, E_SUB, x, e_load(a, 1));
+	Expr *square = e_op(a, E_MUL, from, from), *sum = e_op(a, E_ADD, from, x);
+	Rewriting r = expr_rewriting(a, next_load, a);
+	Expr *square2 = expr_rewrite(&r, square), *sum2 = expr_rewrite(&r, sum), *from2 = sum2->arg[0];
+	assert_ptr_equal(square2->arg[0], from2);
+	assert_ptr_equal(square2->arg[1], from2);
+	assert_ptr_equal(sum2->arg[1], from2->arg[0]);
+	assert_int_equal(from2->arg[0]->id, 1);
+	assert_int_equal(from2->arg[1]->id, 2);
+	assert_int_equal(from->arg[0]->id, 0);
+}
+
 static void same_accesses_are_one_load(void **state)
 {
 	Arena *a = *state;
@@ -353,6 +374,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(nests_print_as_mathematics),
 	    TEST(expressions_print_with_few_parentheses),
+	    TEST(rewritten_expressions_share_what_was_shared),
 	    TEST(same_accesses_are_one_load),
 	    TEST(ill_formed_nests_are_refused),
 	    TEST(schedules_read_back_as_printed),

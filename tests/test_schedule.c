@@ -493,6 +493,53 @@ static void rows_of_any_length_are_copied(void **state)
 		}
 }
 
+typedef struct {
+	bool (*is)(const Expr *e);
+	const Expr *known;
+	bool twice;
+} Made;
+
+static bool is_difference(const Expr *e) { return e->kind == E_SUB && e->arg[0]->kind == E_LOAD; }
+
+static bool is_root(const Expr *e) { return e->kind == E_CALL && e->fn == FN_SQRT; }
+
+static bool look_at_made(void *self, const Expr *e)
+{
+	Made *m = self;
+	if (!m->is(e)) return true;
+	m->twice |= m->known && m->known != e;
+	m->known = e;
+	return true;
+}
+
+/* x - p of a batch norm's sums and its standard deviation, in parts and with updates behind them.
+ */
+static int made_once(const char *file, const Program *program, const Part *p)
+{
+	int seen = 0;
+	(void)program;
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		Made sums = {is_difference, NULL, false}, stores = {is_root, NULL, false};
+		for (int k = 0; k < n->nacc; k++) expr_visit(n->acc[k].update, look_at_made, &sums);
+		for (int k = 0; k < n->nstore; k++) expr_visit(n->store[k].value, look_at_made, &stores);
+		if (sums.twice || stores.twice)
+			fail_msg("%s: %s: %s makes one value twice", file, p->name, n->name);
+		seen += (n->nacc > 1 && sums.known) + (n->nstore > 1 && stores.known);
+	}
+	return seen;
+}
+
+static void stages_keep_what_is_shared(void **state)
+{
+	(void)state;
+	assert_true(check_text("local x = image('x', 16, 64, 64):conv(param.a, 16, {kernel = 3})\n"
+	                       "local y = x:batch_norm(param.n):relu():avg_pool(2)\n"
+	                       "return network{output = {y = y}, loss = y:mean(),\n"
+	                       "  optimizer = sgd{momentum = 0.9}}\n",
+	                "avx512", 4, made_once) >= 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(contractions_run_in_vectors),
@@ -506,7 +553,8 @@ int main(void)
 	    cmocka_unit_test(gradients_of_one_image_have_even_tasks),
 	    cmocka_unit_test(adaptive_pooling_runs_in_vectors), cmocka_unit_test(little_is_one_task),
 	    cmocka_unit_test(little_that_windows_step_over_has_chunks),
-	    cmocka_unit_test(sums_of_much_have_parts), cmocka_unit_test(rows_of_any_length_are_copied),
+	    cmocka_unit_test(sums_of_much_have_parts), cmocka_unit_test(stages_keep_what_is_shared),
+	    cmocka_unit_test(rows_of_any_length_are_copied),
 	    cmocka_unit_test(a_nest_past_the_limits_is_reported_at_its_line)};
 	return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

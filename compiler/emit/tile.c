@@ -232,44 +232,56 @@ static void print_suspend(Scope *s, const Tile *t)
 	print_line(s, "}");
 }
 
+/* The value's name, which it gets if it has none. */
+static const char *name_value(Point *p, const Kernel *k, const Expr *e, Form form)
+{
+	Scope *s = p->s;
+	const char *name = value_name(p, e, form);
+	if (name) return name;
+	name = arena_printf(k->arena, "e%d", p->counter[KERNEL_BUFFERS]++);
+	print_indent(s);
+	text_printf(s->out, "const %s %s = ", form == VECTOR ? k->vector : k->real, name);
+	print_value(p, e, form, BIND_NONE);
+	text_add(s->out, ";\n");
+	return name;
+}
+
+/* The only store, of neighbours: its value needs no name. */
+static void print_value_store(Point *p, const Tile *t, const Address *a, Form form)
+{
+	Scope *s = p->s;
+	ask_at_store(s, &t->k->nest->store[0].to, a);
+	print_indent(s);
+	if (form == VECTOR) text_printf(s->out, "*(%s%s *)&", t->k->vector, a->aligned ? "" : "u");
+	print_address(s, a, 0);
+	text_add(s->out, " = ");
+	print_value(p, t->k->nest->store[0].value, form, BIND_NONE);
+	text_add(s->out, ";\n");
+}
+
 /* All values of a point before its first store. */
 static void print_point_stores(Point *p, const Tile *t)
 {
 	Scope *s = p->s;
 	const Nest *n = t->k->nest;
 	Form form = store_lanes(t) >= 0 ? VECTOR : SCALAR;
-	const char *type = form == VECTOR ? t->k->vector : t->k->real;
-	int first = 0;
 	Address at[NEST_STORES];
+	const char *name[NEST_STORES];
 	bool name_it = n->nstore > 1;
 	for (int k = 0; k < n->nstore; k++) {
 		at[k] = address_of(s, &n->store[k].to, p->sub, p->lane_var);
 		name_it |= at[k].lane > 1 || at[k].lane < 0;
 		declare_value(p, n->store[k].value);
 	}
-	if (name_it) {
-		first = p->counter[KERNEL_BUFFERS];
-		p->counter[KERNEL_BUFFERS] += n->nstore;
+	if (!name_it) {
+		print_value_store(p, t, &at[0], form);
+		return;
 	}
 	for (int k = 0; k < n->nstore; k++) {
 		ask_at_store(s, &n->store[k].to, &at[k]);
-		print_indent(s);
-		if (name_it) {
-			text_printf(s->out, "const %s e%d = ", type, first + k);
-		} else {
-			if (form == VECTOR)
-				text_printf(s->out, "*(%s%s *)&", t->k->vector, at[k].aligned ? "" : "u");
-			print_address(s, &at[k], 0);
-			text_add(s->out, " = ");
-		}
-		print_value(p, n->store[k].value, form, BIND_NONE);
-		text_add(s->out, ";\n");
+		name[k] = name_value(p, t->k, n->store[k].value, form);
 	}
-	for (int k = 0; k < n->nstore && name_it; k++) {
-		char value[32];
-		snprintf(value, sizeof value, "e%d", first + k);
-		print_store(s, t, &at[k], value);
-	}
+	for (int k = 0; k < n->nstore; k++) print_store(s, t, &at[k], name[k]);
 }
 
 static void print_stores(Scope *s, const Tile *t)

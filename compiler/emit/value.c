@@ -321,6 +321,15 @@ static void print_loaded(Point *p, const Expr *e)
 	print_label(p, &at, 0);
 }
 
+const char *value_name(const Point *p, const Expr *e, Form form)
+{
+	const struct Named *part = named_part(p, e);
+	if (value_form(p, e) != form) return NULL;
+	if (part) return part->name;
+	if (e->kind == E_ACC) return p->acc[e->id];
+	return e->kind == E_LOAD && p->loads ? p->loads->at[p->load[e->id]].name : NULL;
+}
+
 static void print_bare(Point *p, const Expr *e, Form form, int binding)
 {
 	const struct Named *part = named_part(p, e);

@@ -123,15 +123,26 @@ int expr_size(const Expr *e, int limit)
 	return size;
 }
 
-Expr *expr_rewrite(Arena *a, const Expr *e, Expr *(*leaf)(void *self, const Expr *e), void *self)
+Rewriting expr_rewriting(Arena *a, Expr *(*leaf)(void *self, const Expr *e), void *self)
 {
-	Expr *other = leaf(self, e);
-	if (other) return other;
-	Expr *copy = NEW(a, Expr);
-	*copy = *e;
-	for (int i = 0; i < 3; i++)
-		if (e->arg[i]) copy->arg[i] = expr_rewrite(a, e->arg[i], leaf, self);
-	return copy;
+	Rewriting r = {.arena = a, .leaf = leaf, .self = self};
+	map_init(&r.made, a);
+	return r;
+}
+
+Expr *expr_rewrite(Rewriting *r, const Expr *e)
+{
+	Expr *made = map_get(&r->made, &e, sizeof e);
+	if (made) return made;
+	made = r->leaf(r->self, e);
+	if (!made) {
+		made = NEW(r->arena, Expr);
+		*made = *e;
+		for (int i = 0; i < 3; i++)
+			if (e->arg[i]) made->arg[i] = expr_rewrite(r, e->arg[i]);
+	}
+	map_put(&r->made, &e, sizeof e, made);
+	return made;
 }
 
 /* --- printing: infix with as few parentheses as the grammar needs ------------------------- */

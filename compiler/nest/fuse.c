@@ -133,13 +133,14 @@ static bool indices_fit(void *self, const Expr *e)
 static bool add_stores(Fusion *f, Nest *out, bool keep)
 {
 	int at = f->store;
+	Rewriting rename = expr_rewriting(f->arena, rename_leaf, f);
 	if (out->nstore + f->map->nstore - !keep > NEST_STORES) return false;
 	for (int k = 0; k < f->map->nstore; k++) {
 		const Store *from = &f->map->store[k];
 		Store made;
 		if (!rename_access(f, &from->to, &made.to)) return false;
 		if (!expr_visit(from->value, indices_fit, f)) return false;
-		made.value = expr_rewrite(f->arena, from->value, rename_leaf, f);
+		made.value = expr_rewrite(&rename, from->value);
 		if (expr_size(made.value, FUSED_EXPR) > FUSED_EXPR) return false;
 		if (!keep && !k)
 			out->store[at] = made;

@@ -11,7 +11,6 @@ typedef struct {
 	int map_load[NEST_LOADS]; /* in `to` */
 	int load[NEST_LOADS];     /* the reader's in `to`; -1: it is the map's value */
 	Expr *value[NEST_LOADS];
-	Map made; /* of the reader's expressions: what is shared stays so */
 } Inlining;
 
 /* The map's dims are the indices that its value is read at. */
@@ -55,23 +54,22 @@ static bool put_value(Inlining *f, const Nest *map, const Access *read, Expr **v
 		if (f->to->nload == NEST_LOADS) return false;
 		f->map_load[k] = nest_load(f->to, x->as, x->buffer, at);
 	}
-	*value = expr_rewrite(f->arena, map->store[0].value, map_leaf, f);
+	Rewriting at_index = expr_rewriting(f->arena, map_leaf, f);
+	*value = expr_rewrite(&at_index, map->store[0].value);
 	return true;
 }
 
-/* The reader's expression over the loads of `to`. */
-static Expr *rewritten(Inlining *f, const Expr *e)
+/* The reader's loads, of `to`. */
+static Expr *reader_leaf(void *self, const Expr *e)
 {
+	const Inlining *f = self;
 	if (e->kind == E_LOAD && f->load[e->id] < 0) return f->value[e->id];
-	Expr *made = map_get(&f->made, &e, sizeof e);
-	if (made) return made;
-	made = NEW(f->arena, Expr);
-	*made = *e;
-	if (e->kind == E_LOAD || e->kind == E_HASH) made->id = f->load[e->id];
-	for (int i = 0; i < 3; i++)
-		if (e->arg[i]) made->arg[i] = rewritten(f, e->arg[i]);
-	map_put(&f->made, &e, sizeof e, made);
-	return made;
+	if (e->kind == E_LOAD) return e_load(f->arena, f->load[e->id]);
+	if (e->kind != E_HASH) return NULL;
+	Expr *copy = NEW(f->arena, Expr);
+	*copy = *e;
+	copy->id = f->load[e->id];
+	return copy;
 }
 
 static bool fits(const Expr *e) { return expr_size(e, FUSED_EXPR) <= FUSED_EXPR; }
@@ -103,14 +101,14 @@ Nest *inline_map(Arena *a, const Nest *map, const Nest *reader)
 	if (!good || !expr_visit(map->store[0].value, has_no_index, NULL)) return NULL;
 	f.to = nest_copy(a, reader);
 	f.to->nload = 0;
-	map_init(&f.made, a);
+	Rewriting rewrite = expr_rewriting(a, reader_leaf, &f);
 	if (!put_loads(&f, map, reader)) return NULL;
 	for (int k = 0; k < reader->nacc; k++) {
-		f.to->acc[k].update = rewritten(&f, reader->acc[k].update);
+		f.to->acc[k].update = expr_rewrite(&rewrite, reader->acc[k].update);
 		good &= fits(f.to->acc[k].update);
 	}
 	for (int k = 0; k < reader->nstore; k++) {
-		f.to->store[k].value = rewritten(&f, reader->store[k].value);
+		f.to->store[k].value = expr_rewrite(&rewrite, reader->store[k].value);
 		good &= fits(f.to->store[k].value);
 	}
 	return good ? f.to : NULL;

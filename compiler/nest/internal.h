@@ -12,9 +12,9 @@ bool affine_try_subst(const Affine *a, const Affine *of_var, Affine *out);
 bool affine_same_terms(const Affine *a, const Affine *b); /* equal but for the constant */
 
 /* expr.c */
-enum { FUSED_EXPR = 256 }; /* nodes; a value used twice is printed twice, so chains could explode */
+enum { FUSED_EXPR = 256 }; /* nodes; who walks a tree comes to what is shared at each use of it */
 uint32_t expr_loads(const Expr *e);      /* bit l: load l is read; seeds of E_HASH count */
-int expr_size(const Expr *e, int limit); /* nodes of the printed tree; stops above limit */
+int expr_size(const Expr *e, int limit); /* nodes of the tree; stops above limit */
 bool expr_is_truth(const Expr *e);
 /* Prints loads by their names and indices, as `nest` (NULL: by number) has them. */
 void expr_print_in(const Expr *e, const Nest *nest, const char *const *name_of_dim, Text *out);

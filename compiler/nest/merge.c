@@ -56,13 +56,14 @@ static bool may_merge(Merge *m, const Nest *n)
 static void merge_pair(Merge *m, Nest *n)
 {
 	int d = m->dim;
+	Rewriting rewrite = expr_rewriting(m->arena, rewrite_leaf, m);
 	merged_dims(m, n);
 	for (int k = 0; k < n->nload + n->nstore; k++) {
 		Access *x = k < n->nload ? &n->load[k] : &n->store[k - n->nload].to;
 		for (int i = 0; i < x->buffer->rank; i++) x->at[i].a = affine_subst(&x->at[i].a, m->of);
 	}
 	for (int k = 0; k < n->nstore; k++)
-		n->store[k].value = expr_rewrite(m->arena, n->store[k].value, rewrite_leaf, m);
+		n->store[k].value = expr_rewrite(&rewrite, n->store[k].value);
 	n->dim[d + 1].extent *= n->dim[d].extent; /* no more than the elements of a buffer */
 	for (int i = d; i + 1 < n->ndim; i++) n->dim[i] = n->dim[i + 1];
 	n->ndim--;

@@ -187,8 +187,16 @@ Expr *e_hash(Arena *a, int seed_load, uint64_t key, Affine element);
 bool expr_uses_load(const Expr *e, int load);
 /* e, which has indices, over other dims. */
 Expr *e_reindexed(Arena *a, const Expr *e, const Affine *of_dim);
-/* A copy in which `leaf` may replace a node (return NULL to keep it). */
-Expr *expr_rewrite(Arena *a, const Expr *e, Expr *(*leaf)(void *self, const Expr *e), void *self);
+/* Copies in which `leaf` may replace a node (it returns NULL to keep it). What is shared stays so,
+ * in an expression and among all that are rewritten together: it is computed once then. */
+typedef struct {
+	Arena *arena;
+	Expr *(*leaf)(void *self, const Expr *e);
+	void *self;
+	Map made; /* by what it was made of */
+} Rewriting;
+Rewriting expr_rewriting(Arena *a, Expr *(*leaf)(void *self, const Expr *e), void *self);
+Expr *expr_rewrite(Rewriting *r, const Expr *e);
 /* Calls visit for each node until it returns false; false when it did. */
 bool expr_visit(const Expr *e, bool (*visit)(void *self, const Expr *e), void *self);
 void expr_print(const Expr *e, const char *const *name_of_dim, Text *out);

@@ -40,21 +40,22 @@ static Expr *taken_leaf(void *self, const Expr *e)
 void nest_take_sums(Nest *to, const Nest *from, const Affine *of)
 {
 	Taking t = take_loads(to, from, of, nest_update_loads(from));
+	Rewriting taken = expr_rewriting(to->arena, taken_leaf, &t);
 	for (int k = 0; k < from->nacc; k++)
-		nest_acc(to, from->acc[k].init, from->acc[k].combine,
-		    expr_rewrite(t.arena, from->acc[k].update, taken_leaf, &t));
+		nest_acc(
+		    to, from->acc[k].init, from->acc[k].combine, expr_rewrite(&taken, from->acc[k].update));
 }
 
 void nest_take_stores(Nest *to, const Nest *from, const Affine *of, Expr *const *acc)
 {
 	Taking t = take_loads(to, from, of, nest_store_loads(from));
+	Rewriting taken = expr_rewriting(to->arena, taken_leaf, &t);
 	t.acc = acc;
 	for (int k = 0; k < from->nstore; k++) {
 		const Access *x = &from->store[k].to;
 		Affine at[BUFFER_RANK];
 		for (int i = 0; i < x->buffer->rank; i++) at[i] = affine_subst(&x->at[i].a, of);
-		nest_store(
-		    to, x->as, x->buffer, at, expr_rewrite(t.arena, from->store[k].value, taken_leaf, &t));
+		nest_store(to, x->as, x->buffer, at, expr_rewrite(&taken, from->store[k].value));
 	}
 }
 

@@ -47,6 +47,7 @@ static void drop_accs(Arena *a, Nest *n)
 {
 	bool used[NEST_ACCS] = {false};
 	Renumber r = {.arena = a};
+	Rewriting renumber = expr_rewriting(a, renumber_leaf, &r);
 	int kept = 0;
 	used_accs(n, used);
 	for (int k = 0; k < n->nacc; k++) r.number[k] = used[k] ? kept++ : -1;
@@ -54,12 +55,12 @@ static void drop_accs(Arena *a, Nest *n)
 	for (int k = 0; k < n->nacc; k++) {
 		if (!used[k]) continue;
 		Acc acc = n->acc[k];
-		acc.update = expr_rewrite(a, acc.update, renumber_leaf, &r);
+		acc.update = expr_rewrite(&renumber, acc.update);
 		n->acc[r.number[k]] = acc;
 	}
 	n->nacc = kept;
 	for (int k = 0; k < n->nstore; k++)
-		n->store[k].value = expr_rewrite(a, n->store[k].value, renumber_leaf, &r);
+		n->store[k].value = expr_rewrite(&renumber, n->store[k].value);
 }
 
 /* The step without its dead stores; NULL when nothing is left of it. */

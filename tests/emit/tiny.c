@@ -646,16 +646,14 @@ static CNNC_TILE void max_pool_tile5_generic(const float *x, float *CNNC_RESTRIC
 			a1 = e2;
 		}
 	}
-	const float e0 = a0;
-	const float e1 = a1;
-	y[y_0] = e0;
-	arg_b[arg_b_0] = e1;
+	y[y_0] = a0;
+	arg_b[arg_b_0] = a1;
 }
 
 /* max_pool_2x2x2_2x2_99a4: 0 multiply-adds a call, called 2 times:
  *   max_pool 1x2x4x4 -> 1x2x2x2
  * c 1 | oh 1 | ow 1 | kh 1 | kw 1
- * tiles 1, functions 1, blocks 1, text 1,240 bytes */
+ * tiles 1, functions 1, blocks 1, text 1,196 bytes */
 static CNNC_UNUSED void max_pool_2x2x2_2x2_99a4_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
@@ -696,16 +694,15 @@ static CNNC_TILE void row_loss_tile6_generic(const float *x, const float *peak,
 		a1 += (((float)(c) == label0) ? e0 : 0.0f);
 	}
 	const float e0 = log_f32(a0);
-	const float e1 = e0;
-	const float e2 = e0 - a1;
-	log_sum[log_sum_0] = e1;
-	loss[loss_0] = e2;
+	const float e1 = e0 - a1;
+	log_sum[log_sum_0] = e0;
+	loss[loss_0] = e1;
 }
 
 /* row_loss_2_8c39: 0 multiply-adds a call, called 2 times:
  *   cross_entropy 1x2 -> scalar
  * c 1
- * tiles 1, functions 1, blocks 1, text 975 bytes */
+ * tiles 1, functions 1, blocks 1, text 953 bytes */
 static CNNC_UNUSED void row_loss_2_8c39_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
@@ -961,11 +958,11 @@ static CNNC_UNUSED void channel_sum_2_4x4_2aff_generic(const void *const *arg, s
 	}
 }
 
-/* sgd_16_88a6: 0 multiply-adds a call, called 1 times:
+/* sgd_16_86b6: 0 multiply-adds a call, called 1 times:
  *   fc.weight: sgd 2x8 -> 2x8
  * n 1
- * tiles 1, functions 0, blocks 1, text 628 bytes */
-static CNNC_UNUSED void sgd_16_88a6_generic(const void *const *arg, size_t block)
+ * tiles 1, functions 0, blocks 1, text 605 bytes */
+static CNNC_UNUSED void sgd_16_86b6_generic(const void *const *arg, size_t block)
 {
 	const float *hyper = (const float *)arg[0];
 	float *w = (float *)arg[1];
@@ -984,18 +981,17 @@ static CNNC_UNUSED void sgd_16_88a6_generic(const void *const *arg, size_t block
 		const float hyper2 = hyper[2];
 		const float e0 = hyper1 * v0 + (g0 + hyper2 * w0);
 		const float e1 = w0 - hyper0 * e0;
-		const float e2 = e0;
 		w[w_0] = e1;
-		v[v_0] = e2;
+		v[v_0] = e0;
 	}
 }
 
-/* sgd_2_8fe0: 0 multiply-adds a call, called 2 times:
+/* sgd_2_8d73: 0 multiply-adds a call, called 2 times:
  *   fc.bias: sgd 2 -> 2
  *   conv.bias: sgd 2 -> 2
  * a 1
- * tiles 1, functions 0, blocks 1, text 633 bytes */
-static CNNC_UNUSED void sgd_2_8fe0_generic(const void *const *arg, size_t block)
+ * tiles 1, functions 0, blocks 1, text 610 bytes */
+static CNNC_UNUSED void sgd_2_8d73_generic(const void *const *arg, size_t block)
 {
 	const float *hyper = (const float *)arg[0];
 	float *w = (float *)arg[1];
@@ -1014,17 +1010,16 @@ static CNNC_UNUSED void sgd_2_8fe0_generic(const void *const *arg, size_t block)
 		const float hyper2 = hyper[2];
 		const float e0 = hyper1 * v0 + (g0 + hyper2 * w0);
 		const float e1 = w0 - hyper0 * e0;
-		const float e2 = e0;
 		w[w_0] = e1;
-		v[v_0] = e2;
+		v[v_0] = e0;
 	}
 }
 
-/* sgd_18_5caf: 0 multiply-adds a call, called 1 times:
+/* sgd_18_512a: 0 multiply-adds a call, called 1 times:
  *   conv.weight: sgd 2x1x3x3 -> 2x1x3x3
  * n 1
- * tiles 1, functions 0, blocks 1, text 628 bytes */
-static CNNC_UNUSED void sgd_18_5caf_generic(const void *const *arg, size_t block)
+ * tiles 1, functions 0, blocks 1, text 605 bytes */
+static CNNC_UNUSED void sgd_18_512a_generic(const void *const *arg, size_t block)
 {
 	const float *hyper = (const float *)arg[0];
 	float *w = (float *)arg[1];
@@ -1043,17 +1038,16 @@ static CNNC_UNUSED void sgd_18_5caf_generic(const void *const *arg, size_t block
 		const float hyper2 = hyper[2];
 		const float e0 = hyper1 * v0 + (g0 + hyper2 * w0);
 		const float e1 = w0 - hyper0 * e0;
-		const float e2 = e0;
 		w[w_0] = e1;
-		v[v_0] = e2;
+		v[v_0] = e0;
 	}
 }
 
-/* sgd_38_1c89: 0 multiply-adds a call, called 1 times:
+/* sgd_38_01ea: 0 multiply-adds a call, called 1 times:
  *   conv.weight to fc.bias: sgd 38 -> 38
  * a 1
- * tiles 1, functions 0, blocks 1, text 634 bytes */
-static CNNC_UNUSED void sgd_38_1c89_generic(const void *const *arg, size_t block)
+ * tiles 1, functions 0, blocks 1, text 611 bytes */
+static CNNC_UNUSED void sgd_38_01ea_generic(const void *const *arg, size_t block)
 {
 	const float *hyper = (const float *)arg[0];
 	float *w = (float *)arg[1];
@@ -1072,9 +1066,8 @@ static CNNC_UNUSED void sgd_38_1c89_generic(const void *const *arg, size_t block
 		const float hyper2 = hyper[2];
 		const float e0 = hyper1 * v0 + (g0 + hyper2 * w0);
 		const float e1 = w0 - hyper0 * e0;
-		const float e2 = e0;
 		w[w_0] = e1;
-		v[v_0] = e2;
+		v[v_0] = e0;
 	}
 }
 
@@ -1110,10 +1103,10 @@ struct kernels {
 	struct kernel max_pool_dx_2x2x2x2x2_dd1b;
 	struct kernel conv_dw_2x3x3_4x4_9221;
 	struct kernel channel_sum_2_4x4_2aff;
-	struct kernel sgd_16_88a6;
-	struct kernel sgd_2_8fe0;
-	struct kernel sgd_18_5caf;
-	struct kernel sgd_38_1c89;
+	struct kernel sgd_16_86b6;
+	struct kernel sgd_2_8d73;
+	struct kernel sgd_18_512a;
+	struct kernel sgd_38_01ea;
 };
 
 static const struct kernels kernels_generic = {
@@ -1142,10 +1135,10 @@ static const struct kernels kernels_generic = {
 	{max_pool_dx_2x2x2x2x2_dd1b_generic, 1, 1},
 	{conv_dw_2x3x3_4x4_9221_generic, 1, 1},
 	{channel_sum_2_4x4_2aff_generic, 1, 1},
-	{sgd_16_88a6_generic, 1, 1},
-	{sgd_2_8fe0_generic, 1, 1},
-	{sgd_18_5caf_generic, 1, 1},
-	{sgd_38_1c89_generic, 1, 1},
+	{sgd_16_86b6_generic, 1, 1},
+	{sgd_2_8d73_generic, 1, 1},
+	{sgd_18_512a_generic, 1, 1},
+	{sgd_38_01ea_generic, 1, 1},
 };
 
 /* The best kernels that this machine can run. */
@@ -1315,7 +1308,7 @@ static void update_all(struct tiny_train *t, const float *grads, const struct cn
 	const float hyper[4] = {t->rate, t->momentum, t->decay, (float)(t->step + 1)};
 	{
 		const void *const a[] = {hyper, t->vars, grads, t->slots};
-		run(pool, &k->sgd_38_1c89, a);
+		run(pool, &k->sgd_38_01ea, a);
 	} /* conv.weight to fc.bias: sgd 38 -> 38 */
 	t->step++;
 }
@@ -1499,7 +1492,7 @@ int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, flo
 	if (!all_finite(y, 2)) return CNNC_NONFINITE;
 	{
 		const void *const a[] = {hyper, t->vars + 20, m + 48, t->slots + 20};
-		run(pool, &k->sgd_16_88a6, a);
+		run(pool, &k->sgd_16_86b6, a);
 	} /* fc.weight: sgd 2x8 -> 2x8 */
 	{
 		const void *const a[] = {m + 96, m + 32};
@@ -1507,7 +1500,7 @@ int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, flo
 	} /* fc: channel_sum 1x2 -> 2 */
 	{
 		const void *const a[] = {hyper, t->vars + 36, m + 32, t->slots + 36};
-		run(pool, &k->sgd_2_8fe0, a);
+		run(pool, &k->sgd_2_8d73, a);
 	} /* fc.bias: sgd 2 -> 2 */
 	{
 		const void *const a[] = {m + 80, m + 64, m, m + 32};
@@ -1519,7 +1512,7 @@ int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, flo
 	} /* conv: conv_dw 1x1x4x4 -> 2x1x3x3 */
 	{
 		const void *const a[] = {hyper, t->vars, m, t->slots};
-		run(pool, &k->sgd_18_5caf, a);
+		run(pool, &k->sgd_18_512a, a);
 	} /* conv.weight: sgd 2x1x3x3 -> 2x1x3x3 */
 	{
 		const void *const a[] = {m + 32, m};
@@ -1527,7 +1520,7 @@ int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, flo
 	} /* conv: channel_sum 1x2x4x4 -> 2 */
 	{
 		const void *const a[] = {hyper, t->vars + 18, m, t->slots + 18};
-		run(pool, &k->sgd_2_8fe0, a);
+		run(pool, &k->sgd_2_8d73, a);
 	} /* conv.bias: sgd 2 -> 2 */
 	t->step++;
 	return CNNC_OK;
