@@ -6,10 +6,12 @@
  *
  *   inference   the running ones. Two maps over [C] make scale = weight/sqrt(variance + eps) and
  *               shift = bias - mean*scale; y = x*scale + shift is one map over x (map_scale_shift),
- * the form that a convolution or dense layer before it absorbs. A frozen layer stays in this form
- * in training. training    those of the batch: batch_norm_train. The running ones move towards
- * them: running = (1 - momentum) running + momentum batch, the variance unbiased (divided by M - 1,
- * not M), as PyTorch has it. Normalising itself takes the biased one.
+ *               the form that a convolution or dense layer before it absorbs. A frozen layer stays
+ *               in this form in training.
+ *
+ *   training    those of the batch: batch_norm_train. The running ones move towards them:
+ *               running = (1 - momentum) running + momentum batch, the variance unbiased (divided
+ *               by M - 1, not M), as PyTorch has it. Normalising itself takes the biased one.
  *
  * The node as it stands means inference; so do its lower, reference and gradient:
  *   dx = dy*scale;  dweight = sum dy*(x - mean)/sqrt(variance + eps);  dbias = sum dy;
