@@ -467,11 +467,13 @@ static int window_row(const Nest *n, const Access *x)
 static const Nest *ask_for_stores(Arena *a, const Nest *n)
 {
 	enum { AHEAD_STORE = 128 };
-	Nest *copy = nest_copy(a, n);
-	for (int i = 0; i < n->nstore; i++)
-		if (4 * n->store[i].to.buffer->size >= LEAST_STREAM)
-			copy->store[i].to.prefetch = AHEAD_STORE;
-	return copy;
+	Nest *copy = NULL;
+	for (int i = 0; i < n->nstore; i++) {
+		if (4 * n->store[i].to.buffer->size < LEAST_STREAM) continue;
+		if (!copy) copy = nest_copy(a, n);
+		copy->store[i].to.prefetch = AHEAD_STORE;
+	}
+	return copy ? copy : n;
 }
 
 /* Rows from one that a phase of strides takes to its next. */
@@ -490,16 +492,18 @@ static int64_t row_stride(const Nest *n, int row)
 static const Nest *ask_for_windows(Arena *a, const Nest *n)
 {
 	enum { LEAST_AHEAD = 256 };
-	Nest *copy = nest_copy(a, n);
+	Nest *copy = NULL;
 	int row = -1;
 	for (int l = 0; l < n->nload && row < 0; l++)
 		if (load_in_update(n, l)) row = window_row(n, &n->load[l]);
 	for (int l = 0; l < n->nload && row >= 0; l++) {
-		Access *x = &copy->load[l];
+		const Access *x = &n->load[l];
 		int ahead = distance(x, row, load_in_update(n, l) ? 1 : row_stride(n, row));
-		if (4 * x->buffer->size >= LEAST_STREAM && ahead >= LEAST_AHEAD) x->prefetch = ahead;
+		if (4 * x->buffer->size < LEAST_STREAM || ahead < LEAST_AHEAD) continue;
+		if (!copy) copy = nest_copy(a, n);
+		copy->load[l].prefetch = ahead;
 	}
-	return copy;
+	return copy ? copy : n;
 }
 
 /* What comes from far away is asked for ahead, and so is where the sums go. Distances were
