@@ -10,6 +10,14 @@ Nest *nest_new(Arena *a, const char *name)
 	return n;
 }
 
+Nest *nest_part(Arena *a, const Nest *of, const char *name)
+{
+	Nest *n = nest_new(a, name);
+	n->layer = of->layer;
+	n->where = of->where;
+	return n;
+}
+
 static Index *copy_indices(Arena *a, const Index *from, int n)
 {
 	Index *to = NEWS(a, Index, n);

@@ -259,6 +259,8 @@ typedef struct {
 } Nest;
 
 Nest *nest_new(Arena *a, const char *name);
+/* One that does a part of what `of` does: of the same layer and place in the description. */
+Nest *nest_part(Arena *a, const Nest *of, const char *name);
 /* A nest of its own, indices and all; expressions never change and are shared. */
 Nest *nest_copy(Arena *a, const Nest *n);
 uint32_t nest_update_loads(const Nest *n); /* bits: those that updates read */

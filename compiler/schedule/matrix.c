@@ -255,8 +255,7 @@ static void move_operand(Turn *t, int access, const Digits *down, const Digits *
 	bool stores = access >= old->nload;
 	Access *x = stores ? &t->nest->store[access - old->nload].to : &t->nest->load[access];
 	Buffer *theirs = x->buffer, *ours = matrix_buffer(t, theirs, down, along);
-	Nest *n = nest_new(t->arena, stores ? "unpack" : "pack");
-	n->layer = old->layer;
+	Nest *n = nest_part(t->arena, old, stores ? "unpack" : "pack");
 	int var[NEST_DIMS];
 	for (int d = 0; d < old->ndim; d++)
 		if (access_moves(x, d)) var[d] = nest_dim(n, old->dim[d].name, old->dim[d].extent, false);

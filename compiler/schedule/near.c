@@ -147,10 +147,8 @@ static int64_t find_handed(const Chain *c, Handed *handed)
 /* n with these dims in front. */
 static Nest *joined(Arena *a, const Nest *n, const int *front)
 {
-	Nest *to = nest_new(a, n->name);
+	Nest *to = nest_part(a, n, n->name);
 	Affine of[NEST_DIMS];
-	to->layer = n->layer;
-	to->where = n->where;
 	to->join = JOINED;
 	for (int k = 0; k < JOINED; k++)
 		of[front[k]] =

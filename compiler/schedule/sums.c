@@ -63,14 +63,6 @@ static bool find_parts(Sum *s)
 	return s->dim >= 0;
 }
 
-static Nest *begin(const Sum *s, const char *name)
-{
-	Nest *n = nest_new(s->arena, name);
-	n->layer = s->nest->layer;
-	n->where = s->nest->where;
-	return n;
-}
-
 /* The dims of s that have results, in `to`; `at` are these alone. Returns their number. */
 static int result_dims(const Sum *s, Nest *to, Affine *of, Affine *at)
 {
@@ -87,7 +79,7 @@ static int result_dims(const Sum *s, Nest *to, Affine *of, Affine *at)
 static Nest *part_sums(const Sum *s, Buffer *const *sum)
 {
 	const Nest *n = s->nest;
-	Nest *to = begin(s, arena_printf(s->arena, "%s_parts", n->name));
+	Nest *to = nest_part(s->arena, n, arena_printf(s->arena, "%s_parts", n->name));
 	Affine of[NEST_DIMS], at[BUFFER_RANK] = {affine_var(nest_dim(to, "part", s->parts, false))};
 	result_dims(s, to, of, &at[1]);
 	for (int d = 0; d < n->ndim; d++) {
@@ -104,7 +96,7 @@ static Nest *part_sums(const Sum *s, Buffer *const *sum)
 static Nest *whole_sums(const Sum *s, Buffer *const *sum)
 {
 	Arena *a = s->arena;
-	Nest *to = begin(s, s->nest->name);
+	Nest *to = nest_part(s->arena, s->nest, s->nest->name);
 	Affine of[NEST_DIMS], at[BUFFER_RANK];
 	Index from[BUFFER_RANK];
 	int rank = result_dims(s, to, of, at);

@@ -110,14 +110,6 @@ static bool keeps_rows(const Nest *n)
 	return lane >= 0 && stores_blocks(n, lane) && n->dim[lane].extent % CHANNEL_BLOCK == 0;
 }
 
-static Nest *begin(const Parts *s, const char *name)
-{
-	Nest *n = nest_new(s->arena, name);
-	n->layer = s->nest->layer;
-	n->where = s->nest->where;
-	return n;
-}
-
 /* The dims of s that are summed, or those that are not, in `to`. */
 static void take_dims(const Parts *s, Nest *to, bool reduce, Affine *of)
 {
@@ -140,7 +132,7 @@ static void place_of(const Parts *s, const Affine *of, Affine part, Affine *at)
 
 static Nest *part_sums(const Parts *s, Buffer *sum)
 {
-	Nest *to = begin(s, s->nest->name);
+	Nest *to = nest_part(s->arena, s->nest, s->nest->name);
 	Affine of[NEST_DIMS], at[BUFFER_RANK];
 	Affine part = affine_var(nest_dim(to, "part", s->parts, false));
 	take_dims(s, to, false, of);
@@ -156,7 +148,7 @@ static Nest *part_sums(const Parts *s, Buffer *sum)
 /* A map: it is a copy between layouts as well. */
 static Nest *whole_sums(const Parts *s, Buffer *sum)
 {
-	Nest *to = begin(s, "parts");
+	Nest *to = nest_part(s->arena, s->nest, "parts");
 	Affine of[NEST_DIMS], at[BUFFER_RANK];
 	Index from[BUFFER_RANK];
 	Expr *whole = NULL;

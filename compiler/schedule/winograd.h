@@ -94,7 +94,6 @@ Buffer *winograd_buffer(
     Winograd *w, const char *layout, int rank, const int64_t *shape, uint32_t folded);
 /* A buffer with a dim for the tasks and one, left out of its layout, for the turns. */
 Buffer *winograd_turned(Winograd *w, const char *layout, int rank, const int64_t *shape);
-Nest *winograd_begin(Winograd *w, const char *name);
 /* The joined dims come first. */
 enum { TASK, TURN, BAND };
 /* The steps to come are a group, if there is more than one turn. */

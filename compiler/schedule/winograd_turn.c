@@ -109,14 +109,6 @@ Buffer *winograd_turned(Winograd *w, const char *layout, int rank, const int64_t
 	return winograd_buffer(w, layout, 2 + rank, all, (uint32_t)folds << TURNS);
 }
 
-Nest *winograd_begin(Winograd *w, const char *name)
-{
-	Nest *n = nest_new(w->arena, name);
-	n->layer = w->f.nest->layer;
-	n->where = w->f.nest->where;
-	return n;
-}
-
 void winograd_begin_group(Winograd *w, Tiling t, int *groups)
 {
 	w->t = t;
@@ -125,7 +117,7 @@ void winograd_begin_group(Winograd *w, Tiling t, int *groups)
 
 Nest *winograd_begin_turn(Winograd *w, const char *name)
 {
-	Nest *n = winograd_begin(w, name);
+	Nest *n = nest_part(w->arena, w->f.nest, name);
 	nest_dim(n, "task", w->t.tasks, false);
 	nest_dim(n, "turn", w->t.turns, false);
 	nest_dim(n, "band", w->t.bands, false);
