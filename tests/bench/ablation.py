@@ -45,6 +45,7 @@ VARIANTS = {
     "whole": Variant("sums over images whole", ("train",), without="chunks"),
     "waits": Variant("no prefetches", BOTH, without="ahead"),
     "recompute": Variant("activations computed again", ("train",), ("--recompute",)),
+    "avx2": Variant("32-byte vectors", BOTH, ("--target=avx2",)),
     "sse": Variant("16-byte vectors", ("infer",), ("--target=x86-64",)),
     "generic": Variant("plain C", ("infer",), ("--target=generic",), batch=1),
 }
@@ -79,7 +80,8 @@ def compiled(row, data, meta, args, here):
                               [BENCH / "variant", variant.without, *options])
         net.write_vars(data / "weights", meta["tensors"])
         return net
-    asked = {name: v for name, v in VARIANTS.items() if row.kind in v.kinds and row.batch <= v.batch}
+    asked = {name: v for name, v in VARIANTS.items()
+             if row.kind in v.kinds and row.batch <= v.batch and f"--target={here}" not in v.options}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(asked, pool.map(one, asked.keys(), asked.values())))
 
@@ -121,7 +123,8 @@ def cell(found, name):
 
 
 def table(kind, results):
-    names = [name for name, variant in VARIANTS.items() if kind in variant.kinds and name != "cnnc"]
+    found = [row for of, row in results.items() if of.kind == kind]
+    names = [name for name in VARIANTS if name != "cnnc" and any(name in row["times"] for row in found)]
     lines = [["network", "batch", "as always, ms", *(VARIANTS[n].title for n in names), "processors"]]
     for row, found in results.items():
         if row.kind == kind:
