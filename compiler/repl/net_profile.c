@@ -151,8 +151,9 @@ static void clear(Row *r)
 }
 
 /* Once to warm up, then for so many seconds, at least once. What other programs took of the wall's
- * time is taken off all rows alike: the clock of the process's own time is too slow for each step.
- */
+ * time in the calls is taken off all rows alike: the clock of the process's own time is too slow
+ * for each step. They take it between the calls, too, as whoever asks for that clock may have to
+ * wait, and this time is in no row. */
 static void run_entry(lua_State *L, Trial *t, const Entry *e, double seconds, const Profile *p)
 {
 	int top = lua_gettop(L);
@@ -160,14 +161,16 @@ static void run_entry(lua_State *L, Trial *t, const Entry *e, double seconds, co
 	call_once(t); /* what is slow only at first */
 	for (size_t i = 0; i < p->rows; i++)
 		if (covers(t, &p->row[i])) clear(&p->row[i]);
-	double start = cpu_seconds(), wall = wall_seconds();
+	double start = cpu_seconds(), own, inside = 0;
 	do {
+		double before = wall_seconds();
 		if (call_once(t) == NET_NONFINITE)
 			lua_fail(L, "profile: results of %s are not finite with these weights", t->entry);
-	} while (cpu_seconds() - start < seconds);
-	double own = (cpu_seconds() - start) / (wall_seconds() - wall);
+		inside += wall_seconds() - before;
+		own = cpu_seconds() - start;
+	} while (own < seconds);
 	for (size_t i = 0; i < p->rows; i++)
-		if (covers(t, &p->row[i])) p->row[i].seconds *= MIN(own, 1);
+		if (covers(t, &p->row[i])) p->row[i].seconds *= MIN(own / inside, 1);
 	lua_settop(L, top);
 }
 
