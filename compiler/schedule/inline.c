@@ -43,8 +43,7 @@ static bool has_one_operand(const Nest *n)
 	return large == 1;
 }
 
-/* A large value that is cheap to make. Not a product, which a sum that reads it would take without
- * rounding it first: the same whoever reads it, and whether it is made again. */
+/* A large value that is cheap to make. */
 static bool is_wanted(const Nest *n)
 {
 	enum { OPERATIONS = 8 };
@@ -52,8 +51,7 @@ static bool is_wanted(const Nest *n)
 	if (n->nacc || n->nguard || n->ordered || n->nstore != 1) return false;
 	const Buffer *b = n->store[0].to.buffer;
 	if (b->place != PLACE_WORK || b->fixed || b->size < FAR_NUMBERS) return false;
-	if (n->store[0].value->kind == E_MUL || !has_one_operand(n)) return false;
-	return expr_visit(n->store[0].value, is_cheap, &left);
+	return has_one_operand(n) && expr_visit(n->store[0].value, is_cheap, &left);
 }
 
 /* A step that brings values elsewhere as they are has ways of its own to be quick. */
@@ -95,9 +93,11 @@ static bool reads_same(const Inliner *f, int from, int to)
 static Nest *inlined(const Inliner *f, int s, int r)
 {
 	const Nest *map = f->part->step.at[s].nest, *reader = f->part->step.at[r].nest;
+	const Buffer *b = map->store[0].to.buffer;
 	bool takes = !reader->inplace && !is_copy(reader) && !moves_weights(reader);
 	if (r <= s || !takes || contraction_of(reader).is) return NULL;
-	if (!reads_few(reader, map->store[0].to.buffer) || !reads_same(f, s, r)) return NULL;
+	if (!reads_few(reader, b) || !reads_same(f, s, r)) return NULL;
+	if (adds_product(reader, b, map->store[0].value)) return NULL;
 	Nest *made = inline_map(f->arena, map, reader);
 	return made && !nest_verify(f->arena, made) ? made : NULL;
 }
