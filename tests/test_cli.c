@@ -401,6 +401,12 @@ static void bad_decisions_are_told_with_their_line(void **state)
 	expect(s, 0,
 	    "sed '9s/= .*/= a 8 | a/' given >d; cnnc net.lua --target=generic --decisions d "
 	    "--dump=decisions | grep -c '^copy/generic a64 @........ = a 8 | a$'");
+	/* Nor do keys of other networks hide that two lines decide one nest. */
+	expect(s, 1,
+	    "for i in $(seq 30); do sed -n \"9s/a64/a$((i + 100))/p\" given; done >d; cat given >>d; "
+	    "sed -n 9p given >>d; cnnc net.lua --target=generic --decisions d");
+	contains(s->err, " was decided in line 39\n");
+	contains(s->err, ": note: 10 more decisions were not used\n");
 	/* Mistakes in several parts are told in one run. */
 	expect(s, 1, "sed 's/= .*/= q 3/' given >d; cnnc net.lua --target=generic --decisions d");
 	contains(s->err, "d:1: error: init/");

@@ -86,11 +86,10 @@ void decisions_check(
 		if (item->fault) diag_error(diag, item->where, "%s: %s", item->key, item->fault);
 		if (item->taken || item->fault || !compiled) continue;
 		const struct Decision *first = twin(d, i);
-		if ((shared && !first) || unused++ >= SHOWN) continue;
 		if (first)
 			diag_error(
 			    diag, item->where, "%s was decided in line %d", item->key, first->where.line);
-		else
+		else if (!shared && unused++ < SHOWN)
 			diag_warning(diag, item->where, "%s: no nest has this key", item->key);
 	}
 	if (unused > SHOWN)
