@@ -341,6 +341,35 @@ static void a_row_beside_its_tensor_is_caught(void **state)
 	assert_null(verify_part(t->arena, p));
 }
 
+/* What asks ahead in the place of the step's own nest may not do anything else. */
+static void a_tree_of_another_nest_is_caught(void **state)
+{
+	Toy *t = *state;
+	Part *p = part_of(t, ENTRY_STEP);
+	for (int k = 0; k < 6; k++) {
+		Step *step = &p->step.at[p->step.n - 1];
+		while (!step->nest->nacc || !step->nest->nload || step->nest->store[0].to.buffer->rank < 1)
+			step--;
+		Scheduled *tree = (Scheduled *)step->tree[0];
+		const Nest *own = tree->nest;
+		Nest *other = nest_copy(t->arena, own);
+		tree->nest = other;
+		other->load[0].prefetch++;
+		assert_null(verify_part(t->arena, p));
+		switch (k) {
+		case 0: other->store[0].value = e_num(t->arena, 1); break;
+		case 1: other->acc[0].init++; break;
+		case 2: other->acc[0].update = e_acc(t->arena, 0); break;
+		case 3: other->store[0].to.at[0].a.c++; break;
+		case 4: other->nacc--; break;
+		default: other->dim[0].reduce = !other->dim[0].reduce;
+		}
+		expect_words(verify_part(t->arena, p), "a tree is of another nest");
+		tree->nest = own;
+	}
+	assert_null(verify_part(t->arena, p));
+}
+
 static void a_state_written_by_the_wrong_entry_is_caught(void **state)
 {
 	Toy *t = *state;
@@ -429,6 +458,7 @@ int main(void)
 	    TEST(a_weight_updated_before_its_last_reader_is_caught),
 	    TEST(an_output_behind_moved_weights_is_caught),
 	    TEST(a_row_beside_its_tensor_is_caught),
+	    TEST(a_tree_of_another_nest_is_caught),
 	    TEST(a_state_written_by_the_wrong_entry_is_caught),
 	    TEST(live_buffers_that_overlap_are_caught),
 	    TEST(lent_memory_that_is_not_free_is_caught),

@@ -69,6 +69,35 @@ bool access_same(const Access *a, const Access *b)
 	return true;
 }
 
+static bool guard_same(const Guard *a, const Guard *b)
+{
+	return a->kind == b->kind && index_same(&a->e[0], &b->e[0]) && index_same(&a->e[1], &b->e[1]) &&
+	       a->lo == b->lo && a->hi == b->hi && a->q == b->q && a->table == b->table &&
+	       a->cols == b->cols;
+}
+
+static bool dim_same(const Dim *a, const Dim *b)
+{
+	return a->extent == b->extent && a->reduce == b->reduce;
+}
+
+bool nest_same_work(const Nest *x, const Nest *y)
+{
+	if (x == y) return true;
+	bool same = x->ndim == y->ndim && x->nload == y->nload && x->nguard == y->nguard &&
+	            x->nacc == y->nacc && x->nstore == y->nstore && x->join == y->join &&
+	            x->ordered == y->ordered && x->inplace == y->inplace;
+	for (int d = 0; same && d < x->ndim; d++) same = dim_same(&x->dim[d], &y->dim[d]);
+	for (int k = 0; same && k < x->nload + x->nstore; k++)
+		same = access_same(nest_access(x, k), nest_access(y, k));
+	for (int g = 0; same && g < x->nguard; g++) same = guard_same(&x->guard[g], &y->guard[g]);
+	for (int k = 0; same && k < x->nacc; k++)
+		same = x->acc[k].init == y->acc[k].init && x->acc[k].combine == y->acc[k].combine &&
+		       x->acc[k].update == y->acc[k].update;
+	for (int k = 0; same && k < x->nstore; k++) same = x->store[k].value == y->store[k].value;
+	return same;
+}
+
 /* A load is known by what it reads, so that fused nests share theirs; `as` of the first one stays.
  */
 int nest_load(Nest *n, const char *as, Buffer *b, const Index *at)

@@ -263,6 +263,8 @@ Nest *nest_new(Arena *a, const char *name);
 Nest *nest_part(Arena *a, const Nest *of, const char *name);
 /* A nest of its own, indices and all; expressions never change and are shared. */
 Nest *nest_copy(Arena *a, const Nest *n);
+/* A copy of the other, and like it in all but what it asks for ahead. */
+bool nest_same_work(const Nest *x, const Nest *y);
 uint32_t nest_update_loads(const Nest *n); /* bits: those that updates read */
 int nest_dim(Nest *n, const char *name, int64_t extent, bool reduce); /* its var */
 int nest_load(Nest *n, const char *as, Buffer *b, const Index *at);   /* same access: same load */

@@ -199,12 +199,16 @@ static bool same_tree(const Scheduled *x, const Scheduled *y)
 	return !memcmp(&of_x, y, sizeof of_x);
 }
 
+/* A tree's nest asks ahead, and does what the step's does. */
 static const char *verify_trees(Arena *a, const Step *step, const Step *proven)
 {
 	const char *fault = proven ? NULL : nest_verify(a, step->nest);
-	for (int t = 0; !fault && t < TARGET_LIMIT; t++)
-		if (step->tree[t] && !(proven && same_tree(step->tree[t], proven->tree[t])))
-			fault = check_all(a, step->tree[t]);
+	for (int t = 0; !fault && t < TARGET_LIMIT; t++) {
+		const Scheduled *tree = step->tree[t];
+		if (!tree) continue;
+		if (!nest_same_work(tree->nest, step->nest)) return "a tree is of another nest";
+		if (!proven || !same_tree(tree, proven->tree[t])) fault = check_all(a, tree);
+	}
 	return fault;
 }
 
