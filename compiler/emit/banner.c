@@ -73,7 +73,8 @@ static void print_memory(const Emission *e, Text *out)
 	for (int i = 0; i < e->program->part.n; i++) {
 		const Part *p = e->program->part.at[i];
 		int64_t macs = 0;
-		for (int s = 0; s < p->step.n; s++) macs += p->step.at[s].macs;
+		for (int s = 0; s < p->step.n; s++)
+			if (!add_fits(macs, p->step.at[s].macs, &macs)) macs = INT64_MAX;
 		text_printf(out, " *   %-16s %d steps, %s multiply-adds, work %s (never below %s)\n",
 		    p->name, p->step.n, grouped(e->arena, macs), grouped(e->arena, p->work),
 		    grouped(e->arena, p->work_lower_bound));

@@ -233,8 +233,9 @@ void declare_value(Point *p, const Expr *e);
 /* `want` SCALAR or VECTOR: a scalar is spread over the lanes. binding: see value.c. */
 void print_value(Point *p, const Expr *e, Form want, int binding);
 Form value_form(const Point *p, const Expr *e);
-/* The name that holds the value in this form already; NULL: there is none. */
-const char *value_name(const Point *p, const Expr *e, Form form);
+/* The name that holds the value in this form; one is declared if there is none. An accumulator's
+ * own holds it until that is updated: `kept` wants another, then. */
+const char *name_value(Point *p, const Expr *e, Form form, bool kept);
 void find_shared(Kernel *k);
 
 enum { BIND_NONE, BIND_OR, BIND_AND, BIND_COMPARE, BIND_ADD, BIND_MUL, BIND_UNARY };

@@ -288,16 +288,9 @@ static void print_updates(Point *p)
 		for (int k = 0; k < n->nacc; k++) print_update(p, k, n->acc[k].update, form);
 		return;
 	}
-	const char *type = p->vector_acc ? p->s->k->vector : p->s->k->real;
-	int first = p->counter[KERNEL_BUFFERS];
-	p->counter[KERNEL_BUFFERS] += n->nacc;
-	for (int k = 0; k < n->nacc; k++) {
-		print_indent(p->s);
-		text_printf(p->s->out, "const %s e%d = ", type, first + k);
-		print_value(p, n->acc[k].update, form, BIND_NONE);
-		text_add(p->s->out, ";\n");
-	}
-	for (int k = 0; k < n->nacc; k++) print_line(p->s, "%s = e%d;", p->acc[k], first + k);
+	const char *name[NEST_ACCS];
+	for (int k = 0; k < n->nacc; k++) name[k] = name_value(p, n->acc[k].update, form, true);
+	for (int k = 0; k < n->nacc; k++) print_line(p->s, "%s = %s;", p->acc[k], name[k]);
 }
 
 static void print_instance(Scope *s, Leaf *l, const Affine *sub, int instance)

@@ -232,20 +232,6 @@ static void print_suspend(Scope *s, const Tile *t)
 	print_line(s, "}");
 }
 
-/* The value's name, which it gets if it has none. */
-static const char *name_value(Point *p, const Kernel *k, const Expr *e, Form form)
-{
-	Scope *s = p->s;
-	const char *name = value_name(p, e, form);
-	if (name) return name;
-	name = arena_printf(k->arena, "e%d", p->counter[KERNEL_BUFFERS]++);
-	print_indent(s);
-	text_printf(s->out, "const %s %s = ", form == VECTOR ? k->vector : k->real, name);
-	print_value(p, e, form, BIND_NONE);
-	text_add(s->out, ";\n");
-	return name;
-}
-
 /* The only store, of neighbours: its value needs no name. */
 static void print_value_store(Point *p, const Tile *t, const Address *a, Form form)
 {
@@ -279,7 +265,7 @@ static void print_point_stores(Point *p, const Tile *t)
 	}
 	for (int k = 0; k < n->nstore; k++) {
 		ask_at_store(s, &n->store[k].to, &at[k]);
-		name[k] = name_value(p, t->k, n->store[k].value, form);
+		name[k] = name_value(p, n->store[k].value, form, false);
 	}
 	for (int k = 0; k < n->nstore; k++) print_store(s, t, &at[k], name[k]);
 }

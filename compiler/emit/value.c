@@ -321,15 +321,6 @@ static void print_loaded(Point *p, const Expr *e)
 	print_label(p, &at, 0);
 }
 
-const char *value_name(const Point *p, const Expr *e, Form form)
-{
-	const struct Named *part = named_part(p, e);
-	if (value_form(p, e) != form) return NULL;
-	if (part) return part->name;
-	if (e->kind == E_ACC) return p->acc[e->id];
-	return e->kind == E_LOAD && p->loads ? p->loads->at[p->load[e->id]].name : NULL;
-}
-
 static void print_bare(Point *p, const Expr *e, Form form, int binding)
 {
 	const struct Named *part = named_part(p, e);
@@ -380,6 +371,30 @@ void print_value(Point *p, const Expr *e, Form want, int binding)
 	} else {
 		bug("nest %s: a value of form %d where %d is needed", p->s->k->nest->name, form, want);
 	}
+}
+
+static const char *known_name(const Point *p, const Expr *e, Form form, bool kept)
+{
+	const struct Named *part = named_part(p, e);
+	if (value_form(p, e) != form) return NULL;
+	if (part) return part->name;
+	if (e->kind == E_ACC) return kept ? NULL : p->acc[e->id];
+	return e->kind == E_LOAD && p->loads ? p->loads->at[p->load[e->id]].name : NULL;
+}
+
+const char *name_value(Point *p, const Expr *e, Form form, bool kept)
+{
+	Scope *s = p->s;
+	Kernel *k = s->k;
+	const char *name = known_name(p, e, form, kept);
+	if (name) return name;
+	name = arena_printf(k->arena, "e%d", p->counter[KERNEL_BUFFERS]++);
+	print_indent(s);
+	text_printf(s->out, "const %s %s = ", form == VECTOR ? k->vector : k->real, name);
+	print_value(p, e, form, BIND_NONE);
+	text_add(s->out, ";\n");
+	k->cost->stack += k->target->vector_bytes ? k->target->vector_bytes : 8;
+	return name;
 }
 
 /* --- parts worth a name -------------------------------------------------------------------- */

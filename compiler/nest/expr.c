@@ -114,7 +114,7 @@ uint32_t expr_loads(const Expr *e)
 
 bool expr_uses_load(const Expr *e, int load) { return expr_loads(e) >> load & 1; }
 
-/* Counted as printed: a shared part counts each time it is used. */
+/* As a tree: what is shared counts at each use of it. */
 int expr_size(const Expr *e, int limit)
 {
 	int size = 1;

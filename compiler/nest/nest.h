@@ -187,8 +187,9 @@ Expr *e_hash(Arena *a, int seed_load, uint64_t key, Affine element);
 bool expr_uses_load(const Expr *e, int load);
 /* e, which has indices, over other dims. */
 Expr *e_reindexed(Arena *a, const Expr *e, const Affine *of_dim);
-/* Copies in which `leaf` may replace a node (it returns NULL to keep it). What is shared stays so,
- * in an expression and among all that are rewritten together: it is computed once then. */
+/* Copies in which `leaf` may replace a node. It returns NULL to keep it, and answers the same for a
+ * node all along. What is shared stays so, in an expression and among all that are rewritten
+ * together: it is computed once then. */
 typedef struct {
 	Arena *arena;
 	Expr *(*leaf)(void *self, const Expr *e);
