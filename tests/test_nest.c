@@ -102,6 +102,32 @@ static void rewritten_expressions_share_what_was_shared(void **state)
 	assert_int_equal(from->arg[0]->id, 0);
 }
 
+/* y = (x - 1)(x - 1), of one part or of two. */
+static Text form_of_square(Arena *a, bool shared)
+{
+	const int64_t shape[] = {8};
+	Nest *n = nest_new(a, "square");
+	Affine i = affine_var(nest_dim(n, "i", shape[0], false));
+	Index at[] = {index_of(i)};
+	int x = nest_load(n, "x", buffer_new(a, "x", TYPE_REAL, 1, shape), at);
+	Expr *from = e_op(a, E_SUB, e_load(a, x), e_num(a, 1));
+	Expr *other = shared ? from : e_op(a, E_SUB, e_load(a, x), e_num(a, 1));
+	nest_store(n, "y", buffer_new(a, "y", TYPE_REAL, 1, shape), &i, e_op(a, E_MUL, from, other));
+	Text form;
+	text_init(&form, a);
+	nest_form(n, &form);
+	return form;
+}
+
+/* Texts name what is shared. */
+static void forms_tell_what_is_shared(void **state)
+{
+	Text one = form_of_square(*state, true), again = form_of_square(*state, true),
+	     two = form_of_square(*state, false);
+	assert_true(one.len == again.len && !memcmp(one.data, again.data, one.len));
+	assert_false(one.len == two.len && !memcmp(one.data, two.data, one.len));
+}
+
 static void same_accesses_are_one_load(void **state)
 {
 	Arena *a = *state;
@@ -375,6 +401,7 @@ int main(void)
 	    TEST(nests_print_as_mathematics),
 	    TEST(expressions_print_with_few_parentheses),
 	    TEST(rewritten_expressions_share_what_was_shared),
+	    TEST(forms_tell_what_is_shared),
 	    TEST(same_accesses_are_one_load),
 	    TEST(ill_formed_nests_are_refused),
 	    TEST(schedules_read_back_as_printed),

@@ -20,9 +20,33 @@ static void put_affine(Text *t, const Affine *a)
 /* Tables by their address: equal numbers elsewhere make two forms, which does no harm. */
 static void put_place(Text *t, const void *p) { put(t, (int64_t)(intptr_t)p); }
 
-static void put_expr(Text *t, const Expr *e)
+enum { MET = 128 };
+
+/* Parts of expressions by the order in which they are met: those met again are named in texts. */
+typedef struct {
+	const Expr *at[MET];
+	int n;
+} Met;
+
+/* Whether it was met before, which is all that there is to say. Past the limit parts are put by
+ * their address, too. */
+static bool put_part(Text *t, Met *met, const Expr *e)
+{
+	int number = 0;
+	while (number < met->n && met->at[number] != e) number++;
+	put(t, number);
+	if (number < met->n) return true;
+	if (met->n < MET)
+		met->at[met->n++] = e;
+	else
+		put_place(t, e);
+	return false;
+}
+
+static void put_expr(Text *t, Met *met, const Expr *e)
 {
 	int64_t bits;
+	if (e->arg[0] && put_part(t, met, e)) return;
 	memcpy(&bits, &e->number, sizeof bits);
 	put(t, e->kind);
 	put(t, e->id);
@@ -35,7 +59,7 @@ static void put_expr(Text *t, const Expr *e)
 	for (int i = 0; i < 2 && e->index; i++) put_affine(t, &e->index[i]);
 	for (int i = 0; i < 3; i++) {
 		put(t, e->arg[i] != NULL);
-		if (e->arg[i]) put_expr(t, e->arg[i]);
+		if (e->arg[i]) put_expr(t, met, e->arg[i]);
 	}
 }
 
@@ -89,6 +113,7 @@ void nest_form(const Nest *n, Text *t)
 {
 	const Buffer *buffer[NEST_LOADS + NEST_STORES];
 	int count = distinct_buffers(n, buffer);
+	Met met = {.n = 0};
 	put_word(t, n->name);
 	put(t, n->join);
 	put(t, n->ndim);
@@ -118,12 +143,12 @@ void nest_form(const Nest *n, Text *t)
 		memcpy(&bits, &n->acc[k].init, sizeof bits);
 		put(t, bits);
 		put(t, n->acc[k].combine);
-		put_expr(t, n->acc[k].update);
+		put_expr(t, &met, n->acc[k].update);
 	}
 	put(t, n->nstore);
 	for (int k = 0; k < n->nstore; k++) {
 		put_access(t, &n->store[k].to, buffer, count);
-		put_expr(t, n->store[k].value);
+		put_expr(t, &met, n->store[k].value);
 	}
 	put(t, n->ordered + 2 * n->inplace);
 }
