@@ -225,11 +225,19 @@ static void lay_out(Layout *l, Buffer *b)
 
 static const char *const copy_dims[] = {"a", "b", "c", "d", "e", "f"};
 
-/* to[i...] = from[its place] */
-static Nest *copy_nest(Layout *l, const Buffer *from, const Refined *r, Buffer *to)
+/* A nest that moves numbers of b for that of `reader`. */
+static Nest *copying(Layout *l, const Nest *reader, const Buffer *b, const char *name)
 {
-	Nest *n = nest_new(l->arena, "pack");
-	n->layer = from->name;
+	Nest *n = nest_part(l->arena, reader, name);
+	n->layer = b->name;
+	return n;
+}
+
+/* to[i...] = from[its place] */
+static Nest *copy_nest(
+    Layout *l, const Nest *reader, const Buffer *from, const Refined *r, Buffer *to)
+{
+	Nest *n = copying(l, reader, from, "pack");
 	Affine at[BUFFER_RANK];
 	Index source[BUFFER_RANK];
 	for (int d = 0; d < from->rank; d++) source[d] = index_of(affine_number(0));
@@ -243,10 +251,9 @@ static Nest *copy_nest(Layout *l, const Buffer *from, const Refined *r, Buffer *
 }
 
 /* Zeros in the room that dim `padded` has beyond its shape. */
-static Nest *zero_nest(Layout *l, Buffer *to, int padded)
+static Nest *zero_nest(Layout *l, const Nest *reader, Buffer *to, int padded)
 {
-	Nest *n = nest_new(l->arena, "zero");
-	n->layer = to->name;
+	Nest *n = copying(l, reader, to, "zero");
 	Affine at[BUFFER_RANK];
 	for (int d = 0; d < to->rank; d++) {
 		int64_t extent = d == padded  ? to->room[d] - to->shape[d]
@@ -295,14 +302,15 @@ static Buffer *copy_there(
 static Buffer *copied(Layout *l, const Buffer *from, const Refined *r, const char *layout, int *at)
 {
 	Buffer *to = copy_there(l, from, r, layout, *at);
+	const Nest *reader = l->part->step.at[*at].nest;
 	if (to) return to;
 	to = part_buffer(l->arena, l->part, from->name, TYPE_REAL, r->rank, r->shape, PLACE_WORK);
 	apply(to, layout);
-	Nest *n = copy_nest(l, from, r, to);
+	Nest *n = copy_nest(l, reader, from, r, to);
 	insert_before(l, (*at)++, n, arena_printf(l->arena, "%s: packed for the kernels", from->name));
 	for (int d = 0; d < to->rank; d++)
 		if (to->room[d] > to->shape[d])
-			insert_before(l, (*at)++, zero_nest(l, to, d),
+			insert_before(l, (*at)++, zero_nest(l, reader, to, d),
 			    arena_printf(l->arena, "%s: the last block's end", from->name));
 	const char *key = copy_key(l, from, r, layout);
 	Copy *copy = NEW(l->arena, Copy);
@@ -380,8 +388,7 @@ static void relay_store(Layout *l, Nest *n, int k, int lanes, int step)
 	Buffer *own = part_buffer(l->arena, l->part, b->name, TYPE_REAL, b->rank, b->shape, PLACE_WORK);
 	apply(own, blocked_text(l->arena, b->rank, position, block, -1));
 	x->buffer = own;
-	Nest *copy = nest_new(l->arena, "unpack");
-	copy->layer = b->name;
+	Nest *copy = copying(l, n, b, "unpack");
 	Affine at[BUFFER_RANK];
 	Index from[BUFFER_RANK];
 	for (int d = 0; d < b->rank; d++) {
