@@ -286,7 +286,8 @@ bool image_loops(Choice *c, int64_t lane_block, const Share *share, int nshare)
 static int distance(const Access *x, int d, int64_t steps)
 {
 	int64_t sum = access_step(x, d);
-	return mul_fits(sum, steps, &sum) && sum < INT32_MAX / 4 ? (int)sum : 0;
+	bool fits = mul_fits(sum, steps, &sum) && sum < INT32_MAX / 4 && sum > -INT32_MAX / 4;
+	return fits ? (int)sum : 0;
 }
 
 /* Whole blocks of its channels lie side by side. */
@@ -426,8 +427,8 @@ static void ask_for_chunks(const Choice *c, int64_t lane_block, const Chunking *
 /* Weights larger than that cache, and pixels: a tile takes a few of each block of channels, no
  * stream that a processor would see. Weights of one image, or of all Winograd's tiles in one turn,
  * come from memory, smaller ones too, and are asked for sooner, unless they lie row by row, where
- * this would be another row; 16 images were some 2 percent
- * slower by that. So is what the sums are stored with, as a residual is. */
+ * this would be another row; 16 images were some 2 percent slower by that. So is what the sums are
+ * stored with, as a residual is. */
 static void ask_for_operands(const Choice *c, int x, Nest *copy)
 {
 	enum { AHEAD_WEIGHTS = 512, LEAST_WEIGHTS = 1 << 20 };

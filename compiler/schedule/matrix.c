@@ -354,12 +354,19 @@ static void replace(Turn *t)
 	t->part->step.at[t->at].nest = t->nest;
 }
 
+static bool stores_numbers(const Nest *n)
+{
+	for (int k = 0; k < n->nstore; k++)
+		if (!expr_visit(n->store[k].value, is_number, NULL)) return false;
+	return true;
+}
+
 void matrix_part(Arena *a, Part *p)
 {
 	for (int s = 0; s < p->step.n; s++) {
 		Turn t = {.arena = a, .part = p, .at = s};
 		const Nest *n = p->step.at[s].nest;
-		if (!keeps_matrix(p, n, &t.m) || !expr_visit(n->store[0].value, is_number, NULL)) continue;
+		if (!keeps_matrix(p, n, &t.m) || !stores_numbers(n)) continue;
 		t.nest = nest_copy(a, n);
 		t.turned = may_turn(&t);
 		Digits columns = digits_of(&t, true, false);

@@ -28,7 +28,7 @@ typedef struct {
 static bool stays_inside(const Chain *c, const Buffer *b)
 {
 	const Life *l = &c->life[b->id];
-	return b->place == PLACE_WORK && l->first >= c->from && l->last <= c->to;
+	return b->place == PLACE_WORK && !b->fixed && l->first >= c->from && l->last <= c->to;
 }
 
 /* The dim that this index is alone, for all of the buffer's values; -1: it is more. */
