@@ -12,7 +12,7 @@ enum {
 	PLAIN_CHANNELS = 4,
 	PRODUCT_ROWS = 8, /* of a matrix that are gone through at a time, and columns */
 	PRODUCT_STRIP = 128,
-	FAR_NUMBERS = 1 << 18 /* a megabyte, as second-level caches are: what memory has to hold */
+	FAR_NUMBERS = 1 << 18 /* what memory has to hold: of floats a megabyte, as a core's own cache */
 };
 
 /* Of so many channels, how many lie side by side; see layout.c. */

@@ -20,8 +20,6 @@ static const Target avx512 = {
     .registers = 32,
     .fma_ports = 2,
     .fuses = true,
-    .l1_bytes = 32 << 10,
-    .l2_bytes = 1 << 20,
     .cache_line = 64,
 };
 
@@ -35,8 +33,6 @@ static const Target avx2 = {
     .registers = 16,
     .fma_ports = 2,
     .fuses = true,
-    .l1_bytes = 32 << 10,
-    .l2_bytes = 256 << 10,
     .cache_line = 64,
 };
 
@@ -48,8 +44,6 @@ static const Target x86_64 = {
     .vector_bytes = 16,
     .registers = 16,
     .fma_ports = 2,
-    .l1_bytes = 32 << 10,
-    .l2_bytes = 256 << 10,
     .cache_line = 64,
 };
 
@@ -60,8 +54,6 @@ static const Target neon = {
     .registers = 32,
     .fma_ports = 2,
     .fuses = true,
-    .l1_bytes = 32 << 10,
-    .l2_bytes = 256 << 10,
     .cache_line = 64,
 };
 
@@ -70,8 +62,6 @@ static const Target generic = {
     .name = "generic",
     .registers = 16,
     .fma_ports = 1,
-    .l1_bytes = 32 << 10,
-    .l2_bytes = 256 << 10,
     .cache_line = 64,
 };
 
