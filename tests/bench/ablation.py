@@ -26,6 +26,7 @@ from session import BENCH, BUILD, ROOT, say
 
 NETWORKS = "lenet", "googlenet", "resnet50"
 BOTH = cases.KINDS
+WIDTHS = {"avx512": 64, "avx2": 32, "x86-64": 16, "neon": 16, "generic": 4}  # bytes of a vector
 
 
 class Variant(typing.NamedTuple):
@@ -34,6 +35,7 @@ class Variant(typing.NamedTuple):
     options: tuple = ()
     without: str = "none"  # a stage
     batch: int = 1 << 16   # the largest that it is tried for: some would take minutes
+    target: str = ""       # only where there are wider vectors
 
 
 VARIANTS = {
@@ -45,9 +47,9 @@ VARIANTS = {
     "whole": Variant("sums over images whole", ("train",), without="chunks"),
     "waits": Variant("no prefetches", BOTH, without="ahead"),
     "recompute": Variant("activations computed again", ("train",), ("--recompute",)),
-    "avx2": Variant("32-byte vectors", BOTH, ("--target=avx2",)),
-    "sse": Variant("16-byte vectors", ("infer",), ("--target=x86-64",)),
-    "generic": Variant("plain C", ("infer",), ("--target=generic",), batch=1),
+    "avx2": Variant("32-byte vectors", BOTH, target="avx2"),
+    "sse": Variant("16-byte vectors", ("infer",), target="x86-64"),
+    "generic": Variant("plain C", ("infer",), target="generic", batch=1),
 }
 
 
@@ -73,15 +75,15 @@ def compiled(row, data, meta, args, here):
     """What cnnc makes of the network, by variant; as many at a time as there are processors."""
     def one(name, variant):
         folder = BENCH / "variants" / f"{row.network}_b{row.batch}_{name}"
-        fixed = any(option.startswith("--target") for option in variant.options)
-        options = [*variant.options, *([] if fixed else [f"--target={here}"]),
+        options = [*variant.options, f"--target={variant.target or here}",
                    *(["--inference"] if row.batch == 1 else [])]
         net = emitted.Emitted(ROOT, folder, row.of, row.batch, args.cc,
                               [BENCH / "variant", variant.without, *options])
         net.write_vars(data / "weights", meta["tensors"])
         return net
     asked = {name: v for name, v in VARIANTS.items()
-             if row.kind in v.kinds and row.batch <= v.batch and f"--target={here}" not in v.options}
+             if row.kind in v.kinds and row.batch <= v.batch
+             and (not v.target or WIDTHS[v.target] < WIDTHS[here])}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(asked, pool.map(one, asked.keys(), asked.values())))
 
