@@ -17,11 +17,15 @@
  * Results are y, mean, variance and scale = w inv, so that y can be made again of x and the others.
  *
  * Gradient. With dhat = w dy and both statistics functions of x:
- *   dvariance = sum dhat (x - mean) * -inv^3/2,  dmean = -inv sum dhat   (variance's share of it is
- * 0) dx = dhat inv + dvariance 2(x - mean)/M + dmean/M = w inv (dy - db/M - hat dw/M)   where db =
- * sum dy and dw = sum dy hat, which are the gradients of b and w. One nest sums both and leaves per
- * channel s = w inv and t = -s inv dw/M; a map then gives dx = s (dy - db/M) + t (x - mean). A
- * gradient that reaches the statistics themselves adds dmean/M and dvariance 2(x - mean)/M. */
+ *
+ *   dvariance = sum dhat (x - mean) * -inv^3/2
+ *   dmean = -inv sum dhat              (the variance's share of it is 0)
+ *   dx = dhat inv + dvariance 2 (x - mean)/M + dmean/M
+ *      = w inv (dy - db/M - hat dw/M)  where db = sum dy and dw = sum dy hat
+ *
+ * db and dw are the gradients of b and w. One nest sums both and leaves per channel s = w inv and
+ * t = -s inv dw/M; a map then gives dx = s (dy - db/M) + t (x - mean). A gradient that reaches the
+ * statistics themselves adds dmean/M and dvariance 2 (x - mean)/M. */
 #include <math.h>
 
 #include "batch_norm.h"

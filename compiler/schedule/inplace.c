@@ -1,9 +1,9 @@
 /* inplace: a map writes over an operand that dies there.
  *
  * needs: a map (no sum, no guard) that stores a buffer of ours for the first time and reads
- * another, of the same shape and layout, for the last time, at the very index it stores. effect:
- * the stored buffer is the operand's: one place less alive at that step. checked by: check_stores
- * (a stored buffer is read only at the same index), verify_part. */
+ * another, of the same shape and layout, for the last time, at the very index it stores.
+ * effect: the stored buffer is the operand's: one place less alive at that step.
+ * checked by: check_stores (a stored buffer is read only at the same index), verify_part. */
 #include "internal.h"
 
 typedef struct {
