@@ -128,12 +128,12 @@ int main(int argc, char **argv)
 	jmp_buf out_of_memory;
 	Peer p = {.job.program = "layer"};
 	Arena *a = arena_new(0);
-	if (argc < 3) job_fail(&p.job, "usage: layer FOLDER THREADS [COMPILER]");
+	if (argc < 3) job_fail(&p.job, "usage: layer FOLDER THREADS [COMPILER [TARGET]]");
 	if (!a || setjmp(out_of_memory)) job_fail(&p.job, "out of memory");
 	arena_guard(a, &out_of_memory);
 	p.folder = argv[1];
-	p.target = target_here(a, NULL, argc > 3 ? argv[3] : "cc -O2");
-	if (!p.target) job_fail(&p.job, "no target runs here");
+	p.target = target_here(a, argc > 4 ? argv[4] : NULL, argc > 3 ? argv[3] : "cc -O2");
+	if (!p.target) job_fail(&p.job, "no such target runs here");
 	if (atoi(argv[2]) > 1) {
 		p.pool = pool_new(atoi(argv[2]));
 		if (!p.pool) job_fail(&p.job, "no threads");

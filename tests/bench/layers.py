@@ -3,13 +3,16 @@
 
     python3 tests/bench/layers.py [--network resnet50,lenet] [--filter TEXT] [--pass forward,data,weights]
                                   [--batch 1,16] [--threads 1,2] [--peers onednn,ort] [--rounds N] [--seconds S]
-                                  [--cc COMMAND] [--missing] [--realtime] [--write] [--report]
+                                  [--target avx2] [--cc COMMAND] [--missing] [--realtime] [--write] [--report]
 
 Layers are the distinct convolutions and dense layers of the networks in cases.py, forward, by data and by weights.
 cnnc's kernels come from the compiler's own stages; neither they nor oneDNN multiply less (no Winograd), and copies
 into their layouts and out of them are not timed. ONNX Runtime runs a graph of one node, forward, with its copies,
 since it has no other way. Before anything is timed, whole results are compared with PyTorch's in double: beyond 1e-4
 of the largest there is no row.
+
+--target measures kernels for narrower vectors than the machine has, beside oneDNN with the same instructions; ONNX
+Runtime has no such choice. These rows are kept apart, and no table in docs/ has them.
 
 Rows are kept in BUILD/bench/layers-MACHINE.json. Other options are as in bench.py; --missing measures rows once
 more whose rounds disagree by a tenth, too.
@@ -30,7 +33,7 @@ from session import BENCH, BUILD, ROOT, say
 GATE = 1e-4
 SCATTER = 0.1  # of rounds about their median, beyond which a row tells little
 PAUSE = 0.05  # seconds before a turn, in which threads of others go to sleep; one thread has none
-KERNELS = BENCH / "layers"
+ISA = {"avx2": "AVX2", "x86-64": "SSE41"}  # by target, what oneDNN calls it
 SCRIPTS = ROOT / "tests/bench"
 
 
@@ -39,11 +42,11 @@ class Session(session.Session):
 
     def __init__(self, threads, args, python, vendors):
         super().__init__(threads, args)
-        self.open("peak", [BENCH / "peak", threads, args.cc])
-        self.open("cnnc", [BENCH / "layer", KERNELS, threads, args.cc])
+        self.open("peak", [BENCH / "peak", threads, args.cc, *args.target])
+        self.open("cnnc", layer_program(args, threads))
         for name, (program, environment) in vendors.items():
             self.open(name, [program], environment)
-        if not args.peers or "ort" in args.peers:
+        if not args.target and (not args.peers or "ort" in args.peers):
             self.open("ort", [python, SCRIPTS / "onnx_layers.py", threads])
         self.introduce()
         self.versions["cnnc"] += session.commit()
@@ -74,12 +77,18 @@ class Session(session.Session):
         return found
 
 
+def layer_program(args, threads):
+    """cnnc's peer; its kernels are compiled in a folder for each target."""
+    folder = BENCH / "-".join(["layers", *args.target])
+    folder.mkdir(parents=True, exist_ok=True)
+    return [BENCH / "layer", folder, threads, args.cc, *args.target]
+
+
 def compile_all(rows, args):
     """The kernels of all rows, as many at a time as there are processors."""
     cases = dict.fromkeys(row.words for row in rows)
     say(f"compiling {len(cases)} kernels")
-    KERNELS.mkdir(parents=True, exist_ok=True)
-    peer = peers.Peer("cnnc", [BENCH / "layer", KERNELS, 1, args.cc], 1, False)
+    peer = peers.Peer("cnnc", layer_program(args, 1), 1, False)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         work = [pool.submit(emitted.compile_library, pathlib.Path(peer.ask(f"open {words}")), args.cc)
                 for words in cases]
@@ -146,7 +155,10 @@ def options():
     parser.add_argument("--pass", type=session.words, dest="kinds", help=",".join(layer_cases.PASSES))
     parser.add_argument("--threads", type=session.numbers, default=list(layer_cases.THREADS))
     parser.add_argument("--peers", type=session.words, help=",".join(layer_cases.PEERS))
-    return parser.parse_args()
+    parser.add_argument("--target", choices=ISA, help="narrower vectors than the machine's")
+    args = parser.parse_args()
+    args.target = [args.target] if args.target else []
+    return args
 
 
 def main():
@@ -157,13 +169,14 @@ def main():
     if not rows:
         sys.exit("layers: no row is left of the filter")
     whole = set(rows) == set(layer_cases.rows(every)) and not (args.peers or args.report)
-    store = session.Store(BENCH / session.named("layers.json"))
+    store = session.Store(BENCH / session.named("-".join(["layers", *args.target]) + ".json"))
+    os.environ.update({"ONEDNN_MAX_CPU_ISA": ISA[target] for target in args.target})
     if args.missing:
         rows = [r for r in rows if not settled(r, store.rows.get(r.key))]
     good = args.report or not rows or measure(rows, store, args)
     results = [layer_report.Result(r, store.rows[r.key]) for r in layer_cases.rows(every) if r.key in store.rows]
     print(layer_report.text(results, every))
-    if args.write or whole:
+    if (args.write or whole) and not args.target:
         layer_report.write(ROOT / "docs", results, every)
     return 0 if good else 1
 

@@ -51,12 +51,12 @@ int main(int argc, char **argv)
 	Work w = {.rounds = 200000};
 	double least;
 	Arena *a = arena_new(0);
-	if (argc < 2) fail("usage: peak THREADS [COMPILER]");
+	if (argc < 2) fail("usage: peak THREADS [COMPILER [TARGET]]");
 	if (!a || setjmp(out_of_memory)) fail("out of memory");
 	arena_guard(a, &out_of_memory);
-	const Target *t = target_here(a, NULL, cc);
+	const Target *t = target_here(a, argc > 3 ? argv[3] : NULL, cc);
 	Jit *jit = t ? peak_load(a, t, cc, &w.peak, &error) : NULL;
-	if (!jit) fail(t ? error : "no target runs here");
+	if (!jit) fail(t ? error : "no such target runs here");
 	Pool *pool = pool_new(atoi(argv[1]));
 	if (!pool) fail("no threads");
 	while (fgets(line, sizeof line, stdin)) {
