@@ -58,11 +58,11 @@ static bool adds_none(void *self, const Expr *e)
 	       (!may_be(e->arg[0], is_load_of, *loads) && !may_be(e->arg[1], is_load_of, *loads));
 }
 
-bool adds_product(const Nest *n, const Buffer *b, const Expr *value)
+bool rounds_otherwise(const Part *p, const Nest *n, const Buffer *b, const Expr *value)
 {
 	uint32_t loads = 0;
-	bool adds = false;
-	if (!may_be(value, is_product, 0)) return false;
+	bool again = p->kind == ENTRY_GRADIENTS || p->kind == ENTRY_STEP, adds = false;
+	if (!again || !may_be(value, is_product, 0)) return false;
 	for (int k = 0; k < n->nload; k++)
 		if (n->load[k].buffer == b) loads |= UINT32_C(1) << k;
 	for (int k = 0; k < n->nacc; k++) adds |= !expr_visit(n->acc[k].update, adds_none, &loads);

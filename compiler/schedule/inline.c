@@ -97,7 +97,7 @@ static Nest *inlined(const Inliner *f, int s, int r)
 	bool takes = !reader->inplace && !is_copy(reader) && !moves_weights(reader);
 	if (r <= s || !takes || contraction_of(reader).is) return NULL;
 	if (!reads_few(reader, b) || !reads_same(f, s, r)) return NULL;
-	if (adds_product(reader, b, map->store[0].value)) return NULL;
+	if (rounds_otherwise(f->part, reader, b, map->store[0].value)) return NULL;
 	Nest *made = inline_map(f->arena, map, reader);
 	return made && !nest_verify(f->arena, made) ? made : NULL;
 }
