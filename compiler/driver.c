@@ -1,7 +1,7 @@
 /* driver: the pipeline as a readable list.
  *
- *   frontend ─▶ model ─ for each entry: instance, autodiff ─ lower, fuse, lay out, schedule, plan,
- * verify
+ *   frontend ─▶ model ─ for each entry: instance, autodiff ─ lower, fuse, lay out, plan,
+ *   schedule, verify
  *
  * Each stage is a pure function of the one before and of the decisions. */
 #include "driver.h"

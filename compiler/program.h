@@ -1,6 +1,6 @@
 /* program: entries as lists of nests, and where every buffer lies. Between the graph and the text.
  *
- *   graph ─ lower ─▶ Part ─ fuse, hoist, layout, schedule, plan ─▶ Part ─ program ─▶ emit */
+ *   graph ─ lower ─▶ Part ─ fuse, layout, hoist, plan, schedule ─▶ Part ─ program ─▶ emit */
 #ifndef CNNC_PROGRAM_H
 #define CNNC_PROGRAM_H
 

@@ -102,6 +102,26 @@ static void rewritten_expressions_share_what_was_shared(void **state)
 	assert_int_equal(from->arg[0]->id, 0);
 }
 
+/* What a sum could take unrounded, and nothing else. */
+static void stored_products_are_rounded(void **state)
+{
+	Arena *a = *state;
+	Expr *x = e_load(a, 0), *y = e_load(a, 1), *product = e_op(a, E_MUL, x, y);
+	Expr *products[] = {product, e_op(a, E_MUL, e_num(a, -1), product),
+	    e_op(a, E_MUL, product, e_num(a, 0.25)), e_op(a, E_MAX, e_num(a, 0), product),
+	    e_select(a, e_op(a, E_GT, x, y), x, product)};
+	Expr *others[] = {x, e_num(a, 2), e_op(a, E_ADD, product, x), e_op(a, E_DIV, product, y),
+	    e_op(a, E_MUL, e_num(a, 0), x), e_op(a, E_MUL, x, e_num(a, -1)),
+	    e_select(a, e_op(a, E_GT, product, y), x, y), e_call(a, FN_EXP, product, NULL)};
+	for (int i = 0; i < COUNT(products); i++) {
+		Expr *stored = e_stored(a, products[i]);
+		assert_int_equal(stored->kind, E_ROUND);
+		assert_ptr_equal(stored->arg[0], products[i]);
+		assert_ptr_equal(e_stored(a, stored), stored);
+	}
+	for (int i = 0; i < COUNT(others); i++) assert_ptr_equal(e_stored(a, others[i]), others[i]);
+}
+
 /* y = (x - 1)(x - 1), of one part or of two. */
 static Text form_of_square(Arena *a, bool shared)
 {
@@ -401,6 +421,7 @@ int main(void)
 	    TEST(nests_print_as_mathematics),
 	    TEST(expressions_print_with_few_parentheses),
 	    TEST(rewritten_expressions_share_what_was_shared),
+	    TEST(stored_products_are_rounded),
 	    TEST(forms_tell_what_is_shared),
 	    TEST(same_accesses_are_one_load),
 	    TEST(ill_formed_nests_are_refused),

@@ -28,7 +28,8 @@ typedef enum {
 	USE_HASH = 1 << 10,
 	USE_ACROSS = 1 << 11, /* sums and maxima over the lanes of a vector */
 	USE_NARROW = 1 << 12, /* vectors of half or a quarter of the target's lanes */
-	USE_ALL = (1 << 13) - 1
+	USE_ROUND = 1 << 13,
+	USE_ALL = (1 << 14) - 1
 } Use;
 
 unsigned prelude_uses(const Nest *n);
@@ -234,7 +235,7 @@ void declare_value(Point *p, const Expr *e);
 void print_value(Point *p, const Expr *e, Form want, int binding);
 Form value_form(const Point *p, const Expr *e);
 /* The name that holds the value in this form; one is declared if there is none. An accumulator's
- * own holds it until that is updated: `kept` wants another, then. */
+ * own name holds its value only until it is updated; with `kept` the value gets another. */
 const char *name_value(Point *p, const Expr *e, Form form, bool kept);
 void find_shared(Kernel *k);
 

@@ -63,6 +63,13 @@ static const char macros[] =
     "/* What is read at this offset is not known any more: keeps values out of registers that the\n"
     " * accumulators need. */\n"
     "#define CNNC_KEEP(offset) __asm__(\"\" : \"+r\"(offset))\n"
+    "#if defined __x86_64__\n"
+    "#define CNNC_ROUND(x) __asm__(\"\" : \"+v\"(x))\n"
+    "#elif defined __aarch64__\n"
+    "#define CNNC_ROUND(x) __asm__(\"\" : \"+w\"(x))\n"
+    "#else\n"
+    "#define CNNC_ROUND(x) __asm__(\"\" : \"+m\"(x))\n"
+    "#endif\n"
     "#else\n"
     "#define CNNC_UNUSED\n"
     "#define CNNC_TILE\n"
@@ -71,6 +78,7 @@ static const char macros[] =
     "#define CNNC_PREFETCH_FAR(array, at)\n"
     "#define CNNC_PREFETCH_STORE(array, at)\n"
     "#define CNNC_KEEP(offset)\n"
+    "#define CNNC_ROUND(x)\n"
     "#endif\n";
 
 /* -std=c11 forbids gcc to make one operation of a * b + c; clang does it anyway within an
@@ -330,6 +338,13 @@ static const char hash_text[] =
     "\treturn (@V)(int32_t)(h >> 40) * (@V)5.9604644775390625e-8;\n"
     "}\n\n";
 
+static const char rounded[] = "/* x: nobody knows any more that it was a product */\n"
+                              "@F@V rounded_@N(@V x)\n"
+                              "{\n"
+                              "\tCNNC_ROUND(x);\n"
+                              "\treturn x;\n"
+                              "}\n\n";
+
 enum { IN_FLOAT = 1, IN_DOUBLE = 2 };
 
 typedef struct {
@@ -357,6 +372,7 @@ static const Piece pieces[] = {
     {USE_LIBRARY, IN_DOUBLE, double_calls, double_lanes},
     {USE_POW, IN_DOUBLE, double_pow, vector_pow},
     {USE_HASH, IN_FLOAT | IN_DOUBLE, hash_text, NULL},
+    {USE_ROUND, IN_FLOAT | IN_DOUBLE, rounded, rounded},
 };
 
 /* What a function stands on. */
@@ -561,6 +577,7 @@ static unsigned uses_of(const Expr *e)
 	if (e->kind == E_MIN) uses = USE_MIN;
 	if (e->kind == E_SELECT) uses = USE_SELECT;
 	if (e->kind == E_HASH) uses = USE_HASH;
+	if (e->kind == E_ROUND) uses = USE_ROUND;
 	for (int i = 0; i < 3; i++)
 		if (e->arg[i]) uses |= uses_of(e->arg[i]);
 	return uses;

@@ -347,6 +347,7 @@ static void print_bare(Point *p, const Expr *e, Form form, int binding)
 		print_number(p, e->table[row.c * e->cols + col.c]);
 		return;
 	case E_CALL: print_call(p, e, functions[e->fn], form); return;
+	case E_ROUND: print_call(p, e, "rounded", form); return;
 	case E_MAX:
 	case E_MIN: print_call(p, e, operators[e->kind].sign, form); return;
 	case E_SELECT: print_select(p, e, form, binding); return;

@@ -93,6 +93,31 @@ Expr *e_hash(Arena *a, int seed_load, uint64_t key, Affine element)
 	return indexed(a, e, element, affine_number(0));
 }
 
+/* As it is, with another sign, or in an arm: what a sum could take unrounded. Products of 0 are
+ * exact. */
+static bool may_be_product(const Expr *e)
+{
+	int first = e->kind == E_SELECT ? 1 : 0;
+	bool arms = e->kind == E_SELECT || e->kind == E_MAX || e->kind == E_MIN;
+	for (int i = 0; i < 2 && e->kind == E_MUL; i++) {
+		const Expr *factor = e->arg[i];
+		if (factor->kind == E_NUM && factor->number == 0) return false;
+		if (factor->kind == E_NUM && (factor->number == 1 || factor->number == -1))
+			return may_be_product(e->arg[1 - i]);
+	}
+	for (int i = first; arms && i < 3; i++)
+		if (e->arg[i] && may_be_product(e->arg[i])) return true;
+	return e->kind == E_MUL;
+}
+
+Expr *e_stored(Arena *a, Expr *value)
+{
+	if (!may_be_product(value)) return value;
+	Expr *e = expr_new(a, E_ROUND);
+	e->arg[0] = value;
+	return e;
+}
+
 /* Kinds from E_GT to E_AND, by the order of the enumeration. */
 bool expr_is_truth(const Expr *e) { return e->kind >= E_GT && e->kind <= E_AND; }
 
@@ -239,6 +264,7 @@ static void print_expr(const Printer *p, const Expr *e, int binding)
 		print_indices(p, "", e, 1);
 		return;
 	case E_CALL: print_args(p, function_names[e->fn], e); return;
+	case E_ROUND: print_args(p, "rounded", e); return;
 	default: print_operator(p, e, binding); return;
 	}
 }

@@ -6,6 +6,7 @@ typedef struct {
 	Arena *arena;
 	const Nest *into, *map;
 	int store;             /* of into, that map reads */
+	Expr *value;           /* what it stores */
 	uint32_t hit;          /* loads of map that read it */
 	Affine dim[NEST_DIMS]; /* map's dims over into's */
 	bool known[NEST_DIMS];
@@ -112,7 +113,7 @@ static bool add_loads(Fusion *f, Nest *out)
 static Expr *rename_leaf(void *self, const Expr *e)
 {
 	Fusion *f = self;
-	if (e->kind == E_LOAD && f->hit >> e->id & 1) return f->into->store[f->store].value;
+	if (e->kind == E_LOAD && f->hit >> e->id & 1) return f->value;
 	if (e->kind == E_LOAD) return e_load(f->arena, f->load[e->id]);
 	if (!e->index) return NULL;
 	Expr *copy = e_reindexed(f->arena, e, f->dim);
@@ -133,6 +134,7 @@ static bool indices_fit(void *self, const Expr *e)
 static bool add_stores(Fusion *f, Nest *out, bool keep)
 {
 	int at = f->store;
+	f->value = e_stored(f->arena, f->into->store[at].value);
 	Rewriting rename = expr_rewriting(f->arena, rename_leaf, f);
 	if (out->nstore + f->map->nstore - !keep > NEST_STORES) return false;
 	for (int k = 0; k < f->map->nstore; k++) {

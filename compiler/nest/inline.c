@@ -55,7 +55,7 @@ static bool put_value(Inlining *f, const Nest *map, const Access *read, Expr **v
 		f->map_load[k] = nest_load(f->to, x->as, x->buffer, at);
 	}
 	Rewriting at_index = expr_rewriting(f->arena, map_leaf, f);
-	*value = expr_rewrite(&at_index, map->store[0].value);
+	*value = e_stored(f->arena, expr_rewrite(&at_index, map->store[0].value));
 	return true;
 }
 

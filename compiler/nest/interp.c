@@ -68,6 +68,7 @@ static double eval(const Point *p, const Expr *e)
 	case E_TABLE: return eval_table(p, e);
 	case E_HASH: return eval_hash(p, e);
 	case E_SELECT: return eval(p, e->arg[eval(p, e->arg[0]) != 0 ? 1 : 2]);
+	case E_ROUND: return eval(p, e->arg[0]);
 	case E_CALL: return call(e->fn, eval(p, e->arg[0]), e->arg[1] ? eval(p, e->arg[1]) : 0);
 	default: break;
 	}

@@ -156,8 +156,10 @@ typedef enum {
 	E_AND,    /* truth: only as a condition */
 	E_SELECT, /* arg0 ? arg1 : arg2 */
 	E_CALL,   /* function `fn` of arg0 (and arg1) */
-	E_HASH /* uniform in [0, 1), 24 bits: of the seed buffer (load `id`), `key`, element `index0` */
-	       /* a seed of three numbers holds a key of its own, to which `key` is added */
+	E_HASH,   /* uniform in [0, 1), 24 bits: of the seed buffer (load `id`), `key`, element `index0`
+	           */
+	          /* a seed of three numbers holds a key of its own, to which `key` is added */
+	E_ROUND   /* arg0, rounded as memory would hold it */
 } ExprKind;
 
 typedef enum { FN_EXP, FN_LOG, FN_SQRT, FN_TANH, FN_ABS, FN_POW } Function;
@@ -184,6 +186,10 @@ Expr *e_op(Arena *a, ExprKind kind, Expr *x, Expr *y);
 Expr *e_select(Arena *a, Expr *condition, Expr *yes, Expr *no);
 Expr *e_call(Arena *a, Function fn, Expr *x, Expr *y);
 Expr *e_hash(Arena *a, int seed_load, uint64_t key, Affine element);
+/* A value that was stored, where it is read without that. Of a product and a sum compilers make one
+ * instruction, which does not round the product: so that the bits do not depend on who reads it, a
+ * value that may be a product is an E_ROUND. */
+Expr *e_stored(Arena *a, Expr *value);
 bool expr_uses_load(const Expr *e, int load);
 /* e, which has indices, over other dims. */
 Expr *e_reindexed(Arena *a, const Expr *e, const Affine *of_dim);

@@ -46,7 +46,7 @@ static bool put_part(Text *t, Met *met, const Expr *e)
 static void put_expr(Text *t, Met *met, const Expr *e)
 {
 	int64_t bits;
-	if (e->arg[0] && put_part(t, met, e)) return;
+	if ((e->arg[0] || e->kind == E_HASH) && put_part(t, met, e)) return;
 	memcpy(&bits, &e->number, sizeof bits);
 	put(t, e->kind);
 	put(t, e->id);

@@ -109,6 +109,7 @@ static bool node_ok(void *self, const Expr *e)
 	case E_AND:
 	case E_OR: return args_ok(v, e, 2, true);
 	case E_SELECT: return args_ok(v, e, 3, false);
+	case E_ROUND: return args_ok(v, e, 1, false);
 	case E_CALL: return args_ok(v, e, e->fn == FN_POW ? 2 : 1, false);
 	default: return args_ok(v, e, 2, false);
 	}

@@ -152,8 +152,7 @@ static void clear(Row *r)
 
 /* Once to warm up, then for so many seconds, at least once. What other programs took of the wall's
  * time in the calls is taken off all rows alike: the clock of the process's own time is too slow
- * for each step. They take it between the calls, too, as whoever asks for that clock may have to
- * wait, and this time is in no row. */
+ * for each step. Time that is lost between calls, as in waiting for that clock, is in no row. */
 static void run_entry(lua_State *L, Trial *t, const Entry *e, double seconds, const Profile *p)
 {
 	int top = lua_gettop(L);

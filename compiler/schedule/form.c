@@ -25,51 +25,6 @@ bool nest_uses(const Nest *n, ExprKind kind)
 	return stores_use(n, kind);
 }
 
-/* `is` of the expression, or of one that it may turn out to be. */
-static bool may_be(const Expr *e, bool (*is)(const Expr *e, uint32_t loads), uint32_t loads)
-{
-	int arms = e->kind == E_SELECT ? 1 : e->kind == E_MAX || e->kind == E_MIN ? 0 : 3;
-	for (int i = arms; i < 3; i++)
-		if (e->arg[i] && may_be(e->arg[i], is, loads)) return true;
-	return is(e, loads);
-}
-
-static bool is_exact_factor(const Expr *e)
-{
-	return e->kind == E_NUM && (e->number == 0 || e->number == 1 || e->number == -1);
-}
-
-/* One that is rounded. */
-static bool is_product(const Expr *e, uint32_t loads)
-{
-	(void)loads;
-	return e->kind == E_MUL && !is_exact_factor(e->arg[0]) && !is_exact_factor(e->arg[1]);
-}
-
-static bool is_load_of(const Expr *e, uint32_t loads)
-{
-	return e->kind == E_LOAD && loads >> e->id & 1;
-}
-
-static bool adds_none(void *self, const Expr *e)
-{
-	const uint32_t *loads = self;
-	return (e->kind != E_ADD && e->kind != E_SUB) ||
-	       (!may_be(e->arg[0], is_load_of, *loads) && !may_be(e->arg[1], is_load_of, *loads));
-}
-
-bool rounds_otherwise(const Part *p, const Nest *n, const Buffer *b, const Expr *value)
-{
-	uint32_t loads = 0;
-	bool again = p->kind == ENTRY_GRADIENTS || p->kind == ENTRY_STEP, adds = false;
-	if (!again || !may_be(value, is_product, 0)) return false;
-	for (int k = 0; k < n->nload; k++)
-		if (n->load[k].buffer == b) loads |= UINT32_C(1) << k;
-	for (int k = 0; k < n->nacc; k++) adds |= !expr_visit(n->acc[k].update, adds_none, &loads);
-	for (int k = 0; k < n->nstore; k++) adds |= !expr_visit(n->store[k].value, adds_none, &loads);
-	return adds;
-}
-
 int64_t nest_points(const Nest *n)
 {
 	int64_t points = 1;

@@ -120,7 +120,6 @@ static bool try_fuse(Fuser *f, int at, const Buffer *b)
 	if (from < 0 || !may_sink(f, from, at)) return false;
 	const Nest *into = nest_at(f, from), *map = nest_at(f, at);
 	if (spoils_sum(into, map)) return false;
-	if (rounds_otherwise(f->part, map, b, into->store[nest_store_of(into, b)].value)) return false;
 	Nest *made = fuse_map(a, into, map, false);
 	if (!made || nest_verify(a, made) || !may_move_weights(f, made)) return false;
 	for (int k = 0; k < made->nload; k++) /* in place only at the same index */

@@ -24,6 +24,7 @@ static bool is_cheap(void *self, const Expr *e)
 	int *left = self;
 	bool leaf = e->kind == E_LOAD || e->kind == E_NUM;
 	bool quick = e->kind >= E_ADD && e->kind <= E_SELECT && e->kind != E_DIV;
+	leaf |= e->kind == E_ROUND;
 	*left -= quick;
 	return (leaf || quick) && *left >= 0;
 }
@@ -97,7 +98,6 @@ static Nest *inlined(const Inliner *f, int s, int r)
 	bool takes = !reader->inplace && !is_copy(reader) && !moves_weights(reader);
 	if (r <= s || !takes || contraction_of(reader).is) return NULL;
 	if (!reads_few(reader, b) || !reads_same(f, s, r)) return NULL;
-	if (rounds_otherwise(f->part, reader, b, map->store[0].value)) return NULL;
 	Nest *made = inline_map(f->arena, map, reader);
 	return made && !nest_verify(f->arena, made) ? made : NULL;
 }

@@ -73,10 +73,6 @@ bool load_in_update(const Nest *n, int l);
 bool stores_use(const Nest *n, ExprKind kind);
 /* Or its updates. */
 bool nest_uses(const Nest *n, ExprKind kind);
-/* The value, stored in b, may be a product, and n adds to it, where gradients are made: in one nest
- * compilers make one instruction of these, which does not round the product. To which bits would
- * depend on who reads it, and on whether it is made again. Elsewhere nothing is. */
-bool rounds_otherwise(const Part *p, const Nest *n, const Buffer *b, const Expr *value);
 /* Of all dims; INT64_MAX: more than that. */
 int64_t nest_points(const Nest *n);
 

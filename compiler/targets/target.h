@@ -15,7 +15,7 @@ typedef struct {
 	const char *guard;     /* preprocessor condition under which its kernels exist; NULL: always */
 	int vector_bytes;      /* 0: scalar text only */
 	int registers;         /* vector registers */
-	int fma_ports; /* as most of these machines have them; only told, by tests/bench/kernels.c */
+	int fma_ports; /* as most of these machines have them; only printed, by tests/bench/kernels.c */
 	bool fuses;    /* a*b + c with one rounding, where the compiler may */
 	int cache_line;
 } Target;

@@ -11,8 +11,8 @@ into their layouts and out of them are not timed. ONNX Runtime runs a graph of o
 since it has no other way. Before anything is timed, whole results are compared with PyTorch's in double: beyond 1e-4
 of the largest there is no row.
 
---target measures kernels for narrower vectors than the machine has, beside oneDNN with the same instructions; ONNX
-Runtime has no such choice. These rows are kept apart, and no table in docs/ has them.
+--target measures kernels for narrower vectors than the machine has, beside oneDNN held to AVX2 or to SSE4.1, the least
+that it can be held to; ONNX Runtime has no such choice. These rows are kept apart, and no table in docs/ has them.
 
 Rows are kept in BUILD/bench/layers-MACHINE.json. Other options are as in bench.py; --missing measures rows once
 more whose rounds disagree by a tenth, too.
@@ -157,6 +157,8 @@ def options():
     parser.add_argument("--peers", type=session.words, help=",".join(layer_cases.PEERS))
     parser.add_argument("--target", choices=ISA, help="narrower vectors than the machine's")
     args = parser.parse_args()
+    if args.target and args.write:
+        parser.error("docs/ has no tables of --target")
     args.target = [args.target] if args.target else []
     return args
 

@@ -180,6 +180,13 @@ int tiny_update(struct tiny_train *t, const float *grads);
 /* What is read at this offset is not known any more: keeps values out of registers that the
  * accumulators need. */
 #define CNNC_KEEP(offset) __asm__("" : "+r"(offset))
+#if defined __x86_64__
+#define CNNC_ROUND(x) __asm__("" : "+v"(x))
+#elif defined __aarch64__
+#define CNNC_ROUND(x) __asm__("" : "+w"(x))
+#else
+#define CNNC_ROUND(x) __asm__("" : "+m"(x))
+#endif
 #else
 #define CNNC_UNUSED
 #define CNNC_TILE
@@ -188,6 +195,7 @@ int tiny_update(struct tiny_train *t, const float *grads);
 #define CNNC_PREFETCH_FAR(array, at)
 #define CNNC_PREFETCH_STORE(array, at)
 #define CNNC_KEEP(offset)
+#define CNNC_ROUND(x)
 #endif
 #if defined __GNUC__ && !defined __clang__ && !defined __TINYC__
 #pragma GCC optimize("fp-contract=fast")

@@ -119,6 +119,13 @@ int vector_infer(size_t n, const void *packed, const float *x, float *y, void *w
 /* What is read at this offset is not known any more: keeps values out of registers that the
  * accumulators need. */
 #define CNNC_KEEP(offset) __asm__("" : "+r"(offset))
+#if defined __x86_64__
+#define CNNC_ROUND(x) __asm__("" : "+v"(x))
+#elif defined __aarch64__
+#define CNNC_ROUND(x) __asm__("" : "+w"(x))
+#else
+#define CNNC_ROUND(x) __asm__("" : "+m"(x))
+#endif
 #else
 #define CNNC_UNUSED
 #define CNNC_TILE
@@ -127,6 +134,7 @@ int vector_infer(size_t n, const void *packed, const float *x, float *y, void *w
 #define CNNC_PREFETCH_FAR(array, at)
 #define CNNC_PREFETCH_STORE(array, at)
 #define CNNC_KEEP(offset)
+#define CNNC_ROUND(x)
 #endif
 #if defined __GNUC__ && !defined __clang__ && !defined __TINYC__
 #pragma GCC optimize("fp-contract=fast")
