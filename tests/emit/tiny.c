@@ -600,8 +600,9 @@ static CNNC_TILE void row_loss_tile4_generic(const float *x, const float *peak,
 		const float peak0 = peak[peak_0];
 		const float e0 = x0 - peak0;
 		const float label0 = (float)label[label_0];
+		const float e1 = (((float)(c) == label0) ? e0 : 0.0f);
 		a0 += exp_f32(e0);
-		a1 += (((float)(c) == label0) ? e0 : 0.0f);
+		a1 += e1;
 	}
 	loss[loss_0] = log_f32(a0) - a1;
 }
@@ -609,7 +610,7 @@ static CNNC_TILE void row_loss_tile4_generic(const float *x, const float *peak,
 /* row_loss_2_83db: 0 multiply-adds a call, called 1 times:
  *   cross_entropy 1x2 -> scalar
  * c 1
- * tiles 1, functions 1, blocks 1, text 785 bytes */
+ * tiles 1, functions 1, blocks 1, text 808 bytes */
 static CNNC_UNUSED void row_loss_2_83db_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
@@ -698,8 +699,9 @@ static CNNC_TILE void row_loss_tile6_generic(const float *x, const float *peak,
 		const float peak0 = peak[peak_0];
 		const float e0 = x0 - peak0;
 		const float label0 = (float)label[label_0];
+		const float e1 = (((float)(c) == label0) ? e0 : 0.0f);
 		a0 += exp_f32(e0);
-		a1 += (((float)(c) == label0) ? e0 : 0.0f);
+		a1 += e1;
 	}
 	const float e0 = log_f32(a0);
 	const float e1 = e0 - a1;
@@ -710,7 +712,7 @@ static CNNC_TILE void row_loss_tile6_generic(const float *x, const float *peak,
 /* row_loss_2_8c39: 0 multiply-adds a call, called 2 times:
  *   cross_entropy 1x2 -> scalar
  * c 1
- * tiles 1, functions 1, blocks 1, text 953 bytes */
+ * tiles 1, functions 1, blocks 1, text 976 bytes */
 static CNNC_UNUSED void row_loss_2_8c39_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
@@ -722,11 +724,11 @@ static CNNC_UNUSED void row_loss_2_8c39_generic(const void *const *arg, size_t b
 	row_loss_tile6_generic(x, peak, label, log_sum, loss, 0, 0, 0, 0, 0);
 }
 
-/* cross_entropy_dx_2_9da3: 0 multiply-adds a call, called 2 times:
+/* cross_entropy_dx_2_ffee: 0 multiply-adds a call, called 2 times:
  *   cross_entropy_dx 1x2 -> 1x2
  * c 1
- * tiles 1, functions 0, blocks 1, text 572 bytes */
-static CNNC_UNUSED void cross_entropy_dx_2_9da3_generic(const void *const *arg, size_t block)
+ * tiles 1, functions 0, blocks 1, text 595 bytes */
+static CNNC_UNUSED void cross_entropy_dx_2_ffee_generic(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	const float *peak = (const float *)arg[1];
@@ -741,7 +743,8 @@ static CNNC_UNUSED void cross_entropy_dx_2_9da3_generic(const void *const *arg, 
 		const float peak0 = peak[0];
 		const float log_sum0 = log_sum[0];
 		const float label0 = (float)label[0];
-		dx[dx_0] = exp_f32(x0 - peak0 - log_sum0) - (((float)(c) == label0) ? 1.0f : 0.0f);
+		const float e0 = (((float)(c) == label0) ? 1.0f : 0.0f);
+		dx[dx_0] = exp_f32(x0 - peak0 - log_sum0) - e0;
 	}
 }
 
@@ -840,11 +843,11 @@ static CNNC_UNUSED void channel_sum_2_c46f_generic(const void *const *arg, size_
 	}
 }
 
-/* max_pool_dx_2x2x2x2x2_dd1b: 0 multiply-adds a call, called 2 times:
+/* max_pool_dx_2x2x2x2x2_86a7: 0 multiply-adds a call, called 2 times:
  *   max_pool_dx 1x2x2x2 -> 1x2x4x4 + map_grad 1x2x4x4 -> 1x2x4x4
  * c 1 | oh 1 | kh 1 | ow 1 | kw 1
- * tiles 1, functions 0, blocks 1, text 1,231 bytes */
-static CNNC_UNUSED void max_pool_dx_2x2x2x2x2_dd1b_generic(const void *const *arg, size_t block)
+ * tiles 1, functions 0, blocks 1, text 1,259 bytes */
+static CNNC_UNUSED void max_pool_dx_2x2x2x2x2_86a7_generic(const void *const *arg, size_t block)
 {
 	const float *dy = (const float *)arg[0];
 	const float *arg_b = (const float *)arg[1];
@@ -876,7 +879,8 @@ static CNNC_UNUSED void max_pool_dx_2x2x2x2x2_dd1b_generic(const void *const *ar
 						{
 							const float arg_b0 = arg_b[arg_b_0];
 							const float dy0 = dy[dy_0];
-							a += ((arg_b0 == (float)(2 * kh + kw)) ? dy0 : 0.0f);
+							const float e0 = ((arg_b0 == (float)(2 * kh + kw)) ? dy0 : 0.0f);
+							a += e0;
 						}
 						const float y0 = y[y_0];
 						dx[dx_0] = ((y0 > 0.0f) ? a : 0.0f);
@@ -1104,11 +1108,11 @@ struct kernels {
 	struct kernel loss_mean_7ee1;
 	struct kernel max_pool_2x2x2_2x2_99a4;
 	struct kernel row_loss_2_8c39;
-	struct kernel cross_entropy_dx_2_9da3;
+	struct kernel cross_entropy_dx_2_ffee;
 	struct kernel dense_dx_2x2x2_2_ba68;
 	struct kernel dense_dw_2x2x2x2_1e06;
 	struct kernel channel_sum_2_c46f;
-	struct kernel max_pool_dx_2x2x2x2x2_dd1b;
+	struct kernel max_pool_dx_2x2x2x2x2_86a7;
 	struct kernel conv_dw_2x3x3_4x4_9221;
 	struct kernel channel_sum_2_4x4_2aff;
 	struct kernel sgd_16_86b6;
@@ -1136,11 +1140,11 @@ static const struct kernels kernels_generic = {
 	{loss_mean_7ee1_generic, 1, 1},
 	{max_pool_2x2x2_2x2_99a4_generic, 1, 1},
 	{row_loss_2_8c39_generic, 1, 1},
-	{cross_entropy_dx_2_9da3_generic, 1, 1},
+	{cross_entropy_dx_2_ffee_generic, 1, 1},
 	{dense_dx_2x2x2_2_ba68_generic, 1, 1},
 	{dense_dw_2x2x2x2_1e06_generic, 1, 1},
 	{channel_sum_2_c46f_generic, 1, 1},
-	{max_pool_dx_2x2x2x2x2_dd1b_generic, 1, 1},
+	{max_pool_dx_2x2x2x2x2_86a7_generic, 1, 1},
 	{conv_dw_2x3x3_4x4_9221_generic, 1, 1},
 	{channel_sum_2_4x4_2aff_generic, 1, 1},
 	{sgd_16_86b6_generic, 1, 1},
@@ -1421,7 +1425,7 @@ int tiny_gradients_b1(float *vars, uint64_t seed, uint64_t step, const float *x,
 	} /* cross_entropy 1x2 -> scalar */
 	{
 		const void *const a[] = {y, g, m + 80, label, m + 64};
-		run(pool, &k->cross_entropy_dx_2_9da3, a);
+		run(pool, &k->cross_entropy_dx_2_ffee, a);
 	} /* cross_entropy_dx 1x2 -> 1x2 */
 	{
 		const void *const a[] = {m + 64, vars + 20, m + 80};
@@ -1437,7 +1441,7 @@ int tiny_gradients_b1(float *vars, uint64_t seed, uint64_t step, const float *x,
 	} /* fc: channel_sum 1x2 -> 2 */
 	{
 		const void *const a[] = {m + 80, m + 32, m, m + 48};
-		run(pool, &k->max_pool_dx_2x2x2x2x2_dd1b, a);
+		run(pool, &k->max_pool_dx_2x2x2x2x2_86a7, a);
 	} /* max_pool_dx 1x2x2x2 -> 1x2x4x4 + map_grad 1x2x4x4 -> 1x2x4x4 */
 	{
 		const void *const a[] = {x, m + 48, grads};
@@ -1486,7 +1490,7 @@ int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, flo
 	} /* cross_entropy 1x2 -> scalar */
 	{
 		const void *const a[] = {y, m + 48, m + 80, label, m + 96};
-		run(pool, &k->cross_entropy_dx_2_9da3, a);
+		run(pool, &k->cross_entropy_dx_2_ffee, a);
 	} /* cross_entropy_dx 1x2 -> 1x2 */
 	{
 		const void *const a[] = {m + 96, t->vars + 20, m + 80};
@@ -1512,7 +1516,7 @@ int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, flo
 	} /* fc.bias: sgd 2 -> 2 */
 	{
 		const void *const a[] = {m + 80, m + 64, m, m + 32};
-		run(pool, &k->max_pool_dx_2x2x2x2x2_dd1b, a);
+		run(pool, &k->max_pool_dx_2x2x2x2x2_86a7, a);
 	} /* max_pool_dx 1x2x2x2 -> 1x2x4x4 + map_grad 1x2x4x4 -> 1x2x4x4 */
 	{
 		const void *const a[] = {x, m + 32, m};
