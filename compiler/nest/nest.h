@@ -156,10 +156,9 @@ typedef enum {
 	E_AND,    /* truth: only as a condition */
 	E_SELECT, /* arg0 ? arg1 : arg2 */
 	E_CALL,   /* function `fn` of arg0 (and arg1) */
-	E_HASH,   /* uniform in [0, 1), 24 bits: of the seed buffer (load `id`), `key`, element `index0`
-	           */
-	          /* a seed of three numbers holds a key of its own, to which `key` is added */
-	E_ROUND   /* arg0, rounded as memory would hold it */
+	E_HASH, /* uniform in [0, 1), 24 bits: of the seed buffer (load `id`), `key`, element `index0`;
+	         * a seed of three numbers holds a key of its own, to which `key` is added */
+	E_ROUND /* arg0, rounded as memory would hold it */
 } ExprKind;
 
 typedef enum { FN_EXP, FN_LOG, FN_SQRT, FN_TANH, FN_ABS, FN_POW } Function;
