@@ -173,10 +173,10 @@ static bool try_vectors(Candidates *l, Strides strides)
 	l->error = "no dim fits the lanes";
 	if (lanes < 2 || stores_use(n, E_HASH)) return false; /* integers, one by one */
 	choose_lane(&probe);
-	Choice gather = probe;
-	if (probe.block < lanes && gather_row(&gather)) {
-		make_parallel(&gather);
-		return offer(l, &gather);
+	Choice copy = probe;
+	if (copy_vectors(&copy)) {
+		make_parallel(&copy);
+		return offer(l, &copy);
 	}
 	if (probe.lane < 0) return false;
 	Choice flat = probe;

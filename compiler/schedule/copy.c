@@ -1,9 +1,9 @@
 /* copy: the lines of maps between one layout and another.
  *
  * Block by block and row by row, so that lines of both sides stay in the first-level cache until
- * all of them is used. Where what is written lies side by side along a dim and what is read does
- * not, a vector is made of numbers from all over, and written at once: storing one number at a time
- * takes three times as long. */
+ * all of them is used. A vector is what is written side by side along a dim, made of numbers from
+ * all over where these are not read so: storing one number at a time takes three times as long.
+ * Where none is written, it is what is read side by side. */
 #include "internal.h"
 
 /* The innermost dim that lies in no block. */
@@ -49,27 +49,38 @@ bool copy_row(Choice *c)
 	return true;
 }
 
-/* Whole vectors of dim d lie side by side where it is stored. */
-static bool stores_vectors(const Choice *c, int d)
+/* Whole vectors of dim d lie side by side in x. */
+static bool has_vectors(const Choice *c, const Access *x, int d)
 {
-	const Access *to = &c->nest->store[0].to;
-	int at = access_position(to, d);
+	int at = access_position(x, d);
 	return at >= 0 && is_space(c, d) && c->nest->dim[d].extent % c->lanes == 0 &&
-	       buffer_run(to->buffer, at) >= c->lanes;
+	       buffer_run(x->buffer, at) >= c->lanes;
 }
 
-/* Out of a layout in blocks: so that what a line of it holds is used before it goes. */
-static void gather_from_blocks(Choice *c, int64_t block)
+/* The innermost such dim; -1: none. */
+static int vector_dim(const Choice *c, const Access *x)
 {
-	for (int d = 0; d < c->nest->ndim; d++)
+	int d = c->nest->ndim - 1;
+	while (d >= 0 && !has_vectors(c, x, d)) d--;
+	return d;
+}
+
+/* Block by block, but for what is outside of all blocks: so that what lines of both sides hold is
+ * used before they go. */
+static void block_by_block(Choice *c, int64_t block)
+{
+	int ndim = c->nest->ndim, first = 0;
+	for (; first < ndim && first != c->lane && blocked(c, first) == 1; first++)
+		if (is_space(c, first)) row_line(c, LINE_FOR, first, 1);
+	for (int d = first; d < ndim; d++)
 		if (is_space(c, d) && (d == c->lane || blocked(c, d) > 1))
 			row_line(c, LINE_FOR, d, d == c->lane ? block : blocked(c, d));
-	for (int d = 0; d < c->nest->ndim; d++)
+	for (int d = first; d < ndim; d++)
 		if (is_space(c, d) && d != c->lane) row_line(c, LINE_FOR, d, 1);
 }
 
-/* In the order in which it lies, as a stream: whole lines are written anyway. */
-static void gather_in_order(Choice *c, int64_t block)
+/* In the order in which what is read lies, as a stream: whole lines are written anyway. */
+static void as_it_lies(Choice *c, int64_t block)
 {
 	for (int d = 0; d < c->nest->ndim; d++)
 		if (is_space(c, d)) row_line(c, LINE_FOR, d, d == c->lane ? block : 1);
@@ -89,22 +100,21 @@ static bool reads_one_buffer(const Nest *n)
 	return n->nload > 0;
 }
 
-bool gather_row(Choice *c)
+bool copy_vectors(Choice *c)
 {
 	const Nest *n = c->nest;
-	int lane = n->ndim - 1;
 	if (!is_copy(c) || n->nstore != 1 || !reads_one_buffer(n) || !adds_loads(n->store[0].value))
 		return false;
-	while (lane >= 0 && !stores_vectors(c, lane)) lane--;
-	if (lane < 0) return false;
-	c->lane = lane;
-	int64_t block = MAX(blocked(c, lane), c->lanes);
-	const Buffer *from = n->load[0].buffer;
-	if (from->ncomp > from->rank)
-		gather_from_blocks(c, block);
+	c->lane = vector_dim(c, &n->store[0].to);
+	if (c->lane < 0) c->lane = vector_dim(c, &n->load[0]);
+	if (c->lane < 0) return false;
+	const Access *from = &n->load[0];
+	int64_t block = MAX(blocked(c, c->lane), c->lanes);
+	if (from->buffer->ncomp > from->buffer->rank || has_vectors(c, from, c->lane))
+		block_by_block(c, block);
 	else
-		gather_in_order(c, block);
-	if (block > c->lanes) row_line(c, LINE_REG, lane, c->lanes);
-	row_line(c, LINE_VEC, lane, c->lanes);
+		as_it_lies(c, block);
+	if (block > c->lanes) row_line(c, LINE_REG, c->lane, c->lanes);
+	row_line(c, LINE_VEC, c->lane, c->lanes);
 	return true;
 }

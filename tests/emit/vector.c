@@ -394,27 +394,39 @@ static CNNC_UNUSED CNNC_AVX2 void conv_16x6x7_16_5dfb_avx2(const void *const *ar
 	}
 }
 
-/* unpack_16x6x7_0ad3: 0 multiply-adds a call, called 1 times:
+/* unpack_16x6x7_e45c: 0 multiply-adds a call, called 1 times:
  *   y: back to row-major
- * b 16 | c 1 | b 1 | d 1
- * tiles 1, functions 0, blocks 1, text 476 bytes */
-static CNNC_UNUSED CNNC_AVX2 void unpack_16x6x7_0ad3_avx2(const void *const *arg, size_t block)
+ * b 16 | c 1 | d 1 | reg b 8 | vec b 8
+ * tiles 1, functions 0, blocks 1, text 808 bytes */
+static CNNC_UNUSED CNNC_AVX2 void unpack_16x6x7_e45c_avx2(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
 	float *y = (float *)arg[1];
 	(void)block;
 	for (ptrdiff_t c = 0; c < 6; c++) {
-		ptrdiff_t x_2 = 112 * c;
-		ptrdiff_t y_2 = 7 * c;
-		for (ptrdiff_t b = 0; b < 16; b++) {
-			ptrdiff_t x_1 = x_2 + b;
-			ptrdiff_t y_1 = y_2 + 42 * b;
-			for (ptrdiff_t d = 0; d < 7; d++) {
-				ptrdiff_t x_0 = x_1 + 16 * d;
-				ptrdiff_t y_0 = y_1 + d;
-				const float x0 = x[x_0];
-				y[y_0] = x0;
-			}
+		ptrdiff_t x_1 = 112 * c;
+		ptrdiff_t y_1 = 7 * c;
+		for (ptrdiff_t d = 0; d < 7; d++) {
+			ptrdiff_t x_0 = x_1 + 16 * d;
+			ptrdiff_t y_0 = y_1 + d;
+			const f32x8 x0 = *(const f32x8 *)&x[x_0];
+			y[y_0] = x0[0];
+			y[y_0 + 42] = x0[1];
+			y[y_0 + 84] = x0[2];
+			y[y_0 + 126] = x0[3];
+			y[y_0 + 168] = x0[4];
+			y[y_0 + 210] = x0[5];
+			y[y_0 + 252] = x0[6];
+			y[y_0 + 294] = x0[7];
+			const f32x8 x1 = *(const f32x8 *)&x[x_0 + 8];
+			y[y_0 + 336] = x1[0];
+			y[y_0 + 378] = x1[1];
+			y[y_0 + 420] = x1[2];
+			y[y_0 + 462] = x1[3];
+			y[y_0 + 504] = x1[4];
+			y[y_0 + 546] = x1[5];
+			y[y_0 + 588] = x1[6];
+			y[y_0 + 630] = x1[7];
 		}
 	}
 }
@@ -434,7 +446,7 @@ struct kernels {
 	struct kernel pack_16x16_6487;
 	struct kernel copy_16_7728;
 	struct kernel conv_16x6x7_16_5dfb;
-	struct kernel unpack_16x6x7_0ad3;
+	struct kernel unpack_16x6x7_e45c;
 };
 
 #if defined __GNUC__ && !defined __TINYC__ && defined __x86_64__
@@ -445,7 +457,7 @@ static const struct kernels kernels_avx2 = {
 	{pack_16x16_6487_avx2, 1, 1},
 	{copy_16_7728_avx2, 1, 1},
 	{conv_16x6x7_16_5dfb_avx2, 1, 1},
-	{unpack_16x6x7_0ad3_avx2, 1, 1},
+	{unpack_16x6x7_e45c_avx2, 1, 1},
 };
 #endif
 
@@ -585,7 +597,7 @@ int vector_infer_b1(const void *packed, const float *x, float *y, void *work,
 	} /* conv: conv 1x16x6x7 -> 1x16x6x7 + relu 1x16x6x7 -> 1x16x6x7 */
 	{
 		const void *const a[] = {m, y};
-		run(pool, &k->unpack_16x6x7_0ad3, a);
+		run(pool, &k->unpack_16x6x7_e45c, a);
 	} /* y: back to row-major */
 	if (!all_finite(y, 672)) return CNNC_NONFINITE;
 	return CNNC_OK;
