@@ -5,8 +5,7 @@
  * 0, and the parts to a total:
  *
  *   for (h = 0; h < 112; h++) {
- *           const f32x8 none = {0};
- *           const f32x8 t0 = a0;
+ *           const f32x16 none = {0}, t0 = a0;
  *           a0 = none;
  *           for (w = 0; w < 112; w++) a0 += x;
  *           a0 += t0;
@@ -70,59 +69,53 @@ bool partial_at(const Tile *t, const Tree *loop)
 	return false;
 }
 
-/* Totals wait on the stack, where there are few registers: gcc else may leave some to them and have
- * accumulators on the stack, all through the turn (3x3 over 256 channels took 1.35 times as long
- * with 16-byte vectors). */
-static bool puts_away(const Tile *t)
-{
-	return t->lane_var >= 0 && t->k->target->registers <= FEW_REGISTERS;
-}
-
-static void put_away(Scope *s, const Tile *t)
+/* Prints something for each accumulator that sums, whose total has its name with a t for the a. */
+static void for_each_sum(Scope *s, const Tile *t, void (*print)(Scope *s, const char *sum))
 {
 	for (int acc = 0; acc < t->k->nest->nacc; acc++)
 		for (int i = 0; i < t->instances && sums(t, acc); i++) {
 			char name[48];
 			accumulator_name(t, acc, i, name);
-			print_line(s, "CNNC_PUT_AWAY(t%s);", name + 1);
+			print(s, name);
 		}
+}
+
+static void declare_total(Scope *s, const char *sum)
+{
+	text_printf(s->out, ", t%s = %s", sum + 1, sum);
+}
+
+static void put_away(Scope *s, const char *sum) { print_line(s, "CNNC_PUT_AWAY(t%s);", sum + 1); }
+
+static void assign(Scope *s, const char *sum) { text_printf(s->out, "%s = ", sum); }
+
+static void add_total(Scope *s, const char *sum) { print_line(s, "%s += t%s;", sum, sum + 1); }
+
+/* Totals wait on the stack, where there are few registers and no room in them: gcc else may leave
+ * some to totals and have accumulators on the stack, all through the turn (3x3 over 256 channels
+ * took 1.35 times as long with 16-byte vectors). */
+static bool puts_away(const Tile *t)
+{
+	int64_t registers = t->k->target->registers;
+	return t->lane_var >= 0 && registers <= FEW_REGISTERS &&
+	       2 * (int64_t)t->instances * t->k->nest->nacc >= registers;
 }
 
 void partial_begin(Scope *s, const Tile *t)
 {
 	const Kernel *k = t->k;
 	bool vector = t->lane_var >= 0, away = puts_away(t);
-	const char *type = vector ? k->vector : k->real, *between = "";
-	print_line(s, "const %s none = %s;", type, vector ? "{0}" : "0");
 	print_indent(s);
-	text_printf(s->out, "%s%s ", away ? "" : "const ", type);
-	for (int acc = 0; acc < k->nest->nacc; acc++)
-		for (int i = 0; i < t->instances && sums(t, acc); i++) {
-			char name[48];
-			accumulator_name(t, acc, i, name);
-			text_printf(s->out, "%st%s = %s", between, name + 1, name);
-			between = ", ";
-		}
+	text_printf(s->out, "%s%s none = %s", away ? "" : "const ", vector ? k->vector : k->real,
+	    vector ? "{0}" : "0");
+	for_each_sum(s, t, declare_total);
 	text_add(s->out, ";\n");
-	if (away) put_away(s, t);
+	if (away) for_each_sum(s, t, put_away);
 	print_indent(s);
-	for (int acc = 0; acc < k->nest->nacc; acc++)
-		for (int i = 0; i < t->instances && sums(t, acc); i++) {
-			char name[48];
-			accumulator_name(t, acc, i, name);
-			text_printf(s->out, "%s = ", name);
-		}
+	for_each_sum(s, t, assign);
 	text_add(s->out, "none;\n");
 	k->cost->stack +=
 	    (int64_t)t->instances * k->nest->nacc * (vector ? k->target->vector_bytes : 8);
 }
 
-void partial_end(Scope *s, const Tile *t)
-{
-	for (int acc = 0; acc < t->k->nest->nacc; acc++)
-		for (int i = 0; i < t->instances && sums(t, acc); i++) {
-			char name[48];
-			accumulator_name(t, acc, i, name);
-			print_line(s, "%s += t%s;", name, name + 1);
-		}
-}
+void partial_end(Scope *s, const Tile *t) { for_each_sum(s, t, add_total); }

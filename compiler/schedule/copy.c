@@ -3,7 +3,8 @@
  * Block by block and row by row, so that lines of both sides stay in the first-level cache until
  * all of them is used. A vector is what is written side by side along a dim, made of numbers from
  * all over where these are not read so: storing one number at a time takes three times as long.
- * Where none is written, it is what is read side by side. */
+ * Where nothing is written so, a vector is what is read side by side, and its numbers go all over:
+ * out of a layout in blocks that takes 0.7 of the time of one number at a time. */
 #include "internal.h"
 
 /* The innermost dim that lies in no block. */
@@ -79,7 +80,8 @@ static void block_by_block(Choice *c, int64_t block)
 		if (is_space(c, d) && d != c->lane) row_line(c, LINE_FOR, d, 1);
 }
 
-/* In the order in which what is read lies, as a stream: whole lines are written anyway. */
+/* In the order in which what is read lies, as a stream: whole lines are written anyway. Kernels of
+ * 3x3 took twice as long block by block with 16-byte vectors, and 0.95 with 64-byte ones. */
 static void as_it_lies(Choice *c, int64_t block)
 {
 	for (int d = 0; d < c->nest->ndim; d++)
