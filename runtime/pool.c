@@ -1,13 +1,18 @@
 /* pool: a fixed number of threads for the tasks of emitted entries.
  *
- * One job at a time. The caller opens a job under the lock, takes tasks like every worker, then
- * closes the job and waits for the workers that joined it. Tasks are shared out in as many runs as
- * there are threads: each takes its own by an atomic counter, then what is left of the others'. One
- * job after the other so leaves the same images to the same thread, in whose caches they are. A
- * worker that wakes too late finds the job closed and goes back to sleep: nobody waits for a
- * sleeper. Entries run many short jobs in a row, and to wake a sleeper takes as long as some of
- * these: so whoever waits first looks on for a moment, some milliseconds, and lets others run in
- * between, since there may be more threads than processors. */
+ * One job at a time. The caller opens it, takes tasks like every worker, then closes it and waits
+ * for the workers that joined. Tasks are shared out in as many runs as there are threads: each
+ * takes its own by an atomic counter, then what is left of the others'. One job after the other so
+ * leaves the same images to the same thread, in whose caches they are. A worker that wakes too late
+ * finds the job closed and goes back to sleep: nobody waits for a sleeper.
+ *
+ * Entries run many short jobs in a row, and to wake a sleeper takes as long as some of these. So
+ * whoever waits first looks on for a moment, some milliseconds, and lets others run in between,
+ * since there may be more threads than processors; and who looks on needs no lock to join or leave,
+ * since on a lock that is held a moment longer it would sleep after all. The job is one word: which
+ * it is, whether it is open, how many have joined. Only sleepers are under the lock: whoever falls
+ * asleep says so and then looks at the word once more; whoever changes the word then asks whether
+ * somebody sleeps. */
 #define _POSIX_C_SOURCE 200809L
 #include "pool.h"
 
@@ -32,16 +37,20 @@ typedef struct {
 	pthread_t thread;
 } Worker;
 
+/* A job's word: how many workers have joined, whether it is open, and above that its number. */
+enum { JOINED = 2 * THREAD_LIMIT - 1, OPEN = JOINED + 1, JOB = 2 * OPEN };
+
 struct Pool {
-	pthread_mutex_t running; /* held by the caller whose job it is */
-	pthread_mutex_t lock;    /* over all below but the atomics */
+	_Alignas(LINE) atomic_uint job;
+	_Alignas(LINE) atomic_int sleepers; /* workers; written under the lock */
+	atomic_bool waits;                  /* the caller sleeps until all have left; likewise */
+	pthread_mutex_t running;            /* held by the caller whose job it is */
+	pthread_mutex_t lock;
 	pthread_cond_t work, idle;
+	bool stop; /* under the lock */
 	void (*task)(void *arg, size_t i);
 	void *arg;
-	Run *run;         /* by thread, the caller's first */
-	atomic_uint jobs; /* counts jobs; written under the lock */
-	bool open, stop;
-	atomic_int joined; /* workers inside the open job; written under the lock */
+	Run *run; /* by thread, the caller's first */
 	int workers;
 	Worker *worker;
 };
@@ -79,26 +88,54 @@ static void relax(void)
 #endif
 }
 
-static bool has_job(Pool *p, unsigned seen)
-{
-	return atomic_load_explicit(&p->jobs, memory_order_relaxed) != seen;
-}
+static bool is_other(unsigned job, unsigned seen) { return job / JOB != seen / JOB; }
+
+static bool has_job(Pool *p, unsigned seen) { return is_other(atomic_load(&p->job), seen); }
 
 static bool is_idle(Pool *p, unsigned unused)
 {
 	(void)unused;
-	return !atomic_load_explicit(&p->joined, memory_order_relaxed);
+	return !(atomic_load(&p->job) & JOINED);
 }
 
-/* A moment's look for a job later than `seen`, or for the last worker to leave one; without the
- * lock. */
-static void look(Pool *p, bool (*found)(Pool *p, unsigned seen), unsigned seen)
+/* A moment's look for a job other than `seen`, or for the last worker to leave one. */
+static bool look(Pool *p, bool (*found)(Pool *p, unsigned seen), unsigned seen)
 {
 	for (int turn = 0; turn < TURNS; turn++) {
 		for (int i = 0; i < LOOKS; i++, relax())
-			if (found(p, seen)) return;
+			if (found(p, seen)) return true;
 		sched_yield();
 	}
+	return false;
+}
+
+/* Until there is a job other than `seen`; false: there will be none. */
+static bool sleep_until_job(Pool *p, unsigned seen)
+{
+	pthread_mutex_lock(&p->lock);
+	atomic_fetch_add(&p->sleepers, 1);
+	while (!p->stop && !has_job(p, seen)) pthread_cond_wait(&p->work, &p->lock);
+	atomic_fetch_sub(&p->sleepers, 1);
+	bool stop = p->stop;
+	pthread_mutex_unlock(&p->lock);
+	return !stop;
+}
+
+/* Joins the job that is open; *seen: which it is, or was. */
+static bool join(Pool *p, unsigned *seen)
+{
+	*seen = atomic_load(&p->job);
+	while (*seen & OPEN)
+		if (atomic_compare_exchange_weak(&p->job, seen, *seen + 1)) return true;
+	return false;
+}
+
+static void leave(Pool *p)
+{
+	if ((atomic_fetch_sub(&p->job, 1) & JOINED) > 1 || !atomic_load(&p->waits)) return;
+	pthread_mutex_lock(&p->lock);
+	pthread_cond_signal(&p->idle);
+	pthread_mutex_unlock(&p->lock);
 }
 
 static void *work(void *self)
@@ -106,25 +143,35 @@ static void *work(void *self)
 	const Worker *w = self;
 	Pool *p = w->pool;
 	unsigned seen = 0;
-	for (;;) {
-		look(p, has_job, seen);
-		pthread_mutex_lock(&p->lock);
-		while (!p->stop && atomic_load_explicit(&p->jobs, memory_order_relaxed) == seen)
-			pthread_cond_wait(&p->work, &p->lock);
-		if (p->stop) break;
-		seen = atomic_load_explicit(&p->jobs, memory_order_relaxed);
-		if (p->open) {
-			atomic_fetch_add_explicit(&p->joined, 1, memory_order_relaxed);
-			pthread_mutex_unlock(&p->lock);
-			do_tasks(p, w->number);
-			pthread_mutex_lock(&p->lock);
-			if (atomic_fetch_sub_explicit(&p->joined, 1, memory_order_relaxed) == 1)
-				pthread_cond_signal(&p->idle);
-		}
-		pthread_mutex_unlock(&p->lock);
+	while (look(p, has_job, seen) || sleep_until_job(p, seen)) {
+		if (!join(p, &seen)) continue;
+		do_tasks(p, w->number);
+		leave(p);
 	}
-	pthread_mutex_unlock(&p->lock);
 	return NULL;
+}
+
+static void open_job(Pool *p, void (*task)(void *arg, size_t i), void *arg, size_t n)
+{
+	p->task = task;
+	p->arg = arg;
+	share_out(p, n);
+	atomic_fetch_add(&p->job, JOB + OPEN);
+	if (!atomic_load(&p->sleepers)) return;
+	pthread_mutex_lock(&p->lock);
+	pthread_cond_broadcast(&p->work);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void close_job(Pool *p)
+{
+	atomic_fetch_sub(&p->job, OPEN);
+	if (look(p, is_idle, 0)) return;
+	pthread_mutex_lock(&p->lock);
+	atomic_store(&p->waits, true);
+	while (!is_idle(p, 0)) pthread_cond_wait(&p->idle, &p->lock);
+	atomic_store(&p->waits, false);
+	pthread_mutex_unlock(&p->lock);
 }
 
 static void run(void *self, void (*task)(void *arg, size_t i), void *arg, size_t n)
@@ -134,21 +181,9 @@ static void run(void *self, void (*task)(void *arg, size_t i), void *arg, size_t
 		for (size_t i = 0; i < n; i++) task(arg, i);
 		return;
 	}
-	pthread_mutex_lock(&p->lock);
-	p->task = task;
-	p->arg = arg;
-	share_out(p, n);
-	p->open = true;
-	atomic_fetch_add_explicit(&p->jobs, 1, memory_order_relaxed);
-	pthread_cond_broadcast(&p->work);
-	pthread_mutex_unlock(&p->lock);
+	open_job(p, task, arg, n);
 	do_tasks(p, 0);
-	look(p, is_idle, 0);
-	pthread_mutex_lock(&p->lock);
-	p->open = false;
-	while (atomic_load_explicit(&p->joined, memory_order_relaxed))
-		pthread_cond_wait(&p->idle, &p->lock);
-	pthread_mutex_unlock(&p->lock);
+	close_job(p);
 	pthread_mutex_unlock(&p->running);
 }
 
@@ -162,20 +197,17 @@ Pool *pool_new(int threads)
 {
 	if (threads == 0) threads = processors();
 	if (threads < 1 || threads > THREAD_LIMIT) return NULL;
-	Pool *p = calloc(1, sizeof *p);
+	Pool *p = aligned_alloc(LINE, sizeof *p);
 	Worker *worker = calloc((size_t)threads, sizeof *worker);
 	Run *runs = aligned_alloc(LINE, (size_t)threads * sizeof *runs);
-	if (!p || !worker || !runs || pthread_mutex_init(&p->running, NULL) != 0) {
-		free(runs);
-		free(worker);
-		free(p);
-		return NULL;
+	bool locks = p && worker && runs;
+	if (locks) {
+		*p = (Pool){.run = runs, .worker = worker};
+		/* cannot fail on Linux; where they do, nothing was started yet */
+		locks = pthread_mutex_init(&p->running, NULL) == 0 &&
+		        pthread_mutex_init(&p->lock, NULL) == 0 && pthread_cond_init(&p->work, NULL) == 0 &&
+		        pthread_cond_init(&p->idle, NULL) == 0;
 	}
-	/* the remaining initialisers cannot fail on Linux; where they do, nothing was started yet */
-	bool locks = pthread_mutex_init(&p->lock, NULL) == 0 &&
-	             pthread_cond_init(&p->work, NULL) == 0 && pthread_cond_init(&p->idle, NULL) == 0;
-	p->worker = worker;
-	p->run = runs;
 	while (locks && p->workers < threads - 1) {
 		Worker *w = &worker[p->workers];
 		*w = (Worker){.pool = p, .number = p->workers + 1};

@@ -1,17 +1,15 @@
-/* The runtime: data sets, shuffles, rates, progress, confusion, checkpoints and the thread pool. */
+/* The runtime: data sets, shuffles, rates, progress, confusion and checkpoints. */
 #define _POSIX_C_SOURCE 200809L
 #include "../runtime/checkpoint.h"
 #include "../runtime/confusion.h"
 #include "../runtime/dataset.h"
 #include "../runtime/formats/safetensors.h"
-#include "../runtime/pool.h"
 #include "../runtime/progress.h"
 #include "../runtime/shuffle.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -496,80 +494,6 @@ static void checkpoint_numbers_are_checked(void **state)
 	unlink(path);
 }
 
-/* --- the pool ----------------------------------------------------------------------------- */
-
-enum { TASKS = 1000 };
-
-typedef struct {
-	struct cnnc_pool pool;
-	atomic_int done[TASKS];
-	atomic_int inner;
-} Job;
-
-static void count_task(void *arg, size_t i) { atomic_fetch_add(&((Job *)arg)->done[i], 1); }
-
-static void count_inner(void *arg, size_t i)
-{
-	(void)i;
-	atomic_fetch_add(&((Job *)arg)->inner, 1);
-}
-
-static void nest_task(void *arg, size_t i)
-{
-	Job *j = arg;
-	count_task(arg, i);
-	j->pool.run(j->pool.self, count_inner, arg, 3);
-}
-
-static void pool_runs_each_task_once(void **state)
-{
-	(void)state;
-	for (int threads = 1; threads <= 5; threads++) {
-		Pool *p = pool_new(threads);
-		assert_non_null(p);
-		assert_int_equal(pool_threads(p), threads);
-		static Job j;
-		memset(&j, 0, sizeof j);
-		j.pool = pool_shared(p);
-		const size_t sizes[] = {0, 1, 2, 3, 7, TASKS};
-		int expected[TASKS] = {0};
-		for (int round = 0; round < 300; round++) {
-			size_t n = sizes[round % 6];
-			j.pool.run(j.pool.self, count_task, &j, n);
-			for (size_t i = 0; i < n; i++) expected[i]++;
-			for (size_t i = 0; i < TASKS; i += n < TASKS ? 1 : 97)
-				assert_int_equal(atomic_load(&j.done[i]), expected[i]);
-		}
-		for (size_t i = 0; i < TASKS; i++) assert_int_equal(atomic_load(&j.done[i]), expected[i]);
-		pool_free(p);
-	}
-}
-
-static void pool_runs_inside_a_task(void **state)
-{
-	(void)state;
-	static Job j;
-	Pool *p = pool_new(3);
-	assert_non_null(p);
-	j.pool = pool_shared(p);
-	j.pool.run(j.pool.self, nest_task, &j, TASKS);
-	for (int i = 0; i < TASKS; i++) assert_int_equal(atomic_load(&j.done[i]), 1);
-	assert_int_equal(atomic_load(&j.inner), 3 * TASKS);
-	pool_free(p);
-}
-
-static void pool_counts_threads(void **state)
-{
-	(void)state;
-	assert_null(pool_new(-1));
-	assert_null(pool_new(1 << 20));
-	Pool *p = pool_new(0);
-	assert_non_null(p);
-	assert_true(pool_threads(p) >= 1);
-	pool_free(p);
-	pool_free(NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -588,9 +512,6 @@ int main(void)
 	    cmocka_unit_test(checkpoint_that_does_not_fit_changes_nothing),
 	    cmocka_unit_test(weights_of_other_classes_are_read_but_for_the_classifier),
 	    cmocka_unit_test(checkpoint_numbers_are_checked),
-	    cmocka_unit_test(pool_runs_each_task_once),
-	    cmocka_unit_test(pool_runs_inside_a_task),
-	    cmocka_unit_test(pool_counts_threads),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
