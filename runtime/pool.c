@@ -10,9 +10,9 @@
  * whoever waits first looks on for a moment, some milliseconds, and lets others run in between,
  * since there may be more threads than processors; and who looks on needs no lock to join or leave,
  * since on a lock that is held a moment longer it would sleep after all. The job is one word: which
- * it is, whether it is open, how many have joined. Only sleepers are under the lock: whoever falls
- * asleep says so and then looks at the word once more; whoever changes the word then asks whether
- * somebody sleeps. */
+ * it is, whether it is open, how many are in it. Only sleepers take the lock: whoever falls asleep
+ * says so and then looks at the word once more; whoever changes the word then asks whether somebody
+ * sleeps. That rests on all threads seeing the two in one order (memory_order_seq_cst). */
 #define _POSIX_C_SOURCE 200809L
 #include "pool.h"
 
@@ -37,17 +37,19 @@ typedef struct {
 	pthread_t thread;
 } Worker;
 
-/* A job's word: how many workers have joined, whether it is open, and above that its number. */
+/* A job's word: how many workers have joined and not left, whether it is open, and above that its
+ * number, which may begin again: a worker that slept meanwhile misses a job at the most. */
 enum { JOINED = 2 * THREAD_LIMIT - 1, OPEN = JOINED + 1, JOB = 2 * OPEN };
+_Static_assert((JOINED & OPEN) == 0, "THREAD_LIMIT is a power of two");
 
 struct Pool {
 	_Alignas(LINE) atomic_uint job;
-	_Alignas(LINE) atomic_int sleepers; /* workers; written under the lock */
-	atomic_bool waits;                  /* the caller sleeps until all have left; likewise */
-	pthread_mutex_t running;            /* held by the caller whose job it is */
-	pthread_mutex_t lock;
+	_Alignas(LINE) atomic_bool stop;
+	atomic_bool sleeps;      /* a worker, until there is a job */
+	atomic_bool waits;       /* the caller, until all have left */
+	pthread_mutex_t running; /* held by the caller whose job it is */
+	pthread_mutex_t lock;    /* of whoever falls asleep, until it does */
 	pthread_cond_t work, idle;
-	bool stop; /* under the lock */
 	void (*task)(void *arg, size_t i);
 	void *arg;
 	Run *run; /* by thread, the caller's first */
@@ -90,7 +92,11 @@ static void relax(void)
 
 static bool is_other(unsigned job, unsigned seen) { return job / JOB != seen / JOB; }
 
-static bool has_job(Pool *p, unsigned seen) { return is_other(atomic_load(&p->job), seen); }
+/* Or there will be none. */
+static bool has_job(Pool *p, unsigned seen)
+{
+	return is_other(atomic_load(&p->job), seen) || atomic_load(&p->stop);
+}
 
 static bool is_idle(Pool *p, unsigned unused)
 {
@@ -109,16 +115,24 @@ static bool look(Pool *p, bool (*found)(Pool *p, unsigned seen), unsigned seen)
 	return false;
 }
 
-/* Until there is a job other than `seen`; false: there will be none. */
-static bool sleep_until_job(Pool *p, unsigned seen)
+static void sleep_until_job(Pool *p, unsigned seen)
 {
 	pthread_mutex_lock(&p->lock);
-	atomic_fetch_add(&p->sleepers, 1);
-	while (!p->stop && !has_job(p, seen)) pthread_cond_wait(&p->work, &p->lock);
-	atomic_fetch_sub(&p->sleepers, 1);
-	bool stop = p->stop;
+	for (;;) {
+		atomic_exchange(&p->sleeps, true);
+		if (has_job(p, seen)) break;
+		pthread_cond_wait(&p->work, &p->lock);
+	}
 	pthread_mutex_unlock(&p->lock);
-	return !stop;
+}
+
+static void wake_sleepers(Pool *p)
+{
+	if (!atomic_load(&p->sleeps)) return;
+	pthread_mutex_lock(&p->lock);
+	atomic_store(&p->sleeps, false);
+	pthread_cond_broadcast(&p->work);
+	pthread_mutex_unlock(&p->lock);
 }
 
 /* Joins the job that is open; *seen: which it is, or was. */
@@ -143,12 +157,13 @@ static void *work(void *self)
 	const Worker *w = self;
 	Pool *p = w->pool;
 	unsigned seen = 0;
-	while (look(p, has_job, seen) || sleep_until_job(p, seen)) {
+	for (;;) {
+		if (!look(p, has_job, seen)) sleep_until_job(p, seen);
+		if (atomic_load(&p->stop)) return NULL;
 		if (!join(p, &seen)) continue;
 		do_tasks(p, w->number);
 		leave(p);
 	}
-	return NULL;
 }
 
 static void open_job(Pool *p, void (*task)(void *arg, size_t i), void *arg, size_t n)
@@ -157,10 +172,7 @@ static void open_job(Pool *p, void (*task)(void *arg, size_t i), void *arg, size
 	p->arg = arg;
 	share_out(p, n);
 	atomic_fetch_add(&p->job, JOB + OPEN);
-	if (!atomic_load(&p->sleepers)) return;
-	pthread_mutex_lock(&p->lock);
-	pthread_cond_broadcast(&p->work);
-	pthread_mutex_unlock(&p->lock);
+	wake_sleepers(p);
 }
 
 static void close_job(Pool *p)
@@ -168,7 +180,7 @@ static void close_job(Pool *p)
 	atomic_fetch_sub(&p->job, OPEN);
 	if (look(p, is_idle, 0)) return;
 	pthread_mutex_lock(&p->lock);
-	atomic_store(&p->waits, true);
+	atomic_exchange(&p->waits, true);
 	while (!is_idle(p, 0)) pthread_cond_wait(&p->idle, &p->lock);
 	atomic_store(&p->waits, false);
 	pthread_mutex_unlock(&p->lock);
@@ -227,10 +239,8 @@ Pool *pool_new(int threads)
 void pool_free(Pool *p)
 {
 	if (!p) return;
-	pthread_mutex_lock(&p->lock);
-	p->stop = true;
-	pthread_cond_broadcast(&p->work);
-	pthread_mutex_unlock(&p->lock);
+	atomic_exchange(&p->stop, true);
+	wake_sleepers(p);
 	for (int i = 0; i < p->workers; i++) pthread_join(p->worker[i].thread, NULL);
 	pthread_cond_destroy(&p->idle);
 	pthread_cond_destroy(&p->work);

@@ -23,8 +23,8 @@ int pool_threads(const Pool *p);
  *
  * run(self, task, arg, n) calls task(arg, 0) ... task(arg, n - 1) once each, in any order and on
  * any thread, and returns when all have returned; what they wrote is then visible to the caller. A
- * run from inside a task, or while another thread's run goes on, does its tasks alone, without
- * waiting. */
+ * run while another one goes on, from inside a task of it or from another thread, does its tasks
+ * alone, without waiting. Tasks return: no longjmp and no pthread_exit out of them. */
 struct cnnc_pool pool_shared(Pool *p);
 
 #endif

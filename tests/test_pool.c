@@ -2,9 +2,12 @@
 #define _POSIX_C_SOURCE 200809L
 #include "../runtime/pool.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -78,24 +81,36 @@ static void sleep_long(void)
 	nanosleep(&time, NULL);
 }
 
-/* The caller is done with its own tasks, the first ones, long before a worker with the last. */
+typedef struct {
+	Job job;
+	pthread_t caller;
+	atomic_int others; /* tasks that workers have begun */
+} Sleep;
+
+/* The caller waits in its first task until a worker has woken up, whose own takes longer than the
+ * caller looks on when all others are done. */
 static void late_task(void *arg, size_t i)
 {
-	if (i == TASKS - 1) sleep_long();
-	count_task(arg, i);
+	Sleep *s = arg;
+	bool own = pthread_equal(pthread_self(), s->caller);
+	if (!own && !atomic_fetch_add(&s->others, 1)) sleep_long();
+	while (own && !atomic_load(&s->others)) sched_yield();
+	count_task(&s->job, i);
 }
 
 static void pool_wakes_sleepers(void **state)
 {
 	(void)state;
-	static Job j;
+	static Sleep s;
 	Pool *p = pool_new(3);
 	assert_non_null(p);
-	j.pool = pool_shared(p);
+	s.job.pool = pool_shared(p);
+	s.caller = pthread_self();
 	for (int round = 1; round <= 3; round++) {
 		sleep_long();
-		j.pool.run(j.pool.self, late_task, &j, TASKS);
-		for (int i = 0; i < TASKS; i++) assert_int_equal(atomic_load(&j.done[i]), round);
+		atomic_store(&s.others, 0);
+		s.job.pool.run(s.job.pool.self, late_task, &s, TASKS);
+		for (int i = 0; i < TASKS; i++) assert_int_equal(atomic_load(&s.job.done[i]), round);
 	}
 	pool_free(p);
 }
