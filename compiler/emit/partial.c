@@ -15,7 +15,7 @@
  * products, as convolutions are, have no time for it unless they are very long. */
 #include "internal.h"
 
-enum { LONG = 64, LONG_PRODUCTS = 2048, TURN = 20, OUTSIDE_WEIGHT = 4, FEW_REGISTERS = 16 };
+enum { LONG = 64, LONG_PRODUCTS = 2048, TURN = 20, OUTSIDE_WEIGHT = 4 };
 
 /* Accumulators are all sums or, in no long nest, maxima. */
 static bool sums(const Tile *t, int acc) { return t->k->nest->acc[acc].combine == COMBINE_SUM; }
@@ -85,32 +85,18 @@ static void declare_total(Scope *s, const char *sum)
 	text_printf(s->out, ", t%s = %s", sum + 1, sum);
 }
 
-static void put_away(Scope *s, const char *sum) { print_line(s, "CNNC_PUT_AWAY(t%s);", sum + 1); }
-
 static void assign(Scope *s, const char *sum) { text_printf(s->out, "%s = ", sum); }
 
 static void add_total(Scope *s, const char *sum) { print_line(s, "%s += t%s;", sum, sum + 1); }
 
-/* Totals wait on the stack, where there are few registers and no room in them: gcc else may leave
- * some to totals and have accumulators on the stack, all through the turn (3x3 over 256 channels
- * took 1.35 times as long with 16-byte vectors). */
-static bool puts_away(const Tile *t)
-{
-	int64_t registers = t->k->target->registers;
-	return t->lane_var >= 0 && registers <= FEW_REGISTERS &&
-	       2 * (int64_t)t->instances * t->k->nest->nacc >= registers;
-}
-
 void partial_begin(Scope *s, const Tile *t)
 {
 	const Kernel *k = t->k;
-	bool vector = t->lane_var >= 0, away = puts_away(t);
+	bool vector = t->lane_var >= 0;
 	print_indent(s);
-	text_printf(s->out, "%s%s none = %s", away ? "" : "const ", vector ? k->vector : k->real,
-	    vector ? "{0}" : "0");
+	text_printf(s->out, "const %s none = %s", vector ? k->vector : k->real, vector ? "{0}" : "0");
 	for_each_sum(s, t, declare_total);
 	text_add(s->out, ";\n");
-	if (away) for_each_sum(s, t, put_away);
 	print_indent(s);
 	for_each_sum(s, t, assign);
 	text_add(s->out, "none;\n");

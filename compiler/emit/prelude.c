@@ -63,8 +63,6 @@ static const char macros[] =
     "/* What is read at this offset is not known any more: keeps values out of registers that the\n"
     " * accumulators need. */\n"
     "#define CNNC_KEEP(offset) __asm__(\"\" : \"+r\"(offset))\n"
-    "/* Keeps x on the stack. */\n"
-    "#define CNNC_PUT_AWAY(x) __asm__(\"\" : \"+m\"(x))\n"
     "#if defined __x86_64__\n"
     "#define CNNC_ROUND(x) __asm__(\"\" : \"+v\"(x))\n"
     "#elif defined __aarch64__\n"
@@ -80,7 +78,6 @@ static const char macros[] =
     "#define CNNC_PREFETCH_FAR(array, at)\n"
     "#define CNNC_PREFETCH_STORE(array, at)\n"
     "#define CNNC_KEEP(offset)\n"
-    "#define CNNC_PUT_AWAY(x)\n"
     "#define CNNC_ROUND(x)\n"
     "#endif\n";
 

@@ -119,8 +119,6 @@ int vector_infer(size_t n, const void *packed, const float *x, float *y, void *w
 /* What is read at this offset is not known any more: keeps values out of registers that the
  * accumulators need. */
 #define CNNC_KEEP(offset) __asm__("" : "+r"(offset))
-/* Keeps x on the stack. */
-#define CNNC_PUT_AWAY(x) __asm__("" : "+m"(x))
 #if defined __x86_64__
 #define CNNC_ROUND(x) __asm__("" : "+v"(x))
 #elif defined __aarch64__
@@ -136,7 +134,6 @@ int vector_infer(size_t n, const void *packed, const float *x, float *y, void *w
 #define CNNC_PREFETCH_FAR(array, at)
 #define CNNC_PREFETCH_STORE(array, at)
 #define CNNC_KEEP(offset)
-#define CNNC_PUT_AWAY(x)
 #define CNNC_ROUND(x)
 #endif
 #if defined __GNUC__ && !defined __clang__ && !defined __TINYC__
