@@ -148,6 +148,36 @@ static void forms_tell_what_is_shared(void **state)
 	assert_false(one.len == two.len && !memcmp(one.data, two.data, one.len));
 }
 
+/* y = table[0][i] x, where mask[0][i] is not 0. */
+static Text form_of_table(Arena *a, const double *table, const uint8_t *mask)
+{
+	const int64_t shape[] = {3};
+	Nest *n = nest_new(a, "table");
+	Affine i = affine_var(nest_dim(n, "i", shape[0], false));
+	Index at[] = {index_of(i)};
+	int x = nest_load(n, "x", buffer_new(a, "x", TYPE_REAL, 1, shape), at);
+	nest_guard_mask(n, affine_number(0), i, mask, 3);
+	Expr *from = e_table(a, table, 3, affine_number(0), i);
+	nest_store(
+	    n, "y", buffer_new(a, "y", TYPE_REAL, 1, shape), &i, e_op(a, E_MUL, from, e_load(a, x)));
+	Text form;
+	text_init(&form, a);
+	nest_form(n, &form);
+	return form;
+}
+
+/* Wherever they lie. */
+static void forms_tell_tables_by_their_numbers(void **state)
+{
+	const double one[] = {1, 2, 3}, same[] = {1, 2, 3}, other[] = {1, 2, 3.5};
+	const uint8_t all[] = {1, 1, 1}, again[] = {1, 1, 1}, some[] = {1, 0, 1};
+	Text a = form_of_table(*state, one, all), b = form_of_table(*state, same, again),
+	     c = form_of_table(*state, other, all), d = form_of_table(*state, one, some);
+	assert_true(a.len == b.len && !memcmp(a.data, b.data, a.len));
+	assert_false(a.len == c.len && !memcmp(a.data, c.data, a.len));
+	assert_false(a.len == d.len && !memcmp(a.data, d.data, a.len));
+}
+
 static void same_accesses_are_one_load(void **state)
 {
 	Arena *a = *state;
@@ -423,6 +453,7 @@ int main(void)
 	    TEST(rewritten_expressions_share_what_was_shared),
 	    TEST(stored_products_are_rounded),
 	    TEST(forms_tell_what_is_shared),
+	    TEST(forms_tell_tables_by_their_numbers),
 	    TEST(same_accesses_are_one_load),
 	    TEST(ill_formed_nests_are_refused),
 	    TEST(schedules_read_back_as_printed),

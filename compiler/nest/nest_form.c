@@ -1,5 +1,6 @@
 /* nest_form: all of a nest that schedules, proofs and texts stand on, as bytes: nests of one form
- * have the same trees, whatever their buffers are called and wherever they lie.
+ * have the same trees and compute the same, whatever their buffers are called and wherever they
+ * lie. No address is among them: a form is the same in every run.
  */
 #include "internal.h"
 
@@ -17,29 +18,32 @@ static void put_affine(Text *t, const Affine *a)
 	}
 }
 
-/* Tables by their address: equal numbers elsewhere make two forms, which does no harm. */
-static void put_place(Text *t, const void *p) { put(t, (int64_t)(intptr_t)p); }
-
-enum { MET = 128 };
+/* The rows of a table that the nest may ask for, by their numbers: an equal one may lie elsewhere.
+ */
+static void put_table(
+    Text *t, const Nest *n, const void *table, size_t number, const Affine *row, int64_t cols)
+{
+	int64_t extent[NEST_DIMS], first, last;
+	nest_extents(n, extent);
+	affine_range(row, extent, &first, &last);
+	put(t, cols);
+	text_addn(t, table, (size_t)((last + 1) * cols) * number);
+}
 
 /* Parts of expressions by the order in which they are met: those met again are named in texts. */
 typedef struct {
-	const Expr *at[MET];
-	int n;
+	const Nest *nest;
+	Vec(const Expr *) part;
 } Met;
 
-/* Whether it was met before, which is all that there is to say. Past the limit parts are put by
- * their address, too. */
+/* Whether it was met before, which is all that there is to say. */
 static bool put_part(Text *t, Met *met, const Expr *e)
 {
 	int number = 0;
-	while (number < met->n && met->at[number] != e) number++;
+	while (number < met->part.n && met->part.at[number] != e) number++;
 	put(t, number);
-	if (number < met->n) return true;
-	if (met->n < MET)
-		met->at[met->n++] = e;
-	else
-		put_place(t, e);
+	if (number < met->part.n) return true;
+	vec_push(t->arena, met->part, e);
 	return false;
 }
 
@@ -53,8 +57,7 @@ static void put_expr(Text *t, Met *met, const Expr *e)
 	put(t, bits);
 	put(t, e->fn);
 	put(t, (int64_t)e->key);
-	put_place(t, e->table);
-	put(t, e->cols);
+	if (e->table) put_table(t, met->nest, e->table, sizeof *e->table, &e->index[0], e->cols);
 	put(t, e->index != NULL);
 	for (int i = 0; i < 2 && e->index; i++) put_affine(t, &e->index[i]);
 	for (int i = 0; i < 3; i++) {
@@ -113,7 +116,7 @@ void nest_form(const Nest *n, Text *t)
 {
 	const Buffer *buffer[NEST_LOADS + NEST_STORES];
 	int count = distinct_buffers(n, buffer);
-	Met met = {.n = 0};
+	Met met = {.nest = n};
 	put_word(t, n->name);
 	put(t, n->join);
 	put(t, n->ndim);
@@ -134,8 +137,8 @@ void nest_form(const Nest *n, Text *t)
 		put(t, guard->lo);
 		put(t, guard->hi);
 		put(t, guard->q);
-		put_place(t, guard->table);
-		put(t, guard->cols);
+		if (guard->table)
+			put_table(t, n, guard->table, sizeof *guard->table, &guard->e[0].a, guard->cols);
 	}
 	put(t, n->nacc);
 	for (int k = 0; k < n->nacc; k++) {

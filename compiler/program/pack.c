@@ -11,7 +11,7 @@ typedef struct {
 	Part *pack;
 	Map moved;  /* nests of the pack part by signature */
 	Map twin;   /* an inference buffer's like */
-	Map source; /* weights and tables of the pack part, by state or table */
+	Map source; /* weights and tables of the pack part, by source_key */
 	Map copy;   /* of weights that are read as they are */
 	int64_t packed;
 } Packing;
@@ -37,14 +37,26 @@ static Buffer *clone(Packing *k, const Buffer *b, Place place)
 	return new;
 }
 
+/* What tells a source, which other batch sizes may have as well: its weight, or its numbers. */
+static Text source_key(const Packing *k, const Buffer *b)
+{
+	Text key;
+	text_init(&key, k->arena);
+	text_addn(&key, (const char *)&b->state, sizeof b->state);
+	text_addn(&key, (const char *)b->shape, (size_t)b->rank * sizeof *b->shape);
+	if (b->table) text_addn(&key, (const char *)b->table, (size_t)b->size * sizeof *b->table);
+	return key;
+}
+
 static Buffer *source_twin(Packing *k, const Buffer *b)
 {
 	Buffer *t = twin_of(k, b);
 	if (t) return t;
-	const void *of = b->state ? (const void *)b->state : b->table;
-	if (of) t = map_get(&k->source, &of, sizeof of); /* seen with another batch size */
+	bool told = b->state || b->table;
+	Text key = source_key(k, b);
+	if (told) t = map_get(&k->source, key.data, key.len);
 	if (!t) t = clone(k, b, b->place);
-	if (of) map_put(&k->source, &of, sizeof of, t);
+	if (told) map_put(&k->source, key.data, key.len, t);
 	add_twin(k, b, t);
 	return t;
 }
@@ -90,26 +102,26 @@ static bool *find_moving(Arena *a, const Part *p)
 	return moves;
 }
 
-static const char *signature(Packing *k, const Nest *n)
+/* What a nest computes, of which sources, into what. */
+static Text signature(Packing *k, const Nest *n)
 {
 	Text t;
 	text_init(&t, k->arena);
-	nest_print(n, &t);
+	nest_form(n, &t);
 	for (int i = 0; i < n->nload; i++)
 		text_printf(&t, " r%d", source_twin(k, n->load[i].buffer)->id);
 	for (int i = 0; i < n->nstore; i++) {
 		const Buffer *begun = twin_of(k, n->store[i].to.buffer);
-		text_printf(&t, " w%d ", begun ? begun->id : -1);
-		buffer_layout_text(n->store[i].to.buffer, &t);
+		text_printf(&t, " w%d", begun ? begun->id : -1);
 	}
-	return t.data;
+	return t;
 }
 
 static void move_step(Packing *k, const Step *step)
 {
 	const Nest *n = step->nest;
-	const char *text = signature(k, n);
-	const Nest *moved_before = map_get(&k->moved, text, strlen(text));
+	Text key = signature(k, n);
+	const Nest *moved_before = map_get(&k->moved, key.data, key.len);
 	if (moved_before) {
 		for (int s = 0; s < n->nstore; s++)
 			if (!twin_of(k, n->store[s].to.buffer))
@@ -126,7 +138,7 @@ static void move_step(Packing *k, const Step *step)
 		}
 		copy->store[i].to.buffer = b;
 	}
-	map_put(&k->moved, text, strlen(text), copy);
+	map_put(&k->moved, key.data, key.len, copy);
 	Step moved = *step;
 	moved.nest = copy;
 	vec_push(k->arena, k->pack->step, moved);

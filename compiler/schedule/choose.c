@@ -1,8 +1,8 @@
 /* choose: a schedule for each nest and target, from the form of the nest.
  *
  * Candidates are tried from the fastest to the plainest; the first that builds, passes every check
- * and keeps to the unroll budget is taken. What even loops in order cannot write down is reported.
- */
+ * and keeps to the unroll budget is taken; where none keeps to it, the last that has vectors. What
+ * even loops in order cannot write down is reported. */
 #include "internal.h"
 
 /* --- candidates ---------------------------------------------------------------------------- */
@@ -264,30 +264,7 @@ int schedule_candidates(
 
 /* --- decisions ----------------------------------------------------------------------------- */
 
-/* Tells nests of one class and shape apart: accesses, layouts and bodies, not names. */
-static uint32_t form_hash(Arena *a, const Nest *n)
-{
-	Text t;
-	text_init(&t, a);
-	for (int k = 0; k < n->nload + n->nstore; k++) {
-		const Access *x = nest_access(n, k);
-		text_printf(&t, "%d:", (int)x->buffer->place);
-		buffer_layout_text(x->buffer, &t);
-		for (int d = 0; d < x->buffer->rank; d++) {
-			const Affine *at = &x->at[d].a;
-			text_printf(&t, " %lld/%lld+%lld", (long long)x->buffer->room[d], (long long)x->at[d].q,
-			    (long long)at->c);
-			for (int i = 0; i < at->n; i++)
-				text_printf(&t, " %d*%lld", at->t[i].var, (long long)at->t[i].k);
-		}
-		text_add(&t, ";");
-	}
-	for (int g = 0; g < n->nguard; g++)
-		text_printf(&t, "%d %lld %lld %lld;", (int)n->guard[g].kind, (long long)n->guard[g].lo,
-		    (long long)n->guard[g].hi, (long long)n->guard[g].q);
-	return (uint32_t)hash_bytes(t.data, t.len, 0);
-}
-
+/* Class, target and shape for people; what else tells nests apart is in the form. */
 const char *schedule_key(Arena *a, const Nest *n, const Target *t)
 {
 	Text key;
@@ -295,7 +272,10 @@ const char *schedule_key(Arena *a, const Nest *n, const Target *t)
 	text_printf(&key, "%s/%s", n->name, t->name);
 	for (int d = 0; d < n->ndim; d++)
 		text_printf(&key, " %s%lld", n->dim[d].name, (long long)n->dim[d].extent);
-	text_printf(&key, " @%08x", (unsigned)form_hash(a, n));
+	Text form;
+	text_init(&form, a);
+	nest_form(n, &form);
+	text_printf(&key, " @%08x", (unsigned)(uint32_t)hash_bytes(form.data, form.len, 0));
 	return key.data;
 }
 
