@@ -54,6 +54,64 @@ static void what_is_handed_on_goes_row_by_row(void **state)
 	    mean + STEPS);
 }
 
+/* Copies back to row-major are behind the group that makes what they copy, not amidst it. */
+static int check_unpacked(const char *file, const Program *program, const Part *p)
+{
+	int seen = 0;
+	(void)program;
+	if (p->batch == 1) return 0;
+	for (int s = 1; s < p->step.n; s++) {
+		if (strcmp(p->step.at[s].nest->name, "unpack") != 0) continue;
+		if (p->step.at[s].group) fail_msg("%s, %s: a copy takes turns", file, p->name);
+		seen++;
+	}
+	return seen;
+}
+
+/* A map, and two sums along whose channels lanes lie, each an output. */
+static void copies_stand_behind_groups(void **state)
+{
+	(void)state;
+	const char *text = "local y = image('x', 16, 64, 64):tanh()\n"
+	                   "local mean, sum = y:mean{axes = 'width'}, y:sum{axes = 'width'}\n"
+	                   "return network{output = {mean = mean, sum = sum}, loss = sum:mean()}\n";
+	enum { ENTRIES = 2, STEPS = 3, OUTPUTS = 2 };
+	assert_int_equal(check_text(text, "auto", 4, check_near), ENTRIES * STEPS);
+	assert_int_equal(check_text(text, "auto", 4, check_unpacked), ENTRIES * OUTPUTS);
+}
+
+/* How many sums are made in parts, each of which has much to do. */
+static int check_sums(const char *file, const Program *program, const Part *p)
+{
+	enum { LEAST_PART = 1024 };
+	int seen = 0;
+	(void)program;
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		int64_t points = 1;
+		if (!strstr(n->name, "_parts")) continue;
+		for (int d = 1; d < n->ndim; d++) points *= n->dim[d].extent;
+		if (points < LEAST_PART) fail_msg("%s: parts of %lld points", file, (long long)points);
+		seen++;
+	}
+	return seen;
+}
+
+/* A prime number of values has no parts but single ones, which would be copied. */
+static void parts_of_sums_are_not_single_values(void **state)
+{
+	char text[256];
+	const int width[] = {16384, 16411};
+	(void)state;
+	for (int i = 0; i < COUNT(width); i++) {
+		snprintf(text, sizeof text,
+		    "local y = input('x', 2, %d):sum{axes = 'width'}\n"
+		    "return network{output = {y = y}, loss = y:mean()}\n",
+		    width[i]);
+		assert_int_equal(check_text(text, "auto", 1, check_sums) > 0, i == 0);
+	}
+}
+
 /* How far ahead the kernels of dense gradients by data ask for weights; of all the same. */
 static int rows_ahead(const char *file, const Program *program, const Part *p)
 {
@@ -119,6 +177,8 @@ static void matrices_stay_where_they_are(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_handed_on_goes_row_by_row),
+	    cmocka_unit_test(copies_stand_behind_groups),
+	    cmocka_unit_test(parts_of_sums_are_not_single_values),
 	    cmocka_unit_test(rows_that_meet_are_not_asked_for_at_once),
 	    cmocka_unit_test(matrices_stay_where_they_are)};
 	return cmocka_run_group_tests_name("streams", tests, NULL, NULL);

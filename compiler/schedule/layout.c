@@ -454,12 +454,13 @@ void layout_part(Arena *a, Part *p, const Target *const *target, int ntarget, bo
 	map_init(&l.copy, a);
 	for (int i = 0; i < p->buffer.n; i++)
 		if (!p->buffer.at[i]->fixed) lay_out(&l, p->buffer.at[i]);
-	const Step *old = p->step.at;
-	int n = p->step.n, done = 0;
-	p->step.at = NULL; /* steps come back one by one, so that copies are always put near the end */
+	const Part old = *p;
+	int done = 0;
+	p->step.at =
+	    NULL; /* steps and groups come back one by one, so that copies are put near the end */
 	p->step.n = p->step.room = 0;
-	for (int i = 0; i < n; i++) {
-		vec_push(a, p->step, old[i]);
+	for (int i = 0; i < old.step.n;) {
+		for (int end = group_end(&old, i); i < end; i++) vec_push(a, p->step, old.step.at[i]);
 		for (; done < p->step.n; done++) relay_step(&l, &done);
 	}
 }

@@ -27,10 +27,11 @@ static bool is_plain_sum(const Nest *n)
 	return !contraction_of(n).is;
 }
 
-enum { FEW_PARTS = 8, MANY_PARTS = 64 };
+enum { FEW_PARTS = 8, MANY_PARTS = 64, LEAST_PART = 1024 };
 
-/* The outermost dim that has some values, or the longest; and how many parts divide it evenly. */
-static void choose_parts(Sum *s, int64_t want)
+/* The outermost dim that has some values, or the longest; and how many parts divide it evenly: no
+ * fewer than wanted, if they have enough points. Of a prime number of values there may be none. */
+static void choose_parts(Sum *s, int64_t want, int64_t points)
 {
 	const Nest *n = s->nest;
 	s->dim = -1;
@@ -43,7 +44,10 @@ static void choose_parts(Sum *s, int64_t want)
 	int64_t extent = n->dim[s->dim].extent;
 	s->parts = MIN(want, extent);
 	while (extent % s->parts) s->parts++;
+	if (points / s->parts < LEAST_PART)
+		for (s->parts = MIN(want, extent); extent % s->parts;) s->parts--;
 	s->by = extent / s->parts;
+	if (s->parts == 1) s->dim = -1;
 }
 
 /* If there are few tasks, enough parts to make many: short sums are more exact as well. */
@@ -59,7 +63,7 @@ static bool find_parts(Sum *s)
 	int64_t tasks = (results - 1) / VALUES + 1;
 	int64_t want = MIN((MANY_PARTS - 1) / tasks + 1, points / LEAST);
 	if (tasks >= FEW_PARTS || want < 2) return false;
-	choose_parts(s, want);
+	choose_parts(s, want, points);
 	return s->dim >= 0;
 }
 
