@@ -4,6 +4,7 @@
  * and concatenations are views of one buffer; outputs, gradients and assigned states take the place
  * of the buffer that holds them where the order of the nests allows it, else a copy is added at the
  * end. */
+#include "../op.h"
 #include "internal.h"
 
 typedef struct {
@@ -354,6 +355,7 @@ static bool may_become(Lower *l, const Buffer *b, const Buffer *state)
 	mentions_of(l, state);
 	const Steps of_b = mentions_of(l, b)->step, of_state = mentions_of(l, state)->step;
 	const Step *step = l->part->step.at;
+	const Nest *over = NULL; /* which writes over what it reads */
 	int first = -1;
 	for (int i = 0; i < of_b.n; i++) {
 		int s = of_b.at[i];
@@ -368,8 +370,9 @@ static bool may_become(Lower *l, const Buffer *b, const Buffer *state)
 		if (nest_store_of(n, state) >= 0) return false;
 		if (nest_load_of(n, state) < 0) continue;
 		if (s > first || !nest_reads_in_place(n, state, b)) return false;
-		((Nest *)n)->inplace = true;
+		over = n;
 	}
+	if (over) ((Nest *)over)->inplace = true;
 	return true;
 }
 

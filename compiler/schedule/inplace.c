@@ -3,7 +3,9 @@
  * needs: a map (no sum, no guard) that stores a buffer of ours for the first time and reads
  * another, of the same shape and layout, for the last time, at the very index it stores.
  * effect: the stored buffer is the operand's: one place less alive at that step.
- * checked by: check_stores (a stored buffer is read only at the same index), verify_part. */
+ * checked by: check_stores (a stored buffer is read only at the same index), verify_part, which
+ * knows one buffer then, and here: what every load reads was made by the step that made it before.
+ */
 #include "internal.h"
 
 typedef struct {
@@ -81,12 +83,36 @@ static bool try_store(Inplace *in, int s, Buffer *y)
 	return false;
 }
 
+/* By load, of all steps in their order: the step that stored its buffer last; -1: none. */
+static Steps last_makers(Arena *a, const Part *p)
+{
+	Steps maker = {0};
+	int *last = NEWS(a, int, p->buffer.n + 1);
+	for (int b = 0; b < p->buffer.n; b++) last[b] = -1;
+	for (int s = 0; s < p->step.n; s++) {
+		const Nest *n = p->step.at[s].nest;
+		for (int k = 0; k < n->nload; k++) vec_push(a, maker, last[n->load[k].buffer->id]);
+		for (int k = 0; k < n->nstore; k++) last[n->store[k].to.buffer->id] = s;
+	}
+	return maker;
+}
+
+static void check_makers(const Part *p, const Steps *before, const Steps *after)
+{
+	bool same = before->n == after->n;
+	for (int i = 0; i < before->n && same; i++) same = before->at[i] == after->at[i];
+	if (!same) bug("%s: a step reads what was written over", p->name);
+}
+
 void inplace_part(Arena *a, Part *p)
 {
 	Inplace in = {a, p, part_uses(a, p), NEWS(a, Life, p->buffer.n + 1)};
+	const Steps before = last_makers(a, p);
 	part_lives(p, in.life);
 	for (int s = 0; s < p->step.n; s++) {
 		const Nest *n = p->step.at[s].nest;
 		if (n->nstore == 1) try_store(&in, s, n->store[0].to.buffer);
 	}
+	const Steps after = last_makers(a, p);
+	check_makers(p, &before, &after);
 }
