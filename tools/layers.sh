@@ -22,6 +22,9 @@ forbid 'compiler/graph*.c compiler/autodiff.c compiler/model.c compiler/ir.h com
 forbid 'compiler/ops/*.[ch]' "$lua|${own}(program|options)\.h|${own}(targets|schedule|emit|frontend|passes|program)/.*|$top"
 forbid 'compiler/passes/*.[ch]' "$lua|${own}(program|options)\.h|${own}(targets|schedule|emit|frontend|program)/.*|$top"
 forbid 'compiler/schedule/*.[ch]' "$lua|${own}op\.h|${own}(emit|frontend|ops|passes)/.*|$top"
+forbid 'compiler/program/[!l]*.[ch]' "$lua|${own}(op|options)\.h|${own}(schedule|emit|frontend|ops|passes)/.*|$top" # all but lower
+forbid 'compiler/program/lower.c compiler/update.c compiler/recompute.c' \
+	"$lua|${own}options\.h|${own}(schedule|emit|frontend|ops|passes)/.*|$top"
 forbid 'compiler/emit/*.[ch]' "$lua|${own}op\.h|${own}(frontend|ops|passes)/.*|$top"
 forbid 'compiler/targets/*.[ch]' "$lua|\.\./.*"
 forbid 'compiler/frontend/*.[ch]' "${own}program\.h|${own}(targets|schedule|emit|program|passes)/.*|$top"

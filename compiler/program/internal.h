@@ -2,7 +2,6 @@
 #ifndef CNNC_PROGRAM_INTERNAL_H
 #define CNNC_PROGRAM_INTERNAL_H
 
-#include "../op.h"
 #include "../program.h"
 
 /* Steps that load or store a buffer, -1: none. */
