@@ -86,6 +86,8 @@ void text_number(
 /* A word of C, C++ or their usual dialects that cannot be a name. */
 bool is_keyword(const char *s);
 
+const char *grouped(Arena *a, int64_t n); /* 1,234,567 */
+
 /* Arithmetic that refuses to wrap: false when the result does not fit. */
 bool mul_fits(int64_t a, int64_t b, int64_t *product);
 bool add_fits(int64_t a, int64_t b, int64_t *sum);

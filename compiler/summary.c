@@ -154,18 +154,6 @@ static double work_ratio(const Part *p)
 
 /* --- for people ------------------------------------------------------------------------------- */
 
-/* 1234567 as "1,234,567". */
-static const char *grouped(Arena *a, int64_t x)
-{
-	char digits[32], *s = arena_alloc(a, 48, 1), *to = s;
-	int n = snprintf(digits, sizeof digits, "%lld", (long long)x);
-	for (int i = 0; i < n; i++) {
-		if (i && (n - i) % 3 == 0 && digits[i - 1] != '-') *to++ = ',';
-		*to++ = digits[i];
-	}
-	return s;
-}
-
 static void print_row(
     const Summary *s, const int *width, const Row *r, const char *shape, Text *out)
 {

@@ -192,3 +192,9 @@ bool is_keyword(const char *s)
 		if (at[-1] == ' ' && at[n] == ' ') return true;
 	return false;
 }
+
+const char *grouped(Arena *a, int64_t n)
+{
+	if (n < 1000) return arena_printf(a, "%lld", (long long)n);
+	return arena_printf(a, "%s,%03d", grouped(a, n / 1000), (int)(n % 1000));
+}

@@ -1,10 +1,11 @@
 /* internal: what the files of the printer share among themselves and nobody else needs.
  *
  *   emit_kernel ─ kernel.c: loops, blocks ─ tile.c: accumulators, stores ─ leaf.c: copies, guards
- *                                                 partial.c: long sums in parts
+ *                 partial.c: long sums in parts ─ across.c: sums over a vector's lanes
+ *                 ahead.c, slices.c: what is asked for before it is read
  *                 offset.c: where an access lies, as text ─ value.c: expressions, loads
- *   emit_program ─ program.c ─ unique.c, functions.c, kernels.c, entry.c, interface.c, banner.c,
- * prelude.c */
+ *   emit_program ─ program.c ─ unique.c, functions.c, kernels.c, helpers.c, entry.c, interface.c,
+ *                 profile.c, banner.c, prelude.c ─ words.c, foreign.c: names and texts of others */
 #ifndef CNNC_EMIT_INTERNAL_H
 #define CNNC_EMIT_INTERNAL_H
 
@@ -195,7 +196,8 @@ void loop_end(Scope *s, const LoopText *l, int64_t count);
 void text_insert(Text *t, size_t at, const char *s);
 /* Adds C text with its long lines broken. */
 void text_wrapped(Text *out, const char *text);
-int kernel_buffer(const Kernel *k, const Buffer *b); /* its argument's number */
+int kernel_buffer(const Kernel *k, const Buffer *b);  /* its argument's number */
+const char *c_type(const Kernel *k, const Buffer *b); /* of its numbers */
 
 /* --- value.c: expressions as text ---------------------------------------------------------- */
 
@@ -403,7 +405,6 @@ const Part *find_part(const Emission *e, EntryKind kind, int64_t batch); /* batc
  * batch. */
 int infer_parts(const Emission *e, const Part **part, bool *any);
 void print_banner(const Emission *e, Text *out);
-const char *grouped(Arena *a, int64_t n);   /* 1,234,567 */
 const char *shape_words(Arena *a, Shape s); /* 1 x 3 x 224 x 224 */
 
 /* --- profile.c: steps that are timed (--profile) ------------------------------------------- */
@@ -415,11 +416,14 @@ void print_profile(const Emission *e, Text *out); /* the clock, the table and wh
 int profile_row(const Emission *e, const Part *p, int step);
 int profile_copy_row(const Emission *e);
 
-/* --- entry.c ------------------------------------------------------------------------------- */
+/* --- helpers.c ----------------------------------------------------------------------------- */
 
 bool has_groups(const Program *p); /* steps that take turns */
 void print_runtime(const Emission *e, Text *out);
-void print_entries(const Emission *e, Text *out);
 void print_refusals(Text *out); /* of -ffast-math */
+
+/* --- entry.c ------------------------------------------------------------------------------- */
+
+void print_entries(const Emission *e, Text *out);
 
 #endif

@@ -70,14 +70,6 @@ static uint32_t loads_of(const Expr *e)
 	return loads;
 }
 
-static bool same_indices(const Access *x, const Access *y)
-{
-	if (x->buffer->rank != y->buffer->rank) return false;
-	for (int i = 0; i < x->buffer->rank; i++)
-		if (x->at[i].q != y->at[i].q || !affine_same(&x->at[i].a, &y->at[i].a)) return false;
-	return true;
-}
-
 /* Stored buffers that may be called restrict: not loaded, and not at the index of something that a
  * store reads, whose place a plan may have given to the result. */
 static void find_disjoint(Kernel *k)
@@ -91,7 +83,7 @@ static void find_disjoint(Kernel *k)
 		uint32_t loads = 0;
 		for (int j = 0; j < n->nstore; j++) loads |= loads_of(n->store[j].value);
 		for (int l = 0; l < n->nload; l++)
-			if (loads >> l & 1 && same_indices(&n->load[l], &n->store[s].to))
+			if (loads >> l & 1 && indices_same(&n->load[l], &n->store[s].to))
 				k->disjoint &= ~(UINT32_C(1) << kernel_buffer(k, n->store[s].to.buffer));
 	}
 }
@@ -195,16 +187,18 @@ static void print_blocks(Scope *s, Tree *const *node, int n, const char *block, 
 
 /* --- the function -------------------------------------------------------------------------- */
 
+const char *c_type(const Kernel *k, const Buffer *b)
+{
+	return b->type == TYPE_LABEL ? "int32_t" : b->type == TYPE_SEED ? "uint64_t" : k->real;
+}
+
 static void print_arrays(Scope *s, int64_t blocks)
 {
-	static const char *const types[] = {
-	    [TYPE_LABEL] = "int32_t", [TYPE_SEED] = "uint64_t", [TYPE_REAL] = NULL};
 	const Kernel *k = s->k;
 	for (int b = 0; b < k->nbuffer; b++) {
 		if (!(s->arrays >> b & 1)) continue;
-		const char *type = types[k->buffer[b]->type];
+		const char *type = c_type(k, k->buffer[b]);
 		const char *constant = k->stored >> b & 1 ? "" : "const ";
-		if (!type) type = k->real;
 		print_line(
 		    s, "%s%s *%s = (%s%s *)arg[%d];", constant, type, k->array[b], constant, type, b);
 	}

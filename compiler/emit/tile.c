@@ -338,15 +338,12 @@ static void print_inline(Scope *s, const Tile *t, bool alone)
 static void print_parameters(const Scope *f, const Tile *t, bool chunked, Text *out)
 {
 	const Kernel *k = f->k;
-	static const char *const types[] = {
-	    [TYPE_LABEL] = "int32_t", [TYPE_SEED] = "uint64_t", [TYPE_REAL] = NULL};
 	const char *comma = "";
 	text_add(out, "(");
 	for (int b = 0; b < k->nbuffer; b++) {
 		if (!(f->arrays >> b & 1)) continue;
-		const char *type = types[k->buffer[b]->type];
 		text_printf(out, "%s%s%s *%s%s", comma, k->stored >> b & 1 ? "" : "const ",
-		    type ? type : k->real, k->disjoint >> b & 1 ? "CNNC_RESTRICT " : "", k->array[b]);
+		    c_type(k, k->buffer[b]), k->disjoint >> b & 1 ? "CNNC_RESTRICT " : "", k->array[b]);
 		comma = ", ";
 	}
 	for (int i = 0; i < f->root.n; i++) {

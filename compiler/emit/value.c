@@ -286,7 +286,7 @@ static void print_call(Point *p, const Expr *e, const char *name, Form form)
 
 /* Lanes never choose with `?:`, not even if they all choose alike: gcc makes a branch of it, and of
  * a product before it and a sum behind it not one instruction, where elsewhere it does. */
-static void print_select(Point *p, const Expr *e, Form form, int binding)
+static void print_select(Point *p, const Expr *e, Form form)
 {
 	if (form == VECTOR) {
 		print_call(p, e, "select", form);
@@ -299,7 +299,6 @@ static void print_select(Point *p, const Expr *e, Form form, int binding)
 	text_add(p->s->out, " : ");
 	print_value(p, e->arg[2], form, BIND_OR);
 	text_add(p->s->out, ")");
-	(void)binding;
 }
 
 static void print_infix(Point *p, const Expr *e, Form form, int binding)
@@ -364,7 +363,7 @@ static void print_bare(Point *p, const Expr *e, Form form, int binding)
 	case E_ROUND: print_call(p, e, "rounded", form); return;
 	case E_MAX:
 	case E_MIN: print_call(p, e, operators[e->kind].sign, form); return;
-	case E_SELECT: print_select(p, e, form, binding); return;
+	case E_SELECT: print_select(p, e, form); return;
 	default: print_infix(p, e, form, binding); return;
 	}
 }

@@ -61,12 +61,17 @@ bool index_same(const Index *a, const Index *b)
 	return a->q == b->q && affine_same(&a->a, &b->a);
 }
 
-bool access_same(const Access *a, const Access *b)
+bool indices_same(const Access *a, const Access *b)
 {
-	if (a->buffer != b->buffer) return false;
+	if (a->buffer->rank != b->buffer->rank) return false;
 	for (int i = 0; i < a->buffer->rank; i++)
 		if (!index_same(&a->at[i], &b->at[i])) return false;
 	return true;
+}
+
+bool access_same(const Access *a, const Access *b)
+{
+	return a->buffer == b->buffer && indices_same(a, b);
 }
 
 static bool guard_same(const Guard *a, const Guard *b)

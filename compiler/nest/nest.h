@@ -284,6 +284,7 @@ void nest_store(Nest *n, const char *as, Buffer *b, const Affine *at, Expr *valu
 /* Its loads, then its stores: 0..nload + nstore - 1. */
 const Access *nest_access(const Nest *n, int k);
 bool access_moves(const Access *x, int dim);
+bool indices_same(const Access *a, const Access *b); /* of the same buffer, or of another */
 /* Elements by which one more of the dim moves it: where the buffer's layout does not cut the dim.
  */
 int64_t access_step(const Access *x, int dim);

@@ -156,21 +156,13 @@ static bool is_product(const Nest *n, const int access[3], int w, MatrixProduct 
 	       is_operand(n, m, nest_access(n, m->y), true);
 }
 
-static bool same_indices(const Access *x, const Access *y)
-{
-	if (x->buffer->rank != y->buffer->rank) return false;
-	for (int p = 0; p < x->buffer->rank; p++)
-		if (x->at[p].q != y->at[p].q || !affine_same(&x->at[p].a, &y->at[p].a)) return false;
-	return true;
-}
-
 bool matrix_product(const Nest *n, MatrixProduct *m)
 {
 	Product c = nest_product(n);
 	int access[] = {c.load[0], c.load[1], n->nload};
 	if (!c.is || n->nguard || n->join) return false;
 	for (int k = 1; k < n->nstore; k++)
-		if (!same_indices(&n->store[k].to, &n->store[0].to)) return false;
+		if (!indices_same(&n->store[k].to, &n->store[0].to)) return false;
 	for (int w = 0; w < 3; w++)
 		if (is_product(n, access, w, m)) return true;
 	return false;
@@ -313,7 +305,7 @@ static bool others_fit(const Turn *t, const Digits *moved, bool may_move)
 	for (int l = 0; l < n->nload; l++) {
 		bool moves = false;
 		if (l == t->m.w || l == t->m.x || l == t->m.y) continue;
-		if (same_indices(&n->load[l], nest_access(n, t->m.w))) continue;
+		if (indices_same(&n->load[l], nest_access(n, t->m.w))) continue;
 		for (int k = 0; k < moved->n; k++) moves |= access_moves(&n->load[l], moved->dim[k]);
 		if (moves && !(may_move && is_operand(n, &t->m, &n->load[l], false))) return false;
 	}
@@ -346,7 +338,7 @@ static void replace(Turn *t)
 		move_operand(t, t->m.y, &rows, &image);
 	} else {
 		for (int k = 0; k < n->nload + n->nstore; k++)
-			if (!same_indices(nest_access(n, k), nest_access(n, t->m.w)) &&
+			if (!indices_same(nest_access(n, k), nest_access(n, t->m.w)) &&
 			    access_moves(nest_access(n, k), columns.dim[0]))
 				move_operand(t, k, &image, &columns);
 	}
