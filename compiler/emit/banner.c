@@ -9,33 +9,45 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+static void print_quoted(Text *out, const char *option, const char *value)
+{
+	text_printf(out, " %s '", option);
+	print_comment_text(out, value);
+	text_add(out, "'");
+}
+
+static void print_batches(Text *out, const char *kind, const int64_t *batch, int n)
+{
+	if (n) text_printf(out, " -b %s=", kind);
+	for (int i = 0; i < n; i++) text_printf(out, "%s%lld", i ? "," : "", (long long)batch[i]);
+}
+
+/* All that decides about the text, so that it can be made again. */
+static void print_given(const Options *o, Text *out)
+{
+	static const char *const winograd[] = {
+	    [WINOGRAD_INFERENCE] = "inference", [WINOGRAD_NONE] = "none"};
+	const char *decisions = o->tune ? o->tune : o->decisions;
+	text_printf(out, " --target=%s", o->target ? o->target : "auto");
+	if (o->inference_only) text_add(out, " --inference");
+	if (o->profile) text_add(out, " --profile");
+	if (o->prefix) text_printf(out, " --prefix=%s", o->prefix);
+	if (o->winograd != WINOGRAD_ALL) text_printf(out, " --winograd=%s", winograd[o->winograd]);
+	if (decisions) print_quoted(out, "--decisions", base_name(decisions));
+	for (int i = 0; i < o->expose.n; i++) print_quoted(out, "--expose", o->expose.at[i]);
+	if (o->recompute == RECOMPUTE_NONE) text_add(out, " --recompute=none");
+	if (o->recompute == RECOMPUTE_ALL) text_add(out, " --recompute");
+	if (o->recompute_bytes) text_printf(out, "=%lld", (long long)o->recompute_bytes);
+	print_batches(out, "infer", o->infer_batch, o->infer_batches);
+	print_batches(out, "train", o->train_batch, o->train_batches);
+	for (int i = 0; i < o->freeze.n; i++) print_quoted(out, "--freeze", o->freeze.at[i]);
+}
+
 static void print_options(const Emission *e, Text *out)
 {
-	const Options *o = e->program->options;
 	const Model *m = e->program->model;
 	text_printf(out, " * Options: --real=%s", e->real);
-	if (o) {
-		text_printf(out, " --target=%s", o->target ? o->target : "auto");
-		if (o->inference_only) text_add(out, " --inference");
-		if (o->profile) text_add(out, " --profile");
-		for (int i = 0; i < o->expose.n; i++) {
-			text_add(out, " --expose '");
-			print_comment_text(out, o->expose.at[i]);
-			text_add(out, "'");
-		}
-		if (o->recompute == RECOMPUTE_NONE) text_add(out, " --recompute=none");
-		if (o->recompute == RECOMPUTE_ALL) text_add(out, " --recompute");
-		if (o->recompute_bytes) text_printf(out, "=%lld", (long long)o->recompute_bytes);
-		for (int i = 0; i < o->infer_batches; i++)
-			text_printf(out, "%s%lld", i ? "," : " -b infer=", (long long)o->infer_batch[i]);
-		for (int i = 0; i < o->train_batches; i++)
-			text_printf(out, "%s%lld", i ? "," : " -b train=", (long long)o->train_batch[i]);
-		for (int i = 0; i < o->freeze.n; i++) {
-			text_add(out, " --freeze '");
-			print_comment_text(out, o->freeze.at[i]);
-			text_add(out, "'");
-		}
-	}
+	if (e->program->options) print_given(e->program->options, out);
 	for (int i = 0; i < m->option.n; i++) {
 		text_printf(out, "%s", i % 4 ? " -D " : "\n *   -D ");
 		print_comment_text(out, m->option.at[i].name);

@@ -54,12 +54,6 @@ int64_t scratch_bytes(const Emission *e)
 
 /* --- words --------------------------------------------------------------------------------- */
 
-const char *grouped(Arena *a, int64_t n)
-{
-	if (n < 1000) return arena_printf(a, "%lld", (long long)n);
-	return arena_printf(a, "%s,%03d", grouped(a, n / 1000), (int)(n % 1000));
-}
-
 const char *shape_words(Arena *a, Shape s)
 {
 	const char *text = s.rank ? "" : "one number";
@@ -180,6 +174,14 @@ static void describe_work(const Emission *e, const Part *p, EntryKind kind, Text
 	    " *   pool     runs the blocks; NULL: OpenMP where compiled with it, else this thread\n");
 }
 
+static bool has_buffers(const Emission *e)
+{
+	const Model *m = e->program->model;
+	for (int i = 0; i < m->state.n; i++)
+		if (m->state.at[i]->kind == STATE_BUFFER) return true;
+	return false;
+}
+
 static bool has_labels(const Part *p)
 {
 	for (int i = 0; i < p->arg.n; i++)
@@ -192,6 +194,22 @@ static void describe_status(const Part *p, const char *nonfinite, Text *out)
 	text_add(out, " * CNNC_OK");
 	if (has_labels(p)) text_add(out, "; CNNC_BAD_LABEL: one is out of range, nothing was written");
 	text_printf(out, ";\n * CNNC_NONFINITE: %s */\n", nonfinite);
+}
+
+static void describe_step_status(const Emission *e, const Part *p, Text *out)
+{
+	Text t;
+	text_init(&t, e->arena);
+	text_add(&t, p->kind == ENTRY_STEP ? "the loss or an output holds NaN or infinity; "
+	                                   : "as from the gradients; ");
+	text_add(&t, "no weight, slot or step changed");
+	if (has_buffers(e))
+		text_add(&t,
+		    ",\n * but buffers (running statistics) have, and may hold NaN: keep a copy to go "
+		    "on from");
+	if (p->kind == ENTRY_STEP)
+		text_add(&t, ".\n * Gradients are not looked at: each is gone when its weight has moved");
+	describe_status(p, t.data, out);
 }
 
 static void declare_entry(const Emission *e, const Part *p, EntryKind kind, Text *out)
@@ -229,13 +247,7 @@ static void declare_entry(const Emission *e, const Part *p, EntryKind kind, Text
 		    batch);
 		describe_arguments(e, p, kind, out);
 		describe_work(e, p, kind, out);
-		describe_status(p,
-		    p->kind == ENTRY_STEP
-		        ? "the loss or an output holds NaN or infinity; no weight, slot or\n"
-		          " * step changed. Gradients are not looked at: each is gone when its weight has "
-		          "moved"
-		        : "as from the gradients; no weight, slot or step changed",
-		    out);
+		describe_step_status(e, p, out);
 		break;
 	default: bug("entry kind %d", (int)kind);
 	}
@@ -271,7 +283,7 @@ static void declare_any(const Emission *e, Text *out)
 	text_add(out, "/* Inference on n images, the largest batches first. work: ");
 	text_printf(out, "%s_INFER_WORK bytes. The status\n * is the worst of the batches'", e->upper);
 	if (part[n - 1]->batch > 1)
-		text_add(out, "; CNNC_BAD_BATCH: n is not made of these batches, nothing was written");
+		text_add(out, "; CNNC_BAD_BATCH: some are left then, nothing was written");
 	text_add(out, ". */\n");
 	Text line, rest;
 	text_init(&line, e->arena);
@@ -292,9 +304,13 @@ static const char types[] =
     "struct cnnc_tensor {\n"
     "\tconst char *name;\n"
     "\tsize_t offset, count;\n"
-    "\tuint32_t dim[4];\n"
+    "\tuint32_t dim[4]; /* the first `rank` */\n"
     "\tuint8_t rank, kind;\n"
     "};\n"
+    "/* run calls task(arg, 0) to task(arg, n - 1) once each, in any order, on any threads with "
+    "STACK_BYTES\n"
+    " * of stack, and returns when all are done; what they wrote is then seen by whoever called "
+    "it. */\n"
     "struct cnnc_pool {\n"
     "\tvoid (*run)(void *self, void (*task)(void *arg, size_t i), void *arg, size_t n);\n"
     "\tvoid *self;\n"
@@ -432,6 +448,13 @@ void print_header(const Emission *e, const char *guard, Text *h)
 	text_add(h, "#include <stddef.h>\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" "
 	            "{\n#endif\n\n");
 	text_add(h, types);
+	text_add(h,
+	    "/* Arrays are dense and row-major, in the order of their shapes. work and packed may lie "
+	    "anywhere;\n * what is written overlaps nothing else; pool may be NULL.");
+	if (!e->profile)
+		text_add(h,
+		    " Functions keep no state: calls that\n * write to different memory may run at once.");
+	text_add(h, " */\n");
 	print_sizes(e, h);
 	if (m->state.n + e->program->slot.n) {
 		text_add(h, "/* Every tensor by name: kind 0 a weight, 1 a buffer, at `offset` in vars; 2 "

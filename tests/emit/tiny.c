@@ -42,15 +42,20 @@ enum { CNNC_OK = 0, CNNC_NONFINITE = 1, CNNC_BAD_LABEL = 2, CNNC_BAD_BATCH = 3 }
 struct cnnc_tensor {
 	const char *name;
 	size_t offset, count;
-	uint32_t dim[4];
+	uint32_t dim[4]; /* the first `rank` */
 	uint8_t rank, kind;
 };
+/* run calls task(arg, 0) to task(arg, n - 1) once each, in any order, on any threads with STACK_BYTES
+ * of stack, and returns when all are done; what they wrote is then seen by whoever called it. */
 struct cnnc_pool {
 	void (*run)(void *self, void (*task)(void *arg, size_t i), void *arg, size_t n);
 	void *self;
 };
 #endif
 
+/* Arrays are dense and row-major, in the order of their shapes. work and packed may lie anywhere;
+ * what is written overlaps nothing else; pool may be NULL. Functions keep no state: calls that
+ * write to different memory may run at once. */
 /* Sizes: WEIGHTS, BUFFERS, VARS (both), SLOTS in numbers of type float, TENSORS in entries of the
  * table; all others in bytes. */
 #define TINY_WEIGHTS 38
@@ -142,8 +147,8 @@ int tiny_gradients_b1(float *vars, uint64_t seed, uint64_t step, const float *x,
  *   work     TINY_STEP_B1_WORK bytes, which hold nothing between calls
  *   pool     runs the blocks; NULL: OpenMP where compiled with it, else this thread
  * CNNC_OK; CNNC_BAD_LABEL: one is out of range, nothing was written;
- * CNNC_NONFINITE: the loss or an output holds NaN or infinity; no weight, slot or
- * step changed. Gradients are not looked at: each is gone when its weight has moved */
+ * CNNC_NONFINITE: the loss or an output holds NaN or infinity; no weight, slot or step changed.
+ * Gradients are not looked at: each is gone when its weight has moved */
 int tiny_step_b1(struct tiny_train *t, const float *x, const int32_t *label, float *loss, float *y,
 	void *work, const struct cnnc_pool *pool);
 
