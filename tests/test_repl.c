@@ -355,6 +355,8 @@ static void scripts_have_arguments_and_statuses(void **state)
 	                          "net:get(\"fc1.weight\").shape[1])'"),
 	    0);
 	assert_string_equal(s->out, "2\t3\n");
+	assert_int_equal(spawn(s, "cnnc --target avx2 -i net.lua -e 'print(1)'"), 1);
+	assert_non_null(strstr(s->err, "libtcc makes plain code only"));
 	assert_int_equal(spawn(s, "cnnc -i missing.lua -e 'print(1)'"), 1);
 	assert_string_equal(s->out, "");
 }

@@ -99,7 +99,7 @@ static void read_recompute(lua_State *L, Net *net, Diag *diag, const char *value
 
 /* The options table at `index`: batch, real, target, expose, freeze, recompute, winograd and
  * profile are ours, everything else is a -D. */
-static const char *read_options(lua_State *L, int index, Net *net, bool is_tcc)
+static const char *read_options(lua_State *L, int index, Net *net)
 {
 	Arena *a = net->arena;
 	Diag diag;
@@ -126,13 +126,10 @@ static const char *read_options(lua_State *L, int index, Net *net, bool is_tcc)
 			options_set(a, &diag, &net->options, "--winograd", value);
 		else if (strcmp(key, "profile") == 0)
 			net->options.profile = lua_toboolean(L, -2);
-		else if (strcmp(key, "target") == 0) {
-			if (is_tcc && strcmp(value, "generic") != 0)
-				return "libtcc makes plain code only: for a target set cnnc.compiler = \"cc -O2\"";
+		else if (strcmp(key, "target") == 0)
 			options_set(a, &diag, &net->options, "--target", value);
-		} else {
+		else
 			options_set(a, &diag, &net->options, "-D", arena_printf(a, "%s=%s", key, value));
-		}
 		lua_pop(L, 1); /* luaL_tolstring's */
 	}
 	if (diag.errors) return messages_of(&diag, a);
@@ -147,9 +144,12 @@ static const char *read_options_guarded(
 	arena_guard(net->arena, &out);
 	net->file = net->options.file = arena_copy(net->arena, file);
 	net->compiler = arena_copy(net->arena, compiler);
-	const char *error = lua_istable(L, index) ? read_options(L, index, net, is_tcc) : NULL;
+	const char *error = lua_istable(L, index) ? read_options(L, index, net) : NULL;
 	if (!error && (net->options.infer_batches > 1 || net->options.train_batches > 1))
 		error = "a network is loaded for one batch size";
+	if (!net->options.target) net->options.target = is_tcc ? "generic" : "auto";
+	if (!error && is_tcc && strcmp(net->options.target, "generic") != 0)
+		error = "libtcc makes plain code only: for a target set cnnc.compiler = \"cc -O2\"";
 	return error;
 }
 
@@ -226,7 +226,6 @@ static int load(lua_State *L)
 	Net *net = lua_newuserdatauv(L, sizeof *net, NET_MEMORIES);
 	*net = (Net){.packed_is_old = true};
 	if (given) net->options = *given;
-	if (!net->options.target) net->options.target = is_tcc ? "generic" : "auto";
 	luaL_setmetatable(L, type_name);
 	net->arena = arena_new(0);
 	if (!net->arena) return lua_fail(L, "out of memory");
