@@ -299,6 +299,25 @@ static Sample some_sample(Maker *m, const OpDesc *op)
 	return sample_parse(m->arena, op, line);
 }
 
+/* The layer's own attributes, or one of them as the other call has it. Weights of other shapes do
+ * not go then, and names are those of first weights. */
+static Call shared_call(Maker *m, const SharedLayer *layer, const Call *other)
+{
+	const OpDesc *op = layer->op;
+	Call c = {op, graph_attrs(m->arena, op), NEWS(m->arena, bool, 16), false};
+	int n = 0;
+	for (; op->attr[n].name; n++) {
+		c.attr[n] = layer->attr[n];
+		c.given[n] = layer->given[n];
+	}
+	int k = (int)pick(m, 0, n - 1);
+	if (op->attr[k].type != ATTR_NAME && chance(m, 60)) {
+		c.attr[k] = other->attr[k];
+		c.given[k] = other->given[k];
+	}
+	return c;
+}
+
 int make_method(Maker *m, const OpDesc *op, int item)
 {
 	Operand in[8];
@@ -321,7 +340,7 @@ int make_method(Maker *m, const OpDesc *op, int item)
 	Call c = random_call(m, op, &s, x, led ? 100 : chance(m, 35) ? 70 : 0);
 	for (int i = 0; i < m->shared.n && chance(m, 50); i++)
 		if (m->shared.at[i].op == op) layer = &m->shared.at[i];
-	if (layer) c = (Call){op, layer->attr, layer->given, false};
+	if (layer) c = shared_call(m, layer, &c);
 	return make_call(m, &c, in, nin, layer);
 }
 

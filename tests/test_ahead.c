@@ -195,6 +195,7 @@ typedef struct {
 static size_t check_as(Spawn *s, const char *target, bool sees, const Ask *a)
 {
 	size_t lines, total, sum;
+	if (!target_runs("x86-64")) skip();
 	if (!target_runs(target)) return 0;
 	spawn_write(s, "net.lua", a->network);
 	spawn_write(s, "main.c", program);
@@ -330,6 +331,7 @@ static void a_next_block_of_weights_is_asked_for_once(void **state)
 {
 	enum { WIDE = 512 / 32, BLOCKS = 512 / 16, SEVENTHS = LINES_OF_WEIGHTS / 21 * 20 };
 	Ask a = {weights, infers_packed, "infer=1", 0, 2, SEVENTHS / WIDE * (WIDE - 1), SEVENTHS};
+	if (!target_runs("avx2")) skip();
 	check(*state, "avx512", &a);
 	a.need = SEVENTHS / BLOCKS * (BLOCKS - 1);
 	check(*state, "avx2", &a);
@@ -341,6 +343,7 @@ static void weights_from_memory_are_asked_for_by_each_tile(void **state)
 {
 	enum { ASKS = LINES_OF_WEIGHTS / 3 * 11 };
 	Ask a = {weights, infers_packed, "infer=1", 0, 3, LINES_OF_WEIGHTS, ASKS};
+	if (!target_runs("avx512")) skip();
 	check(*state, "avx512", &a);
 }
 

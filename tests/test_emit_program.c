@@ -421,8 +421,10 @@ static void use_program(Fixture *f, bool is_double, bool profile, const char *co
 	write_program(f, program, "line");
 	put_file(f, "user.c",
 	    arena_printf(f->arena, "#define REAL %s\n%s", is_double ? "double" : "float", user));
+	int ran = 0;
 	for (int i = 0; i < COUNT(compilers); i++) {
 		if (!have(compilers[i].program)) continue;
+		ran++;
 		bool tcc = !strcmp(compilers[i].program, "tcc");
 		int shares = i % 2 == 0; /* these short steps; every other compiler leaves them alone */
 		const char *warnings =
@@ -436,6 +438,7 @@ static void use_program(Fixture *f, bool is_double, bool profile, const char *co
 		    compilers[i].command, link);
 		if (system(line) != 0) fail_msg("%s", line);
 	}
+	if (!ran) skip();
 }
 
 static void a_program_keeps_the_promises_of_its_header(void **state)
@@ -469,11 +472,15 @@ static void two_headers_go_into_one_file(void **state)
 	    "#include \"line.h\"\n#include \"other.h\"\n#include \"line.h\"\n"
 	    "int main(void) { struct other_train t = {0}; return (int)t.step + (int)LINE_HASH * 0; "
 	    "}\n");
-	for (int i = 0; i < COUNT(compilers); i++)
-		if (have(compilers[i].program))
-			assert_int_equal(system(arena_printf(f->arena, "cd %s && %s -c both.c -o both.o",
-			                     f->folder, compilers[i].command)),
-			    0);
+	int ran = 0;
+	for (int i = 0; i < COUNT(compilers); i++) {
+		if (!have(compilers[i].program)) continue;
+		ran++;
+		assert_int_equal(system(arena_printf(f->arena, "cd %s && %s -c both.c -o both.o", f->folder,
+		                     compilers[i].command)),
+		    0);
+	}
+	if (!ran) skip();
 }
 
 static void fast_math_is_refused_unless_allowed(void **state)

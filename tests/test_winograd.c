@@ -257,12 +257,13 @@ static void numbers_are_the_same_in_double(void **state)
 
 /* --- as C ----------------------------------------------------------------------------------- */
 
-static void compare_c(Fixture *f, const char *compiler, const char *target)
+/* false: this machine runs no such code. */
+static bool compare_c(Fixture *f, const char *compiler, const char *target)
 {
 	const Target *of = target_find(target);
 	Compiled made[CASES];
 	const char *error;
-	if (!target_runs(target)) return;
+	if (!target_runs(target)) return false;
 	for (int i = 0; i < CASES; i++) {
 		const char *name = arena_printf(f->arena, "case_b%d", i + 1);
 		Part *p = part_of(f->arena, f->of[i], i % 2 ? FORM_FUSED : FORM_BARE, name, &of, 1);
@@ -281,17 +282,23 @@ static void compare_c(Fixture *f, const char *compiler, const char *target)
 			if (!(far <= float_gate)) fail_msg("%s, %s: %.3g", f->of[i]->name, target, far);
 		}
 	op_program_free(program);
+	return true;
 }
 
-static void numbers_are_the_same_by_tcc(void **state) { compare_c(*state, NULL, "generic"); }
+static void numbers_are_the_same_by_tcc(void **state)
+{
+	assert_true(compare_c(*state, NULL, "generic"));
+}
 
 static void numbers_are_the_same_by_compilers(void **state)
 {
 	static const char *const compiler[] = {"gcc -std=c11 -O2", "clang -std=c11 -O1"};
 	static const char *const program[] = {"gcc", "clang"};
+	int ran = 0;
 	for (int i = 0; i < COUNT(compiler); i++)
 		for (int t = 0; t + 1 < TARGETS; t++)
-			if (have_program(program[i])) compare_c(*state, compiler[i], target_names[t]);
+			ran += have_program(program[i]) && compare_c(*state, compiler[i], target_names[t]);
+	if (!ran) skip();
 }
 
 /* --- faults --------------------------------------------------------------------------------- */
