@@ -1,4 +1,9 @@
-/* cnnc: the compiler as a library. Opaque state, status codes, nothing printed, nothing exits. */
+/* cnnc: the compiler as a library. Opaque state, status codes; nothing is printed and nothing
+ * exits, but for a bug of cnnc itself, which prints a line to stderr and calls abort().
+ *
+ * States share nothing: threads may have one each. Strings belong to the state and live until its
+ * next call. Linked with -lcnnc -lcnnc_rt -llua5.4 -ltcc -ledit -ljansson -lz -ldl -lm -lpthread.
+ */
 #ifndef CNNC_H
 #define CNNC_H
 
@@ -8,6 +13,8 @@
 extern "C" {
 #endif
 
+/* INPUT_ERROR: the network, a file or memory; USAGE_ERROR: an option, or a call out of order.
+ * INTERNAL_ERROR: no function's, but the program's exit status after a bug. */
 enum { CNNC_DONE = 0, CNNC_INPUT_ERROR = 1, CNNC_USAGE_ERROR = 2, CNNC_INTERNAL_ERROR = 70 };
 
 typedef struct cnnc_state cnnc_state;

@@ -5,8 +5,9 @@
 #include "options.h"
 #include "program.h"
 
-/* Lua file to program: frontend, instances, autodiff, passes, lower, fuse, layout, schedule, plan,
- * each verified. NULL after errors. With opt->dump, the stage's text goes to `dump`. */
+/* Lua file to program: frontend, instances, autodiff, passes, lowering, the stages of
+ * schedule/stages.c, plan and schedules, each verified. NULL after errors. With opt->dump, the
+ * stage's text goes to `dump`. */
 Program *compile_model(Arena *a, Diag *d, const Options *opt, Text *dump);
 /* The same from a model that is there already. */
 Program *compile_program(Arena *a, Diag *d, const Options *opt, Model *m, Text *dump);

@@ -1,8 +1,8 @@
 /* file: checked reading and writing of whole files.
  *
  * Invariant of writing: whoever looks at a target sees the old file or the new one, whole. All
- * files of one call are first written beside their targets, flushed and closed; only then are they
- * renamed, in order. Devices, pipes and the like cannot be renamed over: they are written to
+ * files of one call are first written beside their targets and closed; only then are they renamed,
+ * in order. Devices, pipes and the like cannot be renamed over: they are written to
  * directly. */
 #define _POSIX_C_SOURCE 200809L
 #define _XOPEN_SOURCE 700

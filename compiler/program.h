@@ -92,7 +92,7 @@ bool moves_weights(const Nest *n);
 /* The first step that does; the end where there is none. */
 int first_update(const Part *p);
 
-/* verify_program.c: NULL or what is wrong. Two live buffers that overlap; a state written before
+/* verify.c: NULL or what is wrong. Two live buffers that overlap; a state written before
  * its last reader; a read of what nobody wrote; an access out of place; a racing store. */
 const char *verify_part(Arena *a, const Part *p);
 

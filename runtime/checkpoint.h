@@ -1,5 +1,6 @@
 /* checkpoint: a network's state in safetensors files: weights for others, and all that a training
- * needs to go on without a bit of difference.
+ * by SGD, in float, needs to go on without a bit of difference. Of other optimisers slots and
+ * steps are kept, and their numbers (beta1, clip_norm) are the caller's to give again.
  *
  * Both are laid out by the table of tensors that the emitted header declares. */
 #ifndef CNNC_RUNTIME_CHECKPOINT_H

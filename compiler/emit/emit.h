@@ -1,5 +1,6 @@
-/* emit: a program as C text. Nothing is decided here: shapes, order, offsets and schedules come in.
- */
+/* emit: a program as C text. Shapes, order, offsets and schedules come in; what is decided here is
+ * how they are written down, where long sums begin anew (partial.c) and which lines are asked for
+ * ahead (ahead.c, slices.c). */
 #ifndef CNNC_EMIT_H
 #define CNNC_EMIT_H
 

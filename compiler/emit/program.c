@@ -1,8 +1,7 @@
 /* program: a whole program as one C text and its header.
  *
  * Order of the text: banner, includes, refusals, prelude, tables of numbers, kernels target by
- * target, the choice among targets, entries. Nothing is decided here, and the same program gives
- * the same bytes. */
+ * target, the choice among targets, entries. The same program gives the same bytes. */
 #include "internal.h"
 
 #include "../options.h"
@@ -126,8 +125,6 @@ static void print_program(Emission *e, const char *header_name, Text *c, Text *h
 	if (!e->argument) take_words(e, c->data + entries, true);
 }
 
-/* Every target but the last of those that are always there asks the machine; cpu_init is not needed
- * after constructors have run. */
 void emit_program(Arena *a, const Program *p, const char *header_name, Text *c, Text *h)
 {
 	Emission e = {.arena = a, .program = p, .real = p->is_double ? "double" : "float"};

@@ -151,13 +151,14 @@ int broadcast_load(const Choice *c);     /* the load that the lanes do not move,
 void plain_row(Choice *c); /* loops in order, phases where guards ask for them */
 /* Residues of the reduction dims in each of the space dims': pieces that phases make, 0: none. */
 int64_t phase_pieces(const Nest *n);
-bool flat_row(Choice *c);     /* a map of one dim; false: it is none */
-bool copy_row(Choice *c);     /* a map into or out of blocks; false: it is none */
-bool copy_vectors(Choice *c); /* the same, by vectors of what lies side by side */
+bool flat_row(Choice *c); /* a map of one dim; false: it is none */
 /* Where the lanes are summed over: every instance has a vector of parts of its sum. */
 void sum_row(Choice *c, int64_t room);
 void vector_row(
     Choice *c, int64_t lane_block, int64_t room); /* room: instances that share vectors */
+/* copy.c: a map into or out of blocks; false: it is none. */
+bool copy_row(Choice *c);
+bool copy_vectors(Choice *c); /* by vectors of what lies side by side */
 /* transform.c: a table asks for dim d: its value must be known in the text. */
 bool is_tabled(const Choice *c, int d);
 /* A small constant matrix times vectors, and the row for it. */

@@ -1,5 +1,5 @@
 /* targets: the machines that kernels are written for, widest first, so that the first whose test
- * holds is the best. Cache sizes are the smaller ones among the family's common members. */
+ * holds is the best. */
 #include "target.h"
 
 #include <string.h>
