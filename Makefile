@@ -158,12 +158,14 @@ layers:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/cnnc/formats $(DESTDIR)$(PREFIX)/lib \
-		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/cnnc/networks
+		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/cnnc/networks \
+		$(DESTDIR)$(PREFIX)/share/doc/cnnc
 	install $(CNNC) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 compiler/cnnc.h $(wildcard runtime/*.h) $(DESTDIR)$(PREFIX)/include/cnnc
 	install -m 644 $(wildcard runtime/formats/*.h) $(DESTDIR)$(PREFIX)/include/cnnc/formats
 	install -m 644 $(LIB) $(RT) $(DESTDIR)$(PREFIX)/lib
 	install -m 644 docs/cnnc.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/building.md docs/language.md docs/pth_to_safetensors.py $(DESTDIR)$(PREFIX)/share/doc/cnnc
 	install -m 644 $(wildcard networks/*.lua) $(DESTDIR)$(PREFIX)/share/cnnc/networks
 
 clean:

@@ -1,7 +1,8 @@
 -- Rethinking the Inception Architecture for Computer Vision, Szegedy et al. 2015: factorised convolutions
 -- (n x 1 behind 1 x n), and grids made smaller in two branches at once. Names are torchvision's.
 -- 27,161,264 parameters with the auxiliary classifier, which is there in training only, 23,834,568 without.
--- Images below 299 leave no room for it: then there is none.
+-- Images below 299 leave no room for it: then there is none. It normalises one number a channel: training
+-- takes two images or more (-b train=2).
 local classes = option{"classes", 1000, min = 2, help = "number of classes"}
 local size    = option{"size", 299, min = 75, help = "height and width of the image"}
 

@@ -86,6 +86,16 @@ static void the_program_around_emitted_c_is_true(void **state)
 	run(f, "c++ -std=c++17 -Wall -Wextra -Werror -fsyntax-only -x c++ lenet.c");
 }
 
+static void the_makefile_builds_it(void **state)
+{
+	Fixture *f = *state;
+	spawn_write(&f->spawn, "bars.c", block(f, "bars.c"));
+	spawn_write(&f->spawn, "Makefile", block_of(f, "docs/building.md", "make"));
+	run(f, "rm -f lenet.* && unset MAKEFLAGS && make -s && ./bars");
+	assert_string_equal(f->spawn.out, block(f, "output"));
+	run(f, "unset MAKEFLAGS && make -q"); /* nothing is left to be done */
+}
+
 static void the_network_compiles(void **state)
 {
 	Fixture *f = *state;
@@ -217,6 +227,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    TEST(the_program_around_emitted_c_is_true),
+	    TEST(the_makefile_builds_it),
 	    TEST(the_network_compiles),
 	    TEST(the_language_s_example_compiles),
 	    TEST(the_language_has_every_operator),

@@ -146,7 +146,7 @@ def text(results):
            f"Medians of {rounds} rounds."]
     for kind in cases.KINDS:
         if any(row.kind == kind for row in results):
-            out += [f"### {report.TITLES[kind]}", table(kind, results)]
+            out += [f"#### {report.TITLES[kind]}", table(kind, results)]
     return "\n\n".join(out) + "\n"
 
 
