@@ -22,18 +22,17 @@ static void print_batches(Text *out, const char *kind, const int64_t *batch, int
 	for (int i = 0; i < n; i++) text_printf(out, "%s%lld", i ? "," : "", (long long)batch[i]);
 }
 
-/* All that decides about the text, so that it can be made again. */
+/* All that decides about the text, so that it can be made again; but schedules of a file, which are
+ * seen in the kernels: where they are those that would be chosen, so is the text. */
 static void print_given(const Options *o, Text *out)
 {
 	static const char *const winograd[] = {
 	    [WINOGRAD_INFERENCE] = "inference", [WINOGRAD_NONE] = "none"};
-	const char *decisions = o->tune ? o->tune : o->decisions;
 	text_printf(out, " --target=%s", o->target ? o->target : "auto");
 	if (o->inference_only) text_add(out, " --inference");
 	if (o->profile) text_add(out, " --profile");
 	if (o->prefix) text_printf(out, " --prefix=%s", o->prefix);
 	if (o->winograd != WINOGRAD_ALL) text_printf(out, " --winograd=%s", winograd[o->winograd]);
-	if (decisions) print_quoted(out, "--decisions", base_name(decisions));
 	for (int i = 0; i < o->expose.n; i++) print_quoted(out, "--expose", o->expose.at[i]);
 	if (o->recompute == RECOMPUTE_NONE) text_add(out, " --recompute=none");
 	if (o->recompute == RECOMPUTE_ALL) text_add(out, " --recompute");
