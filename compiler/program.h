@@ -40,6 +40,7 @@ typedef struct {
 	Scheduled *tree[TARGET_LIMIT];
 	const char *comment; /* "conv1: 1x32x32 -> 6x28x28" */
 	int64_t macs;
+	bool is_short; /* not worth a second thread */
 } Step;
 
 /* A compiled part: one entry's work. */

@@ -107,7 +107,7 @@ static bool find_target(Tuning *u)
 static bool is_borrowed(const Tuning *u, const Step *s)
 {
 	for (int t = u->target + 1; t < u->program->ntarget; t++)
-		if (s->tree[t]->root.at == s->tree[u->target]->root.at) return true;
+		if (tree_built(s->tree[t]) == tree_built(s->tree[u->target])) return true;
 	return false;
 }
 

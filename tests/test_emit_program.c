@@ -90,7 +90,7 @@ static Buffer *new_buffer(Maker *m, const char *name, Type type, Place place, in
 
 static void add_step(Maker *m, Nest *n, const char *comment, const char *vector, const char *scalar)
 {
-	Step s = {.nest = n, .comment = comment, .macs = 64};
+	Step s = {.nest = n, .comment = comment, .macs = 64, .is_short = true};
 	assert_null(nest_verify(m->arena, n));
 	for (int t = 0; t < m->program->ntarget; t++) {
 		int lanes = m->program->target[t]->vector_bytes / (m->program->is_double ? 8 : 4);

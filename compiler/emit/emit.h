@@ -19,8 +19,6 @@ void emit_kernel(
 /* The distinct buffers of a nest in argument order: loads in order of first mention, then stores.
  */
 int kernel_buffers(const Nest *n, const Buffer **buffer /* [NEST_LOADS + NEST_STORES] */);
-/* A call is over before a second thread has begun: entries run its blocks one after the other. */
-bool kernel_is_short(const Nest *n);
 /* Types and functions the kernels of a target stand on (vectors, exp, log, tanh, hash). */
 void emit_prelude(Text *out, const Target *const *target, int n, bool is_double);
 

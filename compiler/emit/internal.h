@@ -329,6 +329,7 @@ typedef struct UniqueKernel {
 		KernelCost cost;
 	} by_target[TARGET_LIMIT];
 	int64_t macs;          /* of one call */
+	bool is_short;         /* of its steps */
 	bool told;             /* its uses are listed somewhere in the text */
 	Vec(const Step *) use; /* every step that calls it */
 } UniqueKernel;

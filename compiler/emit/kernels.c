@@ -143,18 +143,6 @@ static void print_pick(const Emission *e, Text *out)
 	text_add(out, "}\n\n");
 }
 
-/* A call of so few points takes some microseconds at the most, and as long as threads take to meet:
- * of sums, several of which vectors make in a cycle, and of maps, which read and write. Chosen by
- * LeNet-5 at batch 1, which two threads made slower. */
-bool kernel_is_short(const Nest *n)
-{
-	enum { SUMS = 60000, MAPS = 12000 };
-	int64_t points = 1;
-	for (int d = 0; d < n->ndim; d++)
-		if (!mul_fits(points, n->dim[d].extent, &points)) return false;
-	return points <= (n->nacc ? SUMS : MAPS);
-}
-
 void print_kernel_tables(const Emission *e, Text *out)
 {
 	text_add(out, "struct kernel {\n\tvoid (*run)(const void *const *arg, size_t block);\n"
@@ -171,7 +159,7 @@ void print_kernel_tables(const Emission *e, Text *out)
 		for (int i = 0; i < e->kernel.n; i++) {
 			const UniqueKernel *k = e->kernel.at[i];
 			text_printf(out, "\t{%s, %lld, %d},\n", k->by_target[t].function->name,
-			    (long long)k->by_target[t].blocks, kernel_is_short(k->nest));
+			    (long long)k->by_target[t].blocks, k->is_short);
 		}
 		text_add(out, "};\n");
 		if (conditional) text_add(out, "#endif\n");

@@ -20,7 +20,7 @@ static void put_step(const Emission *e, const Step *s, Text *t)
 	const Buffer *buffer[KERNEL_BUFFERS];
 	int count = kernel_buffers(s->nest, buffer);
 	for (int k = 0; k < e->program->ntarget; k++)
-		put(t, (int64_t)(intptr_t)tree_of(e, s, k)->root.at);
+		put(t, (int64_t)(intptr_t)tree_built(tree_of(e, s, k)));
 	for (int b = 0; b < count; b++) {
 		bool ours = buffer[b]->place == PLACE_WORK || buffer[b]->place == PLACE_PACKED;
 		put(t, ours && bytes_of(e, buffer[b]->offset) % 64 == 0);
@@ -66,7 +66,7 @@ static int served_by(const Emission *e, const Step *s, int t)
 {
 	const Target *const *target = e->program->target;
 	for (int u = t + 1; u < e->program->ntarget; u++)
-		if (tree_of(e, s, u)->root.at == tree_of(e, s, t)->root.at &&
+		if (tree_built(tree_of(e, s, u)) == tree_built(tree_of(e, s, t)) &&
 		    (target[u]->fuses == target[t]->fuses || !nest_fuses(s->nest)))
 			return u;
 	return -1;
@@ -143,7 +143,7 @@ static UniqueKernel *kernel_of(Emission *e, const Step *s)
 	UniqueKernel *k = map_get(&e->by_signature, signature.data, signature.len);
 	if (k) return k;
 	k = NEW(e->arena, UniqueKernel);
-	*k = (UniqueKernel){.nest = s->nest, .macs = s->macs};
+	*k = (UniqueKernel){.nest = s->nest, .macs = s->macs, .is_short = s->is_short};
 	print_for_targets(e, k, s);
 	text_init(&texts, e->scratch);
 	put_texts(e, k, &texts);

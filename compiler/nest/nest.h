@@ -425,8 +425,10 @@ typedef struct {
  */
 Scheduled *tree_build(Arena *a, const Nest *n, const Schedule *s, const char **error);
 Scheduled *tree_copy(Arena *a, const Scheduled *s); /* nothing in it is in s's memory */
-void tree_print(const Scheduled *s, Text *out);     /* --dump=trees */
-int64_t tree_lanes(const Scheduled *s);             /* of its vectors; 1: it has none */
+/* The tree as it was built, once: the same for all steps and targets that share it. */
+const void *tree_built(const Scheduled *s);
+void tree_print(const Scheduled *s, Text *out); /* --dump=trees */
+int64_t tree_lanes(const Scheduled *s);         /* of its vectors; 1: it has none */
 int64_t tree_blocks(
     const Scheduled *s); /* iterations of the leading par loops, over all pieces; 1: serial */
 

@@ -186,6 +186,8 @@ static int64_t node_lanes(const Tree *t)
 	return most;
 }
 
+const void *tree_built(const Scheduled *s) { return s->root.at; }
+
 int64_t tree_lanes(const Scheduled *s)
 {
 	int64_t most = 1;

@@ -405,6 +405,7 @@ void schedule_part(
 	for (int i = 0; i < p->step.n; i++) {
 		Step *step = &p->step.at[i];
 		step->nest = merge_dims(a, flatten_map(a, step->nest));
+		step->is_short = is_short(step->nest);
 		form.len = 0;
 		nest_form(step->nest, &form);
 		const Step *of = map_get(&d->made, form.data, form.len);

@@ -164,8 +164,10 @@ bool is_tabled(const Choice *c, int d);
 /* A small constant matrix times vectors, and the row for it. */
 bool is_transform(const Choice *c);
 void transform_row(Choice *c, int64_t lane_block, int64_t room);
-void choice_begin(Choice *c);  /* the first lines of all rows */
-void make_parallel(Choice *c); /* tasks.c: the outermost loops that are of space dims */
+void choice_begin(Choice *c); /* the first lines of all rows */
+/* tasks.c: the outermost loops that are of space dims; whether they are worth threads. */
+void make_parallel(Choice *c);
+bool is_short(const Nest *n);
 /* What a product takes in tiles of so many vectors, and the dims that share them. */
 int64_t row_cost(const Choice *c, int64_t room, int64_t vectors, int *nshare);
 int64_t register_room(const Choice *c); /* accumulators that fit beside the operands */

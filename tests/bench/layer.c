@@ -79,7 +79,7 @@ static void run_step(Peer *p, int s)
 	Task task = {p->job.code[s], p->job.arg[s]};
 	const Step *step = &p->job.part->step.at[s];
 	size_t blocks = (size_t)tree_blocks(step->tree[0]);
-	if (p->pool && blocks > 1 && !kernel_is_short(step->nest))
+	if (p->pool && blocks > 1 && !step->is_short)
 		p->tasks.run(p->tasks.self, run_block, &task, blocks);
 	else
 		for (size_t b = 0; b < blocks; b++) run_block(&task, b);
