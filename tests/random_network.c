@@ -5,7 +5,18 @@
 #include "../compiler/frontend/front.h"
 #include "random_private.h"
 
-enum { STEPS = 9, TRIALS = 15, VALUE_LIMIT = 3000, COST_LIMIT = 120000 };
+enum {
+	STEPS = 9,
+	TRIALS = 15,
+	VALUE_LIMIT = 3000,
+	COST_LIMIT = 120000,
+	LARGE_LIMIT = 1 << 17, /* of an image; what schedules do for caches begins at twice of that */
+	LARGE_COST = 3000000
+};
+
+bool network_is_large(uint64_t seed, bool whole) { return !whole && seed % 16 == 7; }
+
+static int64_t value_limit(const Maker *m) { return m->large ? LARGE_LIMIT : VALUE_LIMIT; }
 
 uint64_t random_below(uint64_t *stream, uint64_t below)
 {
@@ -181,11 +192,11 @@ static void keep_shared(Maker *m, const Call *c, const char *path, State *const 
 	vec_push(m->arena, m->shared, layer);
 }
 
-static bool fits(const Node *n)
+static bool fits(const Maker *m, const Node *n)
 {
-	if (n->poisoned || shape_count(n->out[0]->shape) > VALUE_LIMIT) return false;
+	if (n->poisoned || shape_count(n->out[0]->shape) > value_limit(m)) return false;
 	if (!n->op->cost) return true;
-	return n->op->cost(n).macs <= COST_LIMIT;
+	return n->op->cost(n).macs <= (m->large ? LARGE_COST : COST_LIMIT);
 }
 
 int make_call(Maker *m, const Call *c, const Operand *in, int nin, const SharedLayer *layer)
@@ -198,7 +209,7 @@ int make_call(Maker *m, const Call *c, const Operand *in, int nin, const SharedL
 	if (path && !add_states(m, &probe, layer, state)) return -1;
 	if (probe.nin < c->op->min_in || probe.nin > c->op->max_in) return -1;
 	const Node *n = graph_op(m->model.graph, c->op, probe.in, probe.nin, c->attr);
-	if (!fits(n) || !good_numbers(m, n->out[0])) return -1;
+	if (!fits(m, n) || !good_numbers(m, n->out[0])) return -1;
 	if (path && !layer) keep_shared(m, c, path, state, probe.nin - nin);
 	int results = c->op->flags & OP_MANY ? n->nout : 1, first = m->item.n;
 	for (int k = 0; k < results; k++) {
@@ -395,6 +406,8 @@ static void make_inputs(Maker *m)
 	for (int64_t n = chance(m, 20) ? 2 : 1; n > 0; n--) {
 		int64_t c = channels[pick(m, 0, COUNT(channels) - 1)], most = c > 16 ? 8 : 13;
 		Shape s = shape_of(4, INT64_C(1), c, pick(m, 1, most), pick(m, 2, most));
+		if (m->large)
+			s = shape_of(4, INT64_C(1), INT64_C(16) << pick(m, 0, 1), pick(m, 48, 64), INT64_C(64));
 		if (chance(m, 12)) s = shape_of(2, INT64_C(1), pick(m, 1, 60));
 		if (chance(m, 12)) s = shape_of(3, INT64_C(1), c, pick(m, 1, 30));
 		add_input(m, s);
@@ -404,6 +417,7 @@ static void make_inputs(Maker *m)
 Batches random_batches(uint64_t seed, bool whole)
 {
 	Maker m = {.random = seed * 2 + whole};
+	if (network_is_large(seed, whole)) return (Batches){.train = 4, .infer = {4}};
 	Batches b = {.train = chance(&m, 10) ? 1 : pick(&m, 2, 5)};
 	b.infer[0] = chance(&m, 60) ? b.train : pick(&m, 1, 4);
 	b.infer[1] = chance(&m, 25) ? b.infer[0] + 1 : 0;
@@ -414,6 +428,7 @@ static Maker *new_maker(Arena *a, uint64_t seed, bool whole)
 {
 	Maker *m = NEW(a, Maker);
 	*m = (Maker){.arena = a, .seed = seed, .random = seed * 2 + whole, .whole = whole};
+	m->large = network_is_large(seed, whole);
 	diag_init(&m->diag, a);
 	text_init(&m->text, a);
 	m->model.arena = a;
@@ -431,7 +446,7 @@ RandomNetwork random_network(Arena *a, uint64_t seed, bool whole, int steps)
 	for (uint64_t k = 0; k < 100; k++) {
 		Maker *m = new_maker(a, seed, whole);
 		m->random += k << 32;
-		int64_t wanted = whole ? pick(m, 1, 4) : pick(m, 3, STEPS);
+		int64_t wanted = whole || m->large ? pick(m, 1, 4) : pick(m, 3, STEPS);
 		make_inputs(m);
 		for (int i = m->item.n - 1; i >= 0; i--) make_stem(m, i);
 		for (int64_t n = 0; n < (steps ? MIN(steps, wanted) : wanted); n++) make_step(m);

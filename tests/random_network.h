@@ -20,6 +20,8 @@ typedef struct {
  * as many as the seed says. With fewer steps, a network begins in the same way. */
 RandomNetwork random_network(Arena *a, uint64_t seed, bool whole, int steps);
 
+/* Whether it has images for which schedules do what small ones need not. */
+bool network_is_large(uint64_t seed, bool whole);
 Batches random_batches(uint64_t seed, bool whole); /* that the network of a seed is for */
 
 /* The numbers of a state or an input of the network, by its name: the same for all networks of one

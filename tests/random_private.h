@@ -27,7 +27,7 @@ typedef struct {
 typedef struct {
 	Arena *arena;
 	uint64_t seed, random;
-	bool whole;
+	bool whole, large;
 	Diag diag;
 	Model model; /* its graph is the network at batch 1, as the frontend makes it */
 	Text text;

@@ -30,6 +30,7 @@ static void every_method_is_made(void **state)
 	bool *made = calloc((size_t)op_count, sizeof *made);
 	assert_non_null(made);
 	for (uint64_t seed = 1; seed <= 100; seed++) {
+		if (network_is_large(seed, network_is_whole(seed))) continue; /* takes seconds to make */
 		RandomNetwork r = random_network(*state, seed, network_is_whole(seed), 0);
 		for (int i = 0; i < op_count; i++) made[i] |= r.made[i];
 	}
@@ -41,7 +42,7 @@ static void every_method_is_made(void **state)
 
 static void a_seed_is_a_text(void **state)
 {
-	for (uint64_t seed = 1; seed < 10; seed++) {
+	for (uint64_t seed = 1; seed < 6; seed++) {
 		RandomNetwork one = random_network(*state, seed, false, 0);
 		RandomNetwork two = random_network(*state, seed, false, 0);
 		RandomNetwork other = random_network(*state, seed + 1, false, 0);
