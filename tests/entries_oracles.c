@@ -4,6 +4,9 @@
 
 #include <math.h>
 
+/* What is rounded within an operator, by what is between operators. */
+static const double inside_share = 1.0 / 64;
+
 typedef struct {
 	const Net *net;
 	Arena *arena;
@@ -32,12 +35,28 @@ static double *given(void *self, const Node *n)
 	return x ? x : seed;
 }
 
-/* Of every number but whole ones: among those are indices. */
-static void shake(void *self, const Value *v, double *x)
+/* The largest number that a node reads. */
+static double largest_operand(const OracleRun *r, const Node *n)
+{
+	double most = 0;
+	for (int k = 0; k < n->nin; k++) {
+		const double *x = oracle_value(r, n->in[k]);
+		int64_t count = n->in[k]->type == TYPE_REAL ? shape_count(n->in[k]->shape) : 0;
+		for (int64_t i = 0; i < count; i++) most = fmax(most, fabs(x[i]));
+	}
+	return most;
+}
+
+/* Of every number but whole ones: among those are indices. An operator that takes a mean off its
+ * operand may leave only what it rounded: that is as large as its operands say, not its result. */
+static void shake(void *self, const OracleRun *r, const Value *v)
 {
 	Oracles *w = self;
-	for (int64_t i = 0; w->noise > 0 && v->type == TYPE_REAL && i < shape_count(v->shape); i++)
-		if (x[i] != floor(x[i])) x[i] *= 1 + w->noise * sample_uniform(&w->random);
+	if (!(w->noise > 0) || v->type != TYPE_REAL) return;
+	double *x = oracle_value(r, v), inside = w->noise * inside_share * largest_operand(r, v->node);
+	for (int64_t i = 0; i < shape_count(v->shape); i++)
+		if (x[i] != floor(x[i]))
+			x[i] += (w->noise * fabs(x[i]) + inside) * sample_uniform(&w->random);
 }
 
 static void take(Oracles *w, const Node *n, const double *x)

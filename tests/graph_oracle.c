@@ -32,7 +32,7 @@ static void run_node(Arena *a, OracleRun *r, const Node *n, double *const *given
 }
 
 OracleRun oracle_run_touched(Arena *a, const Graph *g, double *(*given)(void *self, const Node *n),
-    void (*touch)(void *self, const Value *v, double *x), void *self)
+    void (*touch)(void *self, const OracleRun *r, const Value *v), void *self)
 {
 	OracleRun r = {NEWS(a, double *, g->next_id *MAX_OUT + 1)};
 	for (int i = 0; i < g->node.n; i++) {
@@ -40,8 +40,7 @@ OracleRun oracle_run_touched(Arena *a, const Graph *g, double *(*given)(void *se
 		double *x = NULL;
 		if (n->kind == NODE_INPUT || n->kind == NODE_READ) x = given(self, n);
 		run_node(a, &r, n, &x);
-		for (int k = 0; touch && k < n->nout; k++)
-			touch(self, n->out[k], r.of[n->id * MAX_OUT + k]);
+		for (int k = 0; touch && k < n->nout; k++) touch(self, &r, n->out[k]);
 	}
 	return r;
 }

@@ -13,9 +13,9 @@ typedef struct {
 /* `given` yields the numbers of an input or a state. */
 OracleRun oracle_run(
     Arena *a, const Graph *g, double *(*given)(void *self, const Node *n), void *self);
-/* `touch` sees, and may change, every number before it is read. */
+/* `touch` may change every value before it is read. */
 OracleRun oracle_run_touched(Arena *a, const Graph *g, double *(*given)(void *self, const Node *n),
-    void (*touch)(void *self, const Value *v, double *x), void *self);
+    void (*touch)(void *self, const OracleRun *r, const Value *v), void *self);
 double *oracle_value(const OracleRun *r, const Value *v);
 /* The results of one node on these operands. */
 double **oracle_node(Arena *a, const Node *n, const double *const *in);
