@@ -6,8 +6,11 @@
  */
 #include "internal.h"
 
+/* Interpreters live on this: by one is no division, and of short numbers is a short one. */
 int64_t floor_div(int64_t a, int64_t b)
 {
+	if (b == 1) return a;
+	if ((a | b) >> 31 == 0) return (uint32_t)a / (uint32_t)b;
 	int64_t q = a / b;
 	return a % b < 0 ? q - 1 : q;
 }

@@ -219,7 +219,8 @@ static int count_regs(const Reg *reg, int nreg)
 static bool locate(const Run *r, const Affine *sub, Point *p)
 {
 	bool inside = true;
-	*p = (Point){.nest = r->tree->nest, .machine = r->machine};
+	p->nest = r->tree->nest;
+	p->machine = r->machine;
 	for (int d = 0; d < p->nest->ndim; d++) {
 		p->at[d] = affine_eval(&sub[d], r->value);
 		inside &= p->at[d] < p->nest->dim[d].extent;
