@@ -177,7 +177,7 @@ const OpDesc op_conv_dx = {
                "dy=1x3x2x2 w=3x4x2x2 | size=9x8 stride=4 dilation=2\n"
                "dy=1x4x1x2 w=4x5x24x24 | size=25x48 stride=24\n"
                "dy=1x6x2x2 w=6x5x3x3 | size=68 stride=64\n"
-               "dy=2x16x2x2 w=16x6x14x13 | size=26x25 stride=12x11 pad=1\n"
+               "dy=1x16x2x2 w=16x6x14x13 | size=26x25 stride=12x11 pad=1\n"
                "dy=1x6x2x3 w=6x3x3x3 | size=9x11 stride=4 groups=2\n"
                "dy=2x17x3x5 w=17x3x4x3 | size=8x7 stride=3x2 pad=0+2x3+1\n"
                "dy=1x16x7x9 w=16x16x4x4 | size=7x9 pad=same\n"
@@ -303,8 +303,8 @@ const OpDesc op_conv_dw = {
                "x=2x8x48x50 dy=2x8x48x50 | kernel=3 pad=1\n"
                "x=1x64x32x33 dy=1x8x32x33 | kernel=1\n"
                "x=4x1x54x52 dy=4x6x50x48 | kernel=5\n"
-               "x=4x16x48x50 dy=4x3x48x50 | kernel=3 pad=1\n"
-               "x=4x16x48x50 dy=4x20x48x50 | kernel=3 pad=1\n"
+               "x=2x16x48x50 dy=2x3x48x50 | kernel=3 pad=1\n"
+               "x=2x16x48x50 dy=2x10x48x50 | kernel=3 pad=1\n"
                "x=4x4x50x48 dy=4x6x48x46 | kernel=3 links=0,1/1,2,3/0,3/2/0,1,2/3",
 };
 
