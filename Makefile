@@ -39,6 +39,7 @@ HELP     := $(BUILD)/libtests.a
 CNNC     := $(BUILD)/cnnc
 # Those that take longest begin first, so that none is left alone at the end.
 LONG     := $(patsubst %,$(BUILD)/tests/%,test_ops test_entries test_winograd test_reference test_aarch64)
+FULL     := $(patsubst %,$(BUILD)/tests/%,test_ops test_entries test_reference test_aarch64 test_prelude)
 TESTS    := $(LONG) $(filter-out $(LONG),$(TEST_SRC:tests/%.c=$(BUILD)/tests/%))
 BENCHES  := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/bench/%)
 FUZZERS  := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
@@ -91,11 +92,11 @@ check: deps
 	@$(SUBMAKE) tests layers
 	@BUILD=$(BUILD) CC="$(CC)" sh tests/run.sh $(TESTS)
 
-# Whole networks, fuzzing, and everything once more under the sanitizers.
+# What check leaves out for its time, the examples, fuzzing, and all of check under the sanitizers.
 check-full:
 	@sh tools/deps.sh full
 	@$(SUBMAKE) tests
-	@BUILD=$(BUILD) CC="$(CC)" CNNC_CHECK=full sh tests/run.sh $(TESTS)
+	@BUILD=$(BUILD) CC="$(CC)" CNNC_CHECK=full sh tests/run.sh $(FULL)
 	@for e in digits filters; do $(MAKE) --no-print-directory -C examples/$$e \
 		BUILD=$(abspath $(BUILD)) CNNC=$(abspath $(CNNC)) check || exit 1; done
 	@$(SUBMAKE) fuzz

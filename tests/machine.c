@@ -18,6 +18,14 @@ bool check_is_full(void)
 	return check && !strcmp(check, "full");
 }
 
+const char *check_compiler(const char *compiler)
+{
+#ifdef __SANITIZE_ADDRESS__
+	if (compiler) return strncmp(compiler, "clang", 5) ? "gcc -O0 -w" : "clang -O0 -w";
+#endif
+	return compiler;
+}
+
 bool target_runs(const char *target)
 {
 #if defined __x86_64__ && defined __GNUC__

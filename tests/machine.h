@@ -4,8 +4,11 @@
 
 #include <stdbool.h>
 
-bool have_program(const char *name);  /* in the path */
-bool check_is_full(void);             /* CNNC_CHECK=full: time does not matter */
+bool have_program(const char *name); /* in the path */
+bool check_is_full(void);            /* CNNC_CHECK=full: what is left out else, for its time */
+/* The compiler, or a quick one of its kind where only cnnc is watched: what it makes of emitted C
+ * is for the checks without sanitizers. NULL, libtcc, stays. */
+const char *check_compiler(const char *compiler);
 bool target_runs(const char *target); /* kernels for this target */
 
 #endif

@@ -4,6 +4,7 @@
  * It takes gcc-aarch64-linux-gnu and qemu-user, which `make check-full` installs; else it is
  * skipped. */
 #define _XOPEN_SOURCE 700
+#include "machine.h"
 #include "spawn.h"
 
 #include <setjmp.h>
@@ -87,8 +88,7 @@ static void compare(Spawn *s, const char *options, const char *real, double gate
 static void skip_without_emulator(Spawn *s)
 {
 	if (spawn(s, "command -v " CROSS " qemu-aarch64") == 0) return;
-	const char *check = getenv("CNNC_CHECK");
-	if (check && !strcmp(check, "full")) fail_msg("no " CROSS ", or no qemu-aarch64");
+	if (check_is_full()) fail_msg("no " CROSS ", or no qemu-aarch64");
 	skip();
 }
 

@@ -311,10 +311,11 @@ static void compile_all(Cases *c, const Choice *choice, int nchoice)
 	int n = 0;
 	for (int i = 0; i < nchoice; i++) {
 		const Choice *x = &choice[i];
+		const char *compiler = check_compiler(x->compiler);
 		if (!target_runs(x->target)) continue;
-		job[n] = (CompilerJob){
-		    c, x->compiler, x->target, x->is_double, i, !x->compiler || check_is_full()};
-		const char *name = arena_printf(c->arena, "%s, %s, %s", x->compiler ? x->compiler : "tcc",
+		job[n] =
+		    (CompilerJob){c, compiler, x->target, x->is_double, i, !compiler || check_is_full()};
+		const char *name = arena_printf(c->arena, "%s, %s, %s", compiler ? compiler : "tcc",
 		    x->target, x->is_double ? "double" : "float");
 		spec[n] = (JobSpec){name, &job[n], compiler_job};
 		n++;
@@ -447,9 +448,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(by_the_interpreter),
 	    cmocka_unit_test(gradients_are_differences),
+	    cmocka_unit_test(as_c_by_tcc),
 	    cmocka_unit_test(as_c_by_gcc),
 	    cmocka_unit_test(as_c_by_clang),
-	    cmocka_unit_test(as_c_by_tcc),
 	};
-	return cmocka_run_group_tests_name("ops", tests, setup, teardown);
+	size_t first = check_is_full() ? 3 : 0;
+	return _cmocka_run_group_tests("ops", tests + first, COUNT(tests) - first, setup, teardown);
 }

@@ -3,6 +3,7 @@
  * vectors. */
 #define _XOPEN_SOURCE 700
 #include "../compiler/emit/emit.h"
+#include "machine.h"
 
 #include <dlfcn.h>
 #include <math.h>
@@ -133,11 +134,7 @@ static double ulps(float have, double want)
 	return fabs((double)have - want) / unit;
 }
 
-static uint32_t stride(void)
-{
-	const char *full = getenv("CNNC_CHECK");
-	return full && !strcmp(full, "full") ? 61 : 1021;
-}
+static uint32_t stride(void) { return check_is_full() ? 61 : 1021; }
 
 static void measure(const char *name, double (*exact)(double), double bound)
 {
