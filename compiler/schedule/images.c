@@ -365,17 +365,19 @@ static void ask_for_rows(const Choice *c, const MatrixProduct *m, Nest *copy)
 	enum { AHEAD_ROW = 128, LEAST_BYTES = 1 << 20, NEAR = 1 << 25 };
 	enum { SEEN_BYTES = 1 << 23, SEEN_COLUMNS = 2048, PAGE = 4096 };
 	Access *w = &copy->load[m->w];
-	bool is_near = bytes_of(c, m->w) <= NEAR, strips = m->x == c->nest->nload;
-	bool of_images = !access_moves(w, c->lane);
-	if (bytes_of(c, m->w) < LEAST_BYTES || (of_images && !is_near)) return;
-	w->prefetch = AHEAD_ROW;
-	if (strips && m->images > 1) w->prefetch = PRODUCT_STRIP;
+	int64_t bytes = bytes_of(c, m->w);
+	bool strips = m->x == c->nest->nload, one = strips && m->images == 1, several = strips && !one;
+	bool is_near = bytes <= NEAR, of_images = !access_moves(w, c->lane);
 	bool meet = m->part >= 0 && 4 * access_step(w, m->row) % PAGE == 0;
-	if (strips && m->images == 1 && is_near && !meet)
+	if (bytes < LEAST_BYTES || (of_images && !is_near)) return;
+	if (several)
+		w->prefetch = PRODUCT_STRIP;
+	else if (one && is_near && !meet)
 		w->prefetch = distance(w, m->row, PRODUCT_ROWS);
-	w->far = of_images || !(is_near || (strips && m->images > 1));
-	w->seen = strips && m->images == 1 && bytes_of(c, m->w) >= SEEN_BYTES &&
-	          lane_extent(c) >= SEEN_COLUMNS;
+	else
+		w->prefetch = AHEAD_ROW;
+	w->far = of_images || !(is_near || several);
+	w->seen = one && bytes >= SEEN_BYTES && lane_extent(c) >= SEEN_COLUMNS;
 }
 
 /* A matrix that a sum over a few images moves: it, and what goes along with it, is a stream in each

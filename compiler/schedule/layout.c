@@ -334,42 +334,56 @@ static bool lies_so(const Buffer *b, const Refined *r, int position, int64_t blo
 	return r->rank == b->rank && b->shape[position] % block == 0 && buffer_run(b, position) > 1;
 }
 
-/* A load along whose lanes values do not lie side by side, or whose last block has no room. */
+/* A load's indices of their own dims, one of which is to be in blocks. */
+typedef struct {
+	Refined r;
+	int position;
+	int64_t block;
+} Blocks;
+
+/* Values along the lanes, where they do not lie side by side, or the last block has no room. */
+static bool blocks_of_lanes(const Layout *l, const Nest *n, const Access *x, int lanes, Blocks *to)
+{
+	const Buffer *b = x->buffer;
+	int position = access_position(x, lanes);
+	to->block = block_of(l, n->dim[lanes].extent);
+	if (to->block == 1) return false;
+	if (n->dim[lanes].reduce && position >= 0 && buffer_run(b, position) > 1) return false;
+	if (b->rank == 1 && buffer_run(b, 0) > 1 && b->shape[0] % to->block == 0) return false;
+	if (!refine(n, x, &to->r)) return false;
+	to->position = refined_position(&to->r, lanes);
+	return to->position >= 0;
+}
+
+/* Channels of images that have many, which a contraction's lanes all read. */
+static bool blocks_of_channels(const Layout *l, const Nest *n, const Access *x, Blocks *to)
+{
+	enum { CHANNELS = 1 };
+	const Buffer *b = x->buffer;
+	if (!contraction_of(n).is || b->place != PLACE_INPUT || b->rank <= CHANNELS) return false;
+	to->position = CHANNELS;
+	to->block = block_of(l, b->shape[CHANNELS]);
+	return b->shape[CHANNELS] > PLAIN_CHANNELS && refine(n, x, &to->r) && to->r.rank == b->rank;
+}
+
+/* A load that lies otherwise than lanes would have it reads a copy. */
 static void relay_load(Layout *l, Nest *n, int k, int lanes, int *step)
 {
 	Access *x = &n->load[k];
 	const Buffer *b = x->buffer;
-	Refined r;
+	Blocks to;
 	if (!b->fixed || b->type != TYPE_REAL || nest_store_of(n, b) >= 0) return;
 	bool moves = access_moves(x, lanes);
-	int64_t block = block_of(l, n->dim[lanes].extent);
-	int position = moves ? access_position(x, lanes) : -1;
-	if (!moves) {
-		/* broadcast along the lanes: images with many channels are blocked as well */
-		if (!contraction_of(n).is || b->place != PLACE_INPUT || b->rank < 2 ||
-		    b->shape[1] <= PLAIN_CHANNELS)
-			return;
-		block = block_of(l, b->shape[1]);
-		if (!fits_block(n, x, 1, block) || !refine(n, x, &r) || r.rank != b->rank) return;
-		position = 1;
-	} else {
-		if (block == 1) return;
-		if (n->dim[lanes].reduce && position >= 0 && buffer_run(b, position) > 1) return;
-		if (b->rank == 1 && buffer_run(b, 0) > 1 && b->shape[0] % block == 0) return;
-		if (!refine(n, x, &r)) return;
-		position = refined_position(&r, lanes);
-	}
-	if (position < 0) return;
+	if (!(moves ? blocks_of_lanes(l, n, x, lanes, &to) : blocks_of_channels(l, n, x, &to))) return;
 	Access probe = *x;
-	probe.at = r.at;
-	if (!fits_block(n, &probe, position, block)) return;
-	int second = contraction_of(n).is && moves && load_in_update(n, k)
-	                 ? second_position(n, &r, position)
-	                 : -1;
-	if ((second < 0 || b->rank == 2) && lies_so(b, &r, position, block)) return;
-	const char *layout = blocked_text(l->arena, r.rank, position, block, second);
-	if (b->rank > 1 && !is_worth_copies(n) && !copy_there(l, b, &r, layout, *step)) return;
-	access_put(l->arena, x, copied(l, b, &r, layout, step), r.at);
+	probe.at = to.r.at;
+	if (!fits_block(n, &probe, to.position, to.block)) return;
+	bool is_weights = moves && contraction_of(n).is && load_in_update(n, k);
+	int second = is_weights ? second_position(n, &to.r, to.position) : -1;
+	if ((second < 0 || b->rank == 2) && lies_so(b, &to.r, to.position, to.block)) return;
+	const char *layout = blocked_text(l->arena, to.r.rank, to.position, to.block, second);
+	if (b->rank > 1 && !is_worth_copies(n) && !copy_there(l, b, &to.r, layout, *step)) return;
+	access_put(l->arena, x, copied(l, b, &to.r, layout, step), to.r.at);
 }
 
 /* A store along whose lanes values do not lie side by side goes to a buffer of ours, and from
