@@ -1,4 +1,4 @@
-/* Whether convolutions' tiles fit in a target's registers. */
+/* Whether convolutions' tiles fit in a target's registers, and fill them where sums are alone. */
 #include "scheduled.h"
 
 #include <setjmp.h>
@@ -57,8 +57,35 @@ static void accumulators_and_products_fit(void **state)
 		                "networks/resnet.lua", target[t], WINOGRAD_NONE, 2, check_registers) > 100);
 }
 
+/* 120 sums of 400 products, one image: two or three vectors of outputs would be as many chains
+ * of multiply-adds that wait for one another. */
+static int check_chains(const char *file, const Program *program, const Part *p)
+{
+	enum { IN_FLIGHT = 8 }; /* two units, four cycles each */
+	int seen = 0;
+	for (int s = 0; p->kind == ENTRY_INFER && s < p->step.n; s++) {
+		const Step *step = &p->step.at[s];
+		if (!strstr(step->comment, "1x16x5x5 -> 1x120")) continue;
+		int64_t most = most_of_step(step, step->tree[0]);
+		if (most < IN_FLIGHT)
+			fail_msg("%s, %s: %s has %lld accumulators for %s", file, p->name, step->comment,
+			    (long long)most, program->target[0]->name);
+		seen++;
+	}
+	return seen;
+}
+
+static void sums_that_are_alone_have_private_accumulators(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    check_network("networks/lenet.lua", "avx512", WINOGRAD_ALL, 1, check_chains), 1);
+	assert_int_equal(check_network("networks/lenet.lua", "avx2", WINOGRAD_ALL, 1, check_chains), 1);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(accumulators_and_products_fit)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(accumulators_and_products_fit),
+	    cmocka_unit_test(sums_that_are_alone_have_private_accumulators)};
 	return cmocka_run_group_tests_name("registers", tests, NULL, NULL);
 }
