@@ -18,12 +18,19 @@ bool check_is_full(void)
 	return check && !strcmp(check, "full");
 }
 
-const char *check_compiler(const char *compiler)
+bool check_is_sanitized(void)
 {
 #ifdef __SANITIZE_ADDRESS__
-	if (compiler) return strncmp(compiler, "clang", 5) ? "gcc -O0 -w" : "clang -O0 -w";
+	return true;
+#else
+	return false;
 #endif
-	return compiler;
+}
+
+const char *check_compiler(const char *compiler)
+{
+	if (!compiler || !check_is_sanitized()) return compiler;
+	return strncmp(compiler, "clang", 5) ? "gcc -O0 -w" : "clang -O0 -w";
 }
 
 bool target_runs(const char *target)

@@ -108,14 +108,15 @@ static void schedules_mean_what_the_naive_nests_mean(void **state)
 	Networks *n = *state;
 	EntryJob job[2 * TARGETS * NETWORKS];
 	JobSpec spec[2 * TARGETS * NETWORKS];
-	for (int i = 0; i < COUNT(job); i++) {
+	int count = check_is_sanitized() ? COUNT(job) / 2 : COUNT(job);
+	for (int i = 0; i < count; i++) {
 		job[i] = (EntryJob){n, i / TARGETS % NETWORKS, i % TARGETS, i / TARGETS / NETWORKS, NULL};
 		const char *name =
 		    arena_printf(n->arena, "%s, schedules for %s, %s", networks[job[i].network].name,
 		        targets[job[i].target], job[i].is_double ? "double" : "float");
 		spec[i] = (JobSpec){name, &job[i], trees_job};
 	}
-	run_jobs(n, spec, COUNT(job));
+	run_jobs(n, spec, count);
 }
 
 static void the_oracles_of_operators_mean_the_same(void **state)
