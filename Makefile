@@ -38,7 +38,7 @@ RT       := $(BUILD)/libcnnc_rt.a
 HELP     := $(BUILD)/libtests.a
 CNNC     := $(BUILD)/cnnc
 # Those that take longest begin first, so that none is left alone at the end.
-LONG     := $(patsubst %,$(BUILD)/tests/%,test_ops test_entries test_winograd test_reference test_aarch64)
+LONG     := $(patsubst %,$(BUILD)/tests/%,test_ops test_entries test_winograd test_recompute test_aarch64 test_reference)
 FULL     := $(patsubst %,$(BUILD)/tests/%,test_ops test_entries test_reference test_aarch64 test_prelude)
 TESTS    := $(LONG) $(filter-out $(LONG),$(TEST_SRC:tests/%.c=$(BUILD)/tests/%))
 BENCHES  := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/bench/%)
