@@ -499,11 +499,13 @@ void vector_row(Choice *c, int64_t lane_block, int64_t room)
 	int64_t vectors = lane_block / c->lanes;
 	int nshare = choose_shares(c, room, vectors, share);
 	Private own = {-1, 0};
-	if (!nshare) own = private_accumulators(c, vectors);
 	fill_lanes(c);
-	limit_unroll(c, vectors * parts_of(c, own), share, nshare);
-	if (!image_loops(c, lane_block, share, nshare) && !product_loops(c, lane_block, share, nshare))
+	if (!image_loops(c, lane_block, share, nshare) &&
+	    !product_loops(c, lane_block, share, nshare)) {
 		outer_loops(c, lane_block, share, nshare);
+		if (!nshare) own = private_accumulators(c, vectors);
+	}
+	limit_unroll(c, vectors * parts_of(c, own), share, nshare);
 	for (int k = nshare - 1; k >= 0; k--) row_line(c, LINE_REG, share[k].dim, 1);
 	if (own.dim >= 0) row_line(c, LINE_REG, own.dim, own.by);
 	if (lane_block > c->lanes) row_line(c, LINE_REG, c->lane, c->lanes);
