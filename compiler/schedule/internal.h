@@ -132,6 +132,19 @@ int product_shares(const Choice *c, const MatrixProduct *m, int64_t room, Share 
 /* n, with prefetches where they pay. */
 const Nest *ask_ahead(Arena *a, const Nest *n, const Target *t);
 
+/* private.c: a dim that is summed, of which each accumulator has `by` values; -1: none. */
+typedef struct {
+	int dim;
+	int64_t by;
+} Private;
+
+/* Tiles of so many accumulators keep a machine busy by themselves. */
+enum { BUSY_TILE = 8 };
+
+/* For a tile of so many vectors that share no sums. */
+Private private_accumulators(const Choice *c, int64_t vectors);
+int64_t private_parts(const Choice *c, Private own);
+
 /* rows.c: parts of a schedule. */
 void row_line(Choice *c, LineKind kind, int dim, int64_t by);
 void outer_loop(Choice *c, int d, bool shared); /* over d, unless tiles share all of it */

@@ -140,12 +140,6 @@ static void sum_over(Choice *c, int d)
 		row_line(c, is_guarded(c, d) ? LINE_CUT : LINE_FOR, d, 1);
 }
 
-/* A dim that is summed, of which each private accumulator has `by` values; -1: none. */
-typedef struct {
-	int dim;
-	int64_t by;
-} Private;
-
 /* Lines for reduction dims, channels in blocks outside, the rest, then a few channels unrolled. */
 static void reductions(Choice *c, Private own)
 {
@@ -325,58 +319,6 @@ int64_t row_cost(const Choice *c, int64_t room, int64_t vectors, int *nshare)
 	return point_cost(share, *nshare, vectors);
 }
 
-/* Sums over many points of one channel: private accumulators hide the latency of an addition. Each
- * has a quarter of the outermost dim that is long enough, and so a stream of its own: with quarters
- * of a row, processors would see none in what jumps to and fro. */
-static Private private_sums(const Choice *c)
-{
-	const Nest *n = c->nest;
-	for (int d = 0; d < n->ndim; d++) {
-		int64_t extent = n->dim[d].extent;
-		if (is_reduced(c, d) && extent >= 8 && blocked(c, d) == 1)
-			return (Private){d, (extent - 1) / 4 + 1};
-	}
-	return (Private){-1, 0};
-}
-
-/* Tiles of so many accumulators keep a machine busy by themselves. */
-enum { BUSY = 8 };
-
-/* As many parts, from the outermost dim that divides, as make a tile of these vectors busy: alone
- * they are chains of multiply-adds that wait for one another, which took 1.7 times as long for 400
- * inputs and 120 outputs. Of what is larger than a second-level cache a chain takes as much as
- * comes. */
-static Private private_products(const Choice *c, int64_t vectors)
-{
-	enum { NEAR_BYTES = 1 << 19 };
-	const Nest *n = c->nest;
-	for (int k = 0; k < n->nload; k++)
-		if (4 * n->load[k].buffer->size > NEAR_BYTES) return (Private){-1, 0};
-	for (int d = 0; d < n->ndim && vectors < BUSY; d++) {
-		int64_t extent = n->dim[d].extent, block = blocked(c, d), parts = 1;
-		if (!is_reduced(c, d) || phase_of(c, d) > 1 || is_tabled(c, d) || extent % block) continue;
-		for (int64_t p = 2; p * vectors <= register_room(c) && parts * vectors < BUSY; p++)
-			if (extent / block % p == 0) parts = p;
-		if (parts > 1) return (Private){d, extent / parts};
-	}
-	return (Private){-1, 0};
-}
-
-/* Of a tile whose vectors no other sum shares. */
-static Private private_accumulators(const Choice *c, int64_t vectors)
-{
-	const Nest *n = c->nest;
-	if (!n->nacc || n->ordered || n->nguard) return (Private){-1, 0};
-	for (int k = 0; k < n->nacc; k++)
-		if (n->acc[k].combine != COMBINE_SUM || n->acc[k].init != 0) return (Private){-1, 0};
-	return c->contraction.is ? private_products(c, vectors) : private_sums(c);
-}
-
-static int64_t parts_of(const Choice *c, Private own)
-{
-	return own.dim < 0 ? 1 : (c->nest->dim[own.dim].extent - 1) / own.by + 1;
-}
-
 bool is_shared(int d, const Share *share, int nshare)
 {
 	for (int k = 0; k < nshare; k++)
@@ -487,7 +429,7 @@ void fill_lanes(Choice *c)
 static void limit_unroll(Choice *c, int64_t instances, const Share *share, int nshare)
 {
 	for (int k = 0; k < nshare; k++) instances *= share[k].by;
-	if (instances >= BUSY)
+	if (instances >= BUSY_TILE)
 		c->unroll = MIN(c->unroll, c->target->vector_bytes > 32 && !c->nest->nguard ? 2 : 1);
 }
 
@@ -505,7 +447,7 @@ void vector_row(Choice *c, int64_t lane_block, int64_t room)
 		outer_loops(c, lane_block, share, nshare);
 		if (!nshare) own = private_accumulators(c, vectors);
 	}
-	limit_unroll(c, vectors * parts_of(c, own), share, nshare);
+	limit_unroll(c, vectors * private_parts(c, own), share, nshare);
 	for (int k = nshare - 1; k >= 0; k--) row_line(c, LINE_REG, share[k].dim, 1);
 	if (own.dim >= 0) row_line(c, LINE_REG, own.dim, own.by);
 	if (lane_block > c->lanes) row_line(c, LINE_REG, c->lane, c->lanes);
