@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-/* What is rounded within an operator, by what is between operators. */
+/* What is rounded within an operator, by what is between operators: of network_check's noise about
+ * one rounding. */
 static const double inside_share = 1.0 / 64;
 
 typedef struct {
