@@ -84,6 +84,9 @@ static void the_peak_is_a_peer(void **state)
 		expect(s, 0, "printf 'info\\nrun 0.01\\n' | " BENCH "peak %d", threads);
 		assert_int_equal(sscanf(s->out, "%31s %lf %lf", name, &wall, &cpu), 3);
 		assert_true(wall > 0 && cpu > 0);
+		expect(s, 0, "echo issue 0.01 | " BENCH "peak %d", threads);
+		assert_int_equal(sscanf(s->out, "%lf %lf", &wall, &cpu), 2);
+		assert_true(wall > 0.01 && wall < 10 && cpu > 0); /* of 1e9: 0.05 with six a cycle */
 	}
 }
 

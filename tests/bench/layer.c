@@ -90,15 +90,6 @@ static const Buffer *result_of(const Peer *p, int s)
 	return p->job.part->step.at[s].nest->store[0].to.buffer;
 }
 
-/* Steps that make the layer's result, with the zeros where no sum is, and what becomes of parts. */
-static void call(void *self)
-{
-	Peer *p = self;
-	for (int s = 0; s < p->job.part->step.n; s++)
-		if (job_is_layer(&p->job, s) || result_of(p, s) == result_of(p, p->job.step))
-			run_step(p, s);
-}
-
 static void load_layer(Peer *p)
 {
 	Job *j = &p->job;
@@ -108,6 +99,16 @@ static void load_layer(Peer *p)
 	for (int s = 0; s < j->part->step.n; s++)
 		*(void **)&j->code[s] = dlsym(p->handle, arena_printf(j->arena, "step_%d", s));
 	job_place(j);
+}
+
+/* Steps that make the layer's result, with the zeros where no sum is, and what becomes of parts. */
+static void call(void *self)
+{
+	Peer *p = self;
+	if (!p->handle) load_layer(p);
+	for (int s = 0; s < p->job.part->step.n; s++)
+		if (job_is_layer(&p->job, s) || result_of(p, s) == result_of(p, p->job.step))
+			run_step(p, s);
 }
 
 static void check(void *self, const char *path)

@@ -75,7 +75,7 @@ def conditions(results):
     quiet = sorted(r.quiet for r in results)
     bad = sum(q < report.QUIET for q in quiet)
     count = sum(bool(r.found.get("shared")) for r in results)
-    shared = f", and in {count} two processors shared a core in each try of some turn" if count else ""
+    shared = f", and in {count} a core was shared in each try of some turn" if count else ""
     error = max(max(r.found["errors"].values()) for r in results)
     lost = [f"{name} in {r.row.key}" for r in results for name in r.found["lost"]]
     idle = max(r.found["others"] for r in results)

@@ -1,10 +1,12 @@
 /* peak: the machine's multiply-adds as a peer of tests/bench/bench.py: what there is to be had
  * while the others are timed, and how much of the processors we get.
  *
- *   peak THREADS [COMMAND OF THE C COMPILER]
+ *   peak THREADS [COMMAND OF THE C COMPILER [TARGET]]
  *
  * Answers "info" and "run SECONDS", as common/answer.h says; a call is 1e9 operations of each
- * thread. */
+ * thread. "issue SECONDS" is the same with instructions that do nothing, 1e9 of each thread. Two
+ * threads of one core take these in turns, while multiply-adds leave room for a neighbour's; so
+ * they tell whether a core is shared, be it with whom this system knows nothing of. */
 #define _POSIX_C_SOURCE 200809L
 #include "../../runtime/pool.h"
 #include "common/machine.h"
@@ -30,6 +32,14 @@ static void work(void *arg, size_t i)
 	if (i == 0) w->done = done;
 }
 
+/* As many instructions that do nothing as `rounds` are; returns their number. */
+static double idle(long rounds)
+{
+	enum { COUNT = 64 };
+	for (long r = 0; r < rounds; r += COUNT) __asm__ volatile(".rept 64\n\tnop\n\t.endr");
+	return (double)((rounds + COUNT - 1) / COUNT * COUNT);
+}
+
 static void run(Work *w, Pool *pool, double least)
 {
 	struct cnnc_pool shared = pool_shared(pool);
@@ -48,7 +58,7 @@ int main(int argc, char **argv)
 	jmp_buf out_of_memory;
 	char line[128];
 	const char *cc = argc > 2 ? argv[2] : "cc -O2", *error;
-	Work w = {.rounds = 200000};
+	Work w = {.rounds = 200000}, issue = {.peak = idle, .rounds = 2000000};
 	double least;
 	Arena *a = arena_new(0);
 	if (argc < 2) fail("usage: peak THREADS [COMPILER [TARGET]]");
@@ -64,6 +74,8 @@ int main(int argc, char **argv)
 			printf("%s\n", t->name);
 		else if (sscanf(line, "run %lf", &least) == 1)
 			run(&w, pool, least);
+		else if (sscanf(line, "issue %lf", &least) == 1)
+			run(&issue, pool, least);
 		else
 			fail(arena_printf(a, "not understood: %s", line));
 		fflush(stdout);

@@ -150,7 +150,7 @@ def trust(results):
              f"{least.row.key}; peers that waited took at most {100 * idle:.0f} % of one."]
     shared = [r.row.key for r in results if r.found.get("shared")]
     if shared:
-        text += [f"Two processors shared a core in each try of some turn of {', '.join(shared)}."]
+        text += [f"A core was shared in each try of some turn of {', '.join(shared)}."]
     worst = {kind: [max(r.found["errors"].values()) for r in results if r.row.kind == kind] for kind in cases.KINDS}
     if worst["infer"]:
         text += [f"Outputs are at most {max(worst['infer']):.1e} of the largest away from PyTorch's in double."]
