@@ -342,7 +342,14 @@ static void print_instances(
 	if (inside.n) end_if(s);
 }
 
-/* Loads by this key come again: in an earlier copy, or in the next turn of the innermost loop. */
+/* Whether the innermost loop has a turn that far on: offsets move by `step` in each. */
+static bool has_turn(const Scope *s, int64_t apart, int64_t step)
+{
+	int64_t turns = apart / step;
+	return apart % step == 0 && MAX(turns, -turns) < s->turns[s->depth - 1];
+}
+
+/* Loads by this key come again: in an earlier copy, or in a later turn of the innermost loop. */
 static bool comes_again(const Scope *s, const Leaf *l, const Key *key, int copy)
 {
 	int64_t step = s->depth > s->outer ? affine_k(&key->form, s->depth - 1) : 0;
@@ -353,7 +360,8 @@ static bool comes_again(const Scope *s, const Leaf *l, const Key *key, int copy)
 			const Seen *y = &l->seen.at[j];
 			if (!key_same(&y->key, key)) continue;
 			if (y->copy < copy && y->c == x->c) return true;
-			if (y->copy == copy && step && y->c != x->c && (y->c - x->c) % step == 0) return true;
+			if (y->copy == copy && step && y->c != x->c && has_turn(s, y->c - x->c, step))
+				return true;
 		}
 	}
 	return false;
