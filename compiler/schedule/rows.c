@@ -423,14 +423,15 @@ void fill_lanes(Choice *c)
 		c->s.extent[c->lane] = c->nest->dim[c->lane].extent + c->lanes - rest;
 }
 
-/* A tile of that many accumulators keeps the machine busy by itself: channels need not be unrolled,
- * which was measured to gain nothing then, and was the larger part of the text. Vectors of 64 bytes
- * gain a twentieth by two channels, but where taps are cut gcc runs out of registers. */
+/* A tile of that many accumulators keeps the machine busy by itself, but where a core is shared, as
+ * two threads of it do, or takes four instructions a cycle: there a loop's own instructions, five
+ * beside some twenty, take their part. Two channels a turn were 1.05 to 1.25 times as fast then,
+ * 1.00 to 1.03 alone. Four were hardly better and the larger part of the text. Where taps are cut
+ * gcc runs out of registers, and one channel is as fast. */
 static void limit_unroll(Choice *c, int64_t instances, const Share *share, int nshare)
 {
 	for (int k = 0; k < nshare; k++) instances *= share[k].by;
-	if (instances >= BUSY_TILE)
-		c->unroll = MIN(c->unroll, c->target->vector_bytes > 32 && !c->nest->nguard ? 2 : 1);
+	if (instances >= BUSY_TILE) c->unroll = MIN(c->unroll, c->nest->nguard ? 1 : 2);
 }
 
 /* One row: `vectors` vectors along the lanes and `room` instances that share them. */

@@ -301,29 +301,53 @@ static CNNC_TILE CNNC_AVX2 void conv_tile0_avx2(const float *x, const float *w, 
 {
 	f32x8 a0_0_0 = {0}, a0_0_1 = {0}, a0_1_0 = {0}, a0_1_1 = {0}, a0_2_0 = {0}, a0_2_1 = {0},
 		a1_0_0 = {0}, a1_0_1 = {0}, a1_1_0 = {0}, a1_1_1 = {0}, a1_2_0 = {0}, a1_2_1 = {0};
-	for (ptrdiff_t ic = 0; ic < 16; ic++) {
-		ptrdiff_t w_1 = w_0 + 16 * ic;
-		ptrdiff_t x_1 = x_0 + 42 * ic;
-		const f32x8 w0 = *(const f32x8 *)&w[w_1];
-		const float x0 = x[x_1];
-		a0_0_0 += w0 * x0;
-		const f32x8 w1 = *(const f32x8 *)&w[w_1 + 8];
-		a0_0_1 += w1 * x0;
-		const float x1 = x[x_1 + 1];
-		a0_1_0 += w0 * x1;
-		a0_1_1 += w1 * x1;
-		const float x2 = x[x_1 + 2];
-		a0_2_0 += w0 * x2;
-		a0_2_1 += w1 * x2;
-		const float x3 = x[x_1 + 7];
-		a1_0_0 += w0 * x3;
-		a1_0_1 += w1 * x3;
-		const float x4 = x[x_1 + 8];
-		a1_1_0 += w0 * x4;
-		a1_1_1 += w1 * x4;
-		const float x5 = x[x_1 + 9];
-		a1_2_0 += w0 * x5;
-		a1_2_1 += w1 * x5;
+	for (ptrdiff_t ic = 0; ic < 8; ic++) {
+		ptrdiff_t w_1 = w_0 + 32 * ic;
+		ptrdiff_t x_1 = x_0 + 84 * ic;
+		{
+			const f32x8 w0 = *(const f32x8 *)&w[w_1];
+			const float x0 = x[x_1];
+			a0_0_0 += w0 * x0;
+			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 8];
+			a0_0_1 += w1 * x0;
+			const float x1 = x[x_1 + 1];
+			a0_1_0 += w0 * x1;
+			a0_1_1 += w1 * x1;
+			const float x2 = x[x_1 + 2];
+			a0_2_0 += w0 * x2;
+			a0_2_1 += w1 * x2;
+			const float x3 = x[x_1 + 7];
+			a1_0_0 += w0 * x3;
+			a1_0_1 += w1 * x3;
+			const float x4 = x[x_1 + 8];
+			a1_1_0 += w0 * x4;
+			a1_1_1 += w1 * x4;
+			const float x5 = x[x_1 + 9];
+			a1_2_0 += w0 * x5;
+			a1_2_1 += w1 * x5;
+		}
+		{
+			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 16];
+			const float x0 = x[x_1 + 42];
+			a0_0_0 += w0 * x0;
+			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 24];
+			a0_0_1 += w1 * x0;
+			const float x1 = x[x_1 + 43];
+			a0_1_0 += w0 * x1;
+			a0_1_1 += w1 * x1;
+			const float x2 = x[x_1 + 44];
+			a0_2_0 += w0 * x2;
+			a0_2_1 += w1 * x2;
+			const float x3 = x[x_1 + 49];
+			a1_0_0 += w0 * x3;
+			a1_0_1 += w1 * x3;
+			const float x4 = x[x_1 + 50];
+			a1_1_0 += w0 * x4;
+			a1_1_1 += w1 * x4;
+			const float x5 = x[x_1 + 51];
+			a1_2_0 += w0 * x5;
+			a1_2_1 += w1 * x5;
+		}
 	}
 	const f32x8 b0 = *(const f32x8 *)&b[b_0];
 	*(f32x8 *)&y[y_0] = max_f32x8(splat_f32x8(0.0f), a0_0_0 + b0);
@@ -346,23 +370,41 @@ static CNNC_TILE CNNC_AVX2 void conv_tile1_avx2(const float *x, const float *w, 
 {
 	f32x8 a0_0_0 = {0}, a0_0_1 = {0}, a0_1_0 = {0}, a0_1_1 = {0}, a1_0_0 = {0}, a1_0_1 = {0},
 		a1_1_0 = {0}, a1_1_1 = {0};
-	for (ptrdiff_t ic = 0; ic < 16; ic++) {
-		ptrdiff_t w_1 = w_0 + 16 * ic;
-		ptrdiff_t x_1 = x_0 + 42 * ic;
-		const f32x8 w0 = *(const f32x8 *)&w[w_1];
-		const float x0 = x[x_1];
-		a0_0_0 += w0 * x0;
-		const f32x8 w1 = *(const f32x8 *)&w[w_1 + 8];
-		a0_0_1 += w1 * x0;
-		const float x1 = x[x_1 + 1];
-		a0_1_0 += w0 * x1;
-		a0_1_1 += w1 * x1;
-		const float x2 = x[x_1 + 7];
-		a1_0_0 += w0 * x2;
-		a1_0_1 += w1 * x2;
-		const float x3 = x[x_1 + 8];
-		a1_1_0 += w0 * x3;
-		a1_1_1 += w1 * x3;
+	for (ptrdiff_t ic = 0; ic < 8; ic++) {
+		ptrdiff_t w_1 = w_0 + 32 * ic;
+		ptrdiff_t x_1 = x_0 + 84 * ic;
+		{
+			const f32x8 w0 = *(const f32x8 *)&w[w_1];
+			const float x0 = x[x_1];
+			a0_0_0 += w0 * x0;
+			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 8];
+			a0_0_1 += w1 * x0;
+			const float x1 = x[x_1 + 1];
+			a0_1_0 += w0 * x1;
+			a0_1_1 += w1 * x1;
+			const float x2 = x[x_1 + 7];
+			a1_0_0 += w0 * x2;
+			a1_0_1 += w1 * x2;
+			const float x3 = x[x_1 + 8];
+			a1_1_0 += w0 * x3;
+			a1_1_1 += w1 * x3;
+		}
+		{
+			const f32x8 w0 = *(const f32x8 *)&w[w_1 + 16];
+			const float x0 = x[x_1 + 42];
+			a0_0_0 += w0 * x0;
+			const f32x8 w1 = *(const f32x8 *)&w[w_1 + 24];
+			a0_0_1 += w1 * x0;
+			const float x1 = x[x_1 + 43];
+			a0_1_0 += w0 * x1;
+			a0_1_1 += w1 * x1;
+			const float x2 = x[x_1 + 49];
+			a1_0_0 += w0 * x2;
+			a1_0_1 += w1 * x2;
+			const float x3 = x[x_1 + 50];
+			a1_1_0 += w0 * x3;
+			a1_1_1 += w1 * x3;
+		}
 	}
 	const f32x8 b0 = *(const f32x8 *)&b[b_0];
 	*(f32x8 *)&y[y_0] = max_f32x8(splat_f32x8(0.0f), a0_0_0 + b0);
@@ -378,8 +420,8 @@ static CNNC_TILE CNNC_AVX2 void conv_tile1_avx2(const float *x, const float *w, 
 
 /* conv_16x6x7_16_5dfb: 10,752 multiply-adds a call, called 1 times:
  *   conv: conv 1x16x6x7 -> 1x16x6x7 + relu 1x16x6x7 -> 1x16x6x7
- * tile oh 2 | tile ow 3 | reg oh 1 | reg ow 1 | reg oc 8 | vec oc 8 | ic 1
- * tiles 2, functions 2, blocks 1, text 3,775 bytes */
+ * tile oh 2 | tile ow 3 | reg oh 1 | reg ow 1 | reg oc 8 | vec oc 8 | ic 2 | unroll ic 1
+ * tiles 2, functions 2, blocks 1, text 4,809 bytes */
 static CNNC_UNUSED CNNC_AVX2 void conv_16x6x7_16_5dfb_avx2(const void *const *arg, size_t block)
 {
 	const float *x = (const float *)arg[0];
