@@ -427,11 +427,13 @@ void fill_lanes(Choice *c)
  * two threads of it do, or takes four instructions a cycle: there a loop's own instructions, five
  * beside some twenty, take their part. Two channels a turn were 1.05 to 1.25 times as fast then,
  * 1.00 to 1.03 alone. Four were hardly better and the larger part of the text. Where taps are cut
- * gcc runs out of registers, and one channel is as fast. */
+ * it is the same with vectors of 32 bytes; with 64 gcc runs out of registers, and with 16, where a
+ * product takes three instructions, it is a fiftieth. */
 static void limit_unroll(Choice *c, int64_t instances, const Share *share, int nshare)
 {
+	bool one = c->nest->nguard && c->target->vector_bytes != 32;
 	for (int k = 0; k < nshare; k++) instances *= share[k].by;
-	if (instances >= BUSY_TILE) c->unroll = MIN(c->unroll, c->nest->nguard ? 1 : 2);
+	if (instances >= BUSY_TILE) c->unroll = MIN(c->unroll, one ? 1 : 2);
 }
 
 /* One row: `vectors` vectors along the lanes and `room` instances that share them. */
