@@ -305,7 +305,7 @@ void slices_find(Scope *s, Tile *t);
 void slices_of_weights(Scope *s, Tile *t);
 void print_slice_parameters(const Tile *t, Text *out);
 void print_slice_arguments(Scope *s, const Tile *t);
-void ask_slices(Scope *s, const Tile *t, const Tree *loop);
+void ask_slices(Scope *s, const Tile *t, const Tree *loop, bool inside);
 void ask_slices_of_loop(Scope *s, const Tile *t, const Tree *loop, bool inside);
 /* Where x lies for what an instance stores; false: another instance stores for it. */
 bool stored_place(const Scope *s, const Tile *t, int instance, const Access *x, Address *a);

@@ -438,11 +438,12 @@ static void print_node(
 		return;
 	}
 	ask_at_loop(s, t, node, false);
+	ask_slices(s, t, node, false);
 	ask_slices_of_loop(s, t, node, false);
 	LoopText loop = loop_begin(s, node, NULL);
 	ask_at_loop(s, t, node, true);
 	ask_early(s, t, node);
-	ask_slices(s, t, node);
+	ask_slices(s, t, node, true);
 	ask_slices_of_loop(s, t, node, true);
 	bool apart = partial_at(t, node);
 	if (apart) partial_begin(s, t);

@@ -351,14 +351,23 @@ static void ask_at_start(Scope *s, const Access *x, const Slice *slice, const Ad
 	}
 }
 
-/* In each `apart` turns of the innermost loop one line of each block. Returns where it lies in the
- * slice: loops of a run count lines, others go to the next run. */
+/* Turns of the innermost loop from one ask to the next. */
+static int64_t turns_apart(const Scope *s, const Slice *slice)
+{
+	int64_t apart = 1;
+	while (2 * apart <= MIN(line_of(s->k), slice->run / slice->lines)) apart *= 2;
+	return apart;
+}
+
+/* In each `apart` turns of the innermost loop one line of each block; 0: before that loop, which
+ * has no more turns. Returns where it lies in the slice: loops of a run count lines, others go to
+ * the next run. */
 static Affine line_in_turn(const Scope *s, const Access *x, const Slice *slice, int64_t apart)
 {
 	Affine place = affine_number(0);
 	int64_t step = slice->step;
 	for (int i = s->depth - 1; i >= s->outer; i--) {
-		bool innermost = i == s->depth - 1, in_run = i - s->outer >= slice->outside;
+		bool innermost = apart && i == s->depth - 1, in_run = i - s->outer >= slice->outside;
 		int64_t each = innermost ? step / apart : in_run ? step : access_step(x, s->dim[i]);
 		place = affine_add(place, affine_scale(affine_var(i), each));
 		step *= innermost ? (s->turns[i] - 1) / apart + 1 : s->turns[i];
@@ -366,10 +375,9 @@ static Affine line_in_turn(const Scope *s, const Access *x, const Slice *slice, 
 	return place;
 }
 
-static void ask_in_turns(Scope *s, const Access *x, const Slice *slice, const Address *block, int n)
+static void ask_in_turns(
+    Scope *s, const Access *x, const Slice *slice, const Address *block, int n, int64_t apart)
 {
-	int64_t apart = 1;
-	while (2 * apart <= MIN(line_of(s->k), slice->run / slice->lines)) apart *= 2;
 	Affine place = line_in_turn(s, x, slice, apart);
 	if (apart > 1) {
 		print_line(s, "if (%s %% %lld == 0) {", s->loop[s->depth - 1], (long long)apart);
@@ -380,7 +388,7 @@ static void ask_in_turns(Scope *s, const Access *x, const Slice *slice, const Ad
 		a.key.form = affine_add(a.key.form, place);
 		print_slice_ask(s, x, &a);
 	}
-	if (apart == 1) return;
+	if (apart < 2) return;
 	s->indent--;
 	print_line(s, "}");
 }
@@ -461,7 +469,8 @@ void ask_slices_of_loop(Scope *s, const Tile *t, const Tree *loop, bool inside)
 	}
 }
 
-void ask_slices(Scope *s, const Tile *t, const Tree *loop)
+/* Where a tile starts, before an innermost loop, or in its turns. */
+void ask_slices(Scope *s, const Tile *t, const Tree *loop, bool inside)
 {
 	enum { FEW = 16 };
 	if (loop && !is_innermost(loop)) return;
@@ -472,7 +481,10 @@ void ask_slices(Scope *s, const Tile *t, const Tree *loop)
 		if (slice->each_loop) continue;
 		int n = blocks_of(s, t, x, block);
 		bool at_start = !slice->outside && slice->lines * n <= FEW;
+		int64_t apart = turns_apart(s, slice);
+		bool once = loop && apart >= loop->count;
 		if (at_start && !loop) ask_at_start(s, x, slice, block, n);
-		if (!at_start && loop) ask_in_turns(s, x, slice, block, n);
+		if (!at_start && loop && inside != once)
+			ask_in_turns(s, x, slice, block, n, once ? 0 : apart);
 	}
 }

@@ -312,7 +312,7 @@ static void print_body(Scope *s, const Tile *t, bool chunked)
 {
 	const Nest *n = t->k->nest;
 	ask_early(s, t, NULL);
-	ask_slices(s, t, NULL);
+	ask_slices(s, t, NULL, false);
 	for (int k = 0; k < n->nacc; k++) print_init(s, t, k);
 	if (chunked && !adds_up(n)) print_resume(s, t);
 	if (n->nacc) print_reduction(s, t);
