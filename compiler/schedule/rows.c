@@ -425,15 +425,23 @@ void fill_lanes(Choice *c)
 
 /* A tile of that many accumulators keeps the machine busy by itself, but where a core is shared, as
  * two threads of it do, or takes four instructions a cycle: there a loop's own instructions, five
- * beside some twenty, take their part. Two channels a turn were 1.05 to 1.25 times as fast then,
- * 1.00 to 1.03 alone. Four were hardly better and the larger part of the text. Where taps are cut
- * it is the same with vectors of 32 bytes; with 64 gcc runs out of registers, and with 16, where a
- * product takes three instructions, it is a fiftieth. */
+ * beside some twenty, take their part. Two channels a turn were 1.1 times as fast then in the mean
+ * of layers, 1.01 alone; four were hardly better and the larger part of the text. Where taps are
+ * cut it is the same with vectors of 32 bytes; with 64 gcc runs out of registers, and with 16,
+ * where a product takes three instructions, it is a fiftieth. Without weights, taps are what this
+ * is about: of 32 bytes poolings took 1.03 times as long alone, and as long on a shared core, with
+ * more than twice the text. */
+static int64_t busy_unroll(const Choice *c)
+{
+	int bytes = c->target->vector_bytes;
+	if (!c->contraction.is) return bytes > 32 && !c->nest->nguard ? 2 : 1;
+	return bytes == 32 || !c->nest->nguard ? 2 : 1;
+}
+
 static void limit_unroll(Choice *c, int64_t instances, const Share *share, int nshare)
 {
-	bool one = c->nest->nguard && c->target->vector_bytes != 32;
 	for (int k = 0; k < nshare; k++) instances *= share[k].by;
-	if (instances >= BUSY_TILE) c->unroll = MIN(c->unroll, one ? 1 : 2);
+	if (instances >= BUSY_TILE) c->unroll = MIN(c->unroll, busy_unroll(c));
 }
 
 /* One row: `vectors` vectors along the lanes and `room` instances that share them. */
